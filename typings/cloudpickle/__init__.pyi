@@ -1,0 +1,9 @@
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+def dumps(
+    obj: object, protocol: int | None = None, buffer_callback: Callable[[Any], object] | None = None
+) -> bytes: ...
+def register_pickle_by_value(module: ModuleType) -> None: ...
+def unregister_pickle_by_value(module: ModuleType) -> None: ...
