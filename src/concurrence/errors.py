@@ -51,7 +51,7 @@ class ConfigError(UsageError):
 
 
 class ComponentError(ConcurrenceError):
-    """The fault of a component's author: an incomplete implementation, an activation cycle, a failing constructor."""
+    """The fault of a component's author: incomplete, in a cycle, or failing to start."""
 
 
 class PluginError(ConcurrenceError):

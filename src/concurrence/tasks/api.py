@@ -1,0 +1,174 @@
+"""What an author of tasks and task systems writes against."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from logging import Logger
+from typing import Any, Protocol
+
+from concurrence.errors import TaskError
+from concurrence.ids import SystemId, TaskId
+
+
+class Task:
+    """A piece of work: a picklable callable object. Subclass it and override ``__call__``.
+
+    Whatever attributes an instance has travel to the worker. The fields below may be set on the class, on the
+    instance, or not at all.
+
+    Args:
+        name: What people see; the class's name by default.
+        system_id: The task system it belongs to; filled in when it is pushed.
+        client_id: The client it belongs to; filled in when it is pushed.
+    """
+
+    name: str = ""
+    priority: int = 0
+    """Higher goes first among the tasks of one client."""
+    max_retries: int = 0
+    """How often the task is tried again after its code raised."""
+    timeout: float | None = None
+    """Seconds that one attempt may take; None for no limit."""
+    resources: Mapping[str, float] = {}
+    """What it needs of a slave beyond one worker, as in ``{"gpu": 1}``."""
+
+    task_id: TaskId | None = None
+    """Its identity; set when it is pushed, and on the worker."""
+    system_id: SystemId | None = None
+    client_id: str | None = None
+
+    def __init__(
+        self, name: str = "", system_id: SystemId | None = None, client_id: str | None = None
+    ) -> None:
+        if name:
+            self.name = name
+        if system_id is not None:
+            self.system_id = system_id
+        if client_id is not None:
+            self.client_id = client_id
+
+    def __call__(self) -> Any:
+        """Do the work, on a worker; what it returns is the task's result.
+
+        Raises:
+            NotImplementedError: The subclass did not override it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must override __call__")
+
+    def clean_up(self) -> None:
+        """Runs on the worker after ``__call__``, before the result travels back."""
+
+    def finished(self, result: Any, error: TaskError | None) -> None:
+        """Runs where the task is owned, just before ``task_finished`` there.
+
+        Args:
+            result: What ``__call__`` returned; None if there is an error.
+            error: Why it failed; None if it did not.
+        """
+
+    def __repr__(self) -> str:
+        number = f" {self.task_id}" if self.task_id is not None else ""
+        return f"<{self.name or type(self).__name__}{number}>"
+
+
+class ITaskMaster(Protocol):
+    """The narrow handle that a task system has on the swarm."""
+
+    log: Logger
+
+    def push_task(self, task: Task) -> TaskId:
+        """Push one task of this system.
+
+        Raises:
+            Backpressure: The system pushes faster than the swarm takes; return an iterable instead.
+            PackingError: The task cannot be pickled.
+        """
+        ...
+
+    def push_tasks(self, tasks: Iterable[Task]) -> None:
+        """Push tasks of this system; an iterator is drained as the swarm takes them."""
+        ...
+
+    def cancel(self, task_ids: Iterable[TaskId] | None = None) -> None:
+        """Cancel these tasks, or all that are unfinished."""
+        ...
+
+    def report_progress(self, done: float, total: float, text: str = "") -> None:
+        """Tell the client how far the system is, in units of its own."""
+        ...
+
+    @property
+    def slaves(self) -> list[SlaveSummary]:
+        """The slaves as last heard of."""
+        ...
+
+    @property
+    def stats(self) -> TaskCounts:
+        """How many of this system's tasks are in which state."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SlaveSummary:
+    """A slave, as a task system sees it."""
+
+    name: str
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCounts:
+    """How many of a system's tasks are in which state."""
+
+    pushed: int = 0
+    finished: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+    @property
+    def unfinished(self) -> int:
+        """Those that have not ended yet."""
+        return self.pushed - self.finished - self.failed - self.cancelled
+
+
+class ITaskSystem(ABC):
+    """An autonomous piece of an application: makes tasks, is told of every result, decides what comes next.
+
+    It is pickled at the client and lives in a process of its own on the master's machine until it is complete.
+    All methods run there, one at a time.
+    """
+
+    name: str = ""
+
+    def init_system(self, master: ITaskMaster) -> None:
+        """Called once, first."""
+
+    @abstractmethod
+    def generate_tasks(self, master: ITaskMaster) -> Iterable[Task]:
+        """The tasks to begin with. A generator is drained only as fast as the swarm takes tasks."""
+
+    @abstractmethod
+    def task_finished(
+        self, master: ITaskMaster, task: Task, result: Any, error: TaskError | None
+    ) -> Iterable[Task] | None:
+        """A task ended.
+
+        Args:
+            master: The handle on the swarm.
+            task: The system's own object.
+            result: What it returned; None if there is an error.
+            error: Why it failed; None if it did not.
+
+        Returns:
+            Further tasks to push, if any.
+        """
+
+    def is_complete(self, master: ITaskMaster) -> bool:
+        """Asked after every notification once ``generate_tasks`` is drained; the default: nothing is unfinished."""
+        return master.stats.unfinished == 0
+
+    @abstractmethod
+    def gather_result(self, master: ITaskMaster) -> Any:
+        """The system's one result, for the client's ``work_finished``."""
