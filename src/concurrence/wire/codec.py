@@ -34,12 +34,13 @@ MAX_HEADER_BYTES = 16 * 1024 * 1024
 MAX_MESSAGES = 16_384
 
 M = TypeVar("M")
+M_co = TypeVar("M_co", covariant=True)
 
 
-class Parcel(msgspec.Struct, Generic[M], frozen=True, gc=False):
+class Parcel(msgspec.Struct, Generic[M_co], frozen=True, gc=False):
     """A message with the body frames it owns."""
 
-    message: M
+    message: M_co
     frames: Sequence[Frame] = ()
 
 
@@ -78,9 +79,7 @@ class MessageDecoder(Generic[M]):
             ProtocolError: Anything but a whole, well-formed list of messages of this link.
         """
         if not frames or len(frames) > MAX_FRAMES or len(frames[0]) > MAX_HEADER_BYTES:
-            raise ProtocolError(
-                f"a message of {len(frames)} frames is empty, too long or has too long a header"
-            )
+            raise ProtocolError(f"a message of {len(frames)} frames is empty, too long or has too long a header")
         try:
             messages: list[M] = self._decoder.decode(frames[0])
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
@@ -147,9 +146,7 @@ def decoder_from_template() -> MessageDecoder[FromTemplate]:
     return MessageDecoder(list[FromTemplate])
 
 
-_task_list = msgspec.msgpack.Decoder(
-    Annotated[list[PackedTask], Meta(min_length=1, max_length=MAX_CHUNK_TASKS)]
-)
+_task_list = msgspec.msgpack.Decoder(Annotated[list[PackedTask], Meta(min_length=1, max_length=MAX_CHUNK_TASKS)])
 _result_list = msgspec.msgpack.Decoder(Annotated[list[PackedResult], Meta(max_length=MAX_CHUNK_TASKS)])
 
 
@@ -187,10 +184,7 @@ def decode_results(frames: Sequence[Frame]) -> list[PackedResult]:
     return results
 
 
-E_ = TypeVar("E_")
-
-
-def _decode_entries(decoder: msgspec.msgpack.Decoder[list[E_]], frames: Sequence[Frame]) -> list[E_]:
+def _decode_entries(decoder: msgspec.msgpack.Decoder[list[M]], frames: Sequence[Frame]) -> list[M]:
     if not frames:
         raise ProtocolError("a chunk has no body")
     try:

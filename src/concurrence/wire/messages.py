@@ -107,6 +107,7 @@ class Hello(Message, frozen=True, array_like=True, gc=False, tag=1):
         slave: A slave's machine.
         ticket: What the master gave a host to prove which task system it runs.
         system: The system a host runs, or the one of a client's plain tasks.
+        chunks: What a slave that resumes still has, so that what got lost on the way is given out again.
     """
 
     protocol: Number
@@ -121,6 +122,7 @@ class Hello(Message, frozen=True, array_like=True, gc=False, tag=1):
     slave: SlaveDescription | None = None
     ticket: Name = ""
     system: Number = 0
+    chunks: Counters = []
 
 
 class Welcome(Message, frozen=True, array_like=True, gc=False, tag=2):
@@ -578,8 +580,8 @@ FromOwner: TypeAlias = (
     | SystemEnded | ReportProgress | Output | StatusRequest
 )  # fmt: skip
 ToOwner: TypeAlias = (
-    Welcome | Refusal | Ping | Pong | Bye | PushAccepted | PushRejected | Results | SystemResult | Progress
-    | Output | Status
+    Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | PushAccepted | PushRejected | Results
+    | SystemResult | Progress | Output | Status
 )  # fmt: skip
 FromSlave: TypeAlias = (
     Hello | Ping | Pong | Bye | NeedFunction | ChunkResults | AttemptLost | Claimed | Output

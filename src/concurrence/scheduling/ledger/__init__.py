@@ -1,0 +1,1 @@
+"""The ledger: which task is in which state, whose it is, and which attempt counts. Pure."""

@@ -1,0 +1,157 @@
+"""The state on which scheduling policies work, and what a policy is. Pure."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from concurrence.component import Interface
+from concurrence.scheduling.fairness import FairShare
+from concurrence.scheduling.functions import FunctionTable
+from concurrence.scheduling.ledger.jobs import Assignment, Job
+from concurrence.scheduling.ledger.ledger import Ledger
+from concurrence.scheduling.outbox import Outbox
+from concurrence.scheduling.rates import CHUNK_SECONDS, Rates
+from concurrence.scheduling.registry import Registry, SlaveNodeRecord
+from concurrence.wire.codec import Frame, Parcel, encode_tasks
+from concurrence.wire.messages import Assign, PackedTask
+
+
+class Limits(Struct, frozen=True):
+    """Bounds and periods of a master.
+
+    Attributes:
+        lease: Seconds of silence after which a node is given up.
+        heartbeat: A peer with nothing to say sends a ping this often, in seconds.
+        task_window: Unfinished tasks of one owner at the master.
+        byte_window: Bytes of unfinished tasks of one owner at the master.
+        delivery_window: Bytes of results that an owner has not acknowledged, beyond which its tasks wait.
+        max_attempts: How many workers a task may kill.
+    """
+
+    lease: float = 10.0
+    heartbeat: float = 2.0
+    task_window: int = 131_072
+    byte_window: int = 512 * 1024 * 1024
+    delivery_window: int = 256 * 1024 * 1024
+    max_attempts: int = 3
+
+
+class Swarm:
+    """Everything a master knows, and the outbox that its decisions go to.
+
+    Args:
+        ledger: The tasks.
+        registry: The nodes.
+        limits: Bounds and periods.
+    """
+
+    def __init__(self, ledger: Ledger, registry: Registry, limits: Limits) -> None:
+        self.ledger = ledger
+        self.registry = registry
+        self.limits = limits
+        self.rates = Rates()
+        self.fairness = FairShare()
+        self.functions = FunctionTable()
+        self.outbox = Outbox()
+        self.unclaimed: dict[int, float] = {}
+        """Chunks on the work queue that no slave claimed yet, with the time they were offered."""
+
+    def eligible(self, job: Job) -> bool:
+        """Whether a job's tasks may go now: its owner takes their results."""
+        owner = self.registry.owner(job.owner)
+        return owner is not None and owner.deliveries.bytes < self.limits.delivery_window
+
+    def next_job(self, acceptable: Callable[[Job], bool]) -> Job | None:
+        """The job whose turn it is, among the eligible ones that the policy finds acceptable."""
+        return self.fairness.choose(self.ledger.jobs.values(), lambda job: acceptable(job) and self.eligible(job))
+
+    def form_chunk(self, job: Job, windows: int, now: float) -> Assignment:
+        """Take a chunk of the right size from a job.
+
+        Args:
+            job: One with tasks queued.
+            windows: How many chunks the swarm takes at once.
+            now: The time.
+        """
+        spec = job.queue.head()
+        function = spec.function if spec is not None else 0
+        size = self.rates.chunk_size(function, job.queued, windows)
+        assignment = self.ledger.take(job, size, now)
+        mean = self.rates.mean(function)
+        self.fairness.charge(job, len(assignment.pending) * (CHUNK_SECONDS if mean is None else mean))
+        return assignment
+
+    def direct(self, assignment: Assignment, slave: SlaveNodeRecord) -> None:
+        """Send a chunk to one slave."""
+        self.define(slave, assignment.spec.function)
+        assignment.slave = slave.id
+        slave.chunks.add(assignment.chunk)
+        self.outbox.send(slave.peer, _parcel(assignment))
+
+    def offer(self, assignment: Assignment, now: float) -> None:
+        """Put a chunk on the work queue, where any slave may claim it."""
+        for slave in self.registry.slaves():
+            self.define(slave, assignment.spec.function)
+        self.unclaimed[assignment.chunk] = now
+        self.outbox.work.append(_parcel(assignment))
+
+    def define(self, slave: SlaveNodeRecord, function: int) -> None:
+        """Send a slave the code of a function unless it has it."""
+        for parcel in self.functions.definition(function, slave.known):
+            self.outbox.send(slave.peer, parcel)
+
+    @staticmethod
+    def can_run(slave: SlaveNodeRecord, job: Job) -> bool:
+        """Whether a slave offers what the next task of the job needs."""
+        spec = job.queue.head()
+        if spec is None:
+            return False
+        labels = slave.description.labels
+        return all(
+            amount <= (slave.workers if name == "cpu" else labels.get(name, 0.0))
+            for name, amount in spec.resources
+        )
+
+
+def _parcel(assignment: Assignment) -> Parcel[Assign]:
+    tasks: list[PackedTask] = []
+    frames: list[Frame] = [b""]
+    for record in assignment:
+        tasks.append(PackedTask(record.counter, record.arguments, len(record.buffers)))
+        if record.buffers:
+            frames.extend(record.buffers)
+    frames[0] = encode_tasks(tasks)
+    message = Assign(
+        len(frames),
+        assignment.chunk,
+        assignment.job.system,
+        assignment.spec.function,
+        assignment.attempt,
+        len(tasks),
+        assignment.spec.timeout,
+    )
+    return Parcel(message, frames)
+
+
+class ITaskScheduler(Interface):
+    """A scheduling policy: decides which chunk goes where; chosen by ``[masternode] task_scheduler``."""
+
+    @property
+    @abstractmethod
+    def uses_work_queue(self) -> bool:
+        """Whether slaves pull from a work queue."""
+
+    @abstractmethod
+    def dispatch(self, swarm: Swarm, now: float) -> None:
+        """Give out what can be given out now; called at the end of every cycle in which something happened."""
+
+    @abstractmethod
+    def claimed(self, swarm: Swarm, slave: SlaveNodeRecord, chunks: Sequence[int], now: float) -> None:
+        """A slave pulled these chunks from the work queue."""
+
+    @abstractmethod
+    def tick(self, swarm: Swarm, now: float) -> None:
+        """Called a few times a second: take back what got stuck."""

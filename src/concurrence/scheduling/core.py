@@ -1,0 +1,340 @@
+"""The master's core: every event of every peer goes in, instructions collect in the outbox. Pure.
+
+Whoever drives it (the master node, a simulation, a one-process run) calls ``greet`` and ``receive`` for what
+peers send, ``unreachable`` for what could not be delivered, ``tick`` a few times a second, and ``conclude`` at
+the end of each cycle; then it empties the outbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from concurrence.errors import ProtocolError, Refused
+from concurrence.scheduling import owner_events, slave_events
+from concurrence.scheduling.api import ITaskScheduler, Limits, Swarm
+from concurrence.scheduling.ledger.jobs import Job
+from concurrence.scheduling.ledger.ledger import Ledger
+from concurrence.scheduling.outbox import Outbox
+from concurrence.scheduling.registry import Node, OwnerNode, Registry, SlaveNodeRecord
+from concurrence.transport.api import Origin
+from concurrence.wire import messages as wire
+from concurrence.wire.codec import Parcel
+
+AWAY_SECONDS = 1.0
+"""A slave whose connection broke and that does not come back for so long is dead."""
+
+PROGRESS_SECONDS = 0.2
+"""How often a client hears how its jobs are, while they change."""
+
+Handler: TypeAlias = Callable[[Node, Parcel[Any], float], None]
+
+
+class MasterCore:
+    """The pure part of a master.
+
+    Args:
+        scheduler: The policy.
+        limits: Bounds and periods.
+        master: The master's node id.
+        package: This version of Concurrent.
+        first_chunk: See :class:`~concurrence.scheduling.ledger.ledger.Ledger`.
+    """
+
+    def __init__(
+        self, scheduler: ITaskScheduler, limits: Limits, *, master: str, package: str, first_chunk: int = 1
+    ) -> None:
+        self.scheduler = scheduler
+        self.master = master
+        self.package = package
+        self.work_address = ""
+        self.rejected = 0
+        ledger = Ledger(first_chunk=first_chunk, max_attempts=limits.max_attempts)
+        self.swarm = Swarm(ledger, Registry(lease=limits.lease, package=package), limits)
+        self._busy = False
+        self._away: dict[str, float] = {}
+        self._next_progress = 0.0
+        self._started: float | None = None
+        self._of_owners = self._owner_handlers()
+        self._of_slaves = self._slave_handlers()
+
+    @property
+    def outbox(self) -> Outbox:
+        """What is to be done."""
+        return self.swarm.outbox
+
+    # --- events ---
+
+    def receive(
+        self, peer: bytes, parcel: Parcel[wire.ToMaster], origin: Callable[[], Origin], now: float
+    ) -> None:
+        """A peer sent a message.
+
+        Args:
+            peer: Its connection.
+            parcel: The message.
+            origin: Tells who it is as authenticated; asked only for a hello.
+            now: The time.
+        """
+        message = parcel.message
+        node = self.swarm.registry.at(peer)
+        if isinstance(message, wire.Hello):
+            self._greet(peer, message, origin(), now)
+            return
+        if node is None:
+            text = "the first message on a connection must be a hello"
+            self.outbox.send(peer, Parcel(wire.Refusal("hello", text, "", retry=True)))
+            return
+        node.heard = now
+        handlers = self._of_slaves if isinstance(node, SlaveNodeRecord) else self._of_owners
+        handler = handlers.get(type(message))
+        if handler is None:
+            self._reject(node, ProtocolError(f"a {node.hello.kind} may not send {type(message).__name__}"))
+            return
+        try:
+            handler(node, parcel, now)
+        except ProtocolError as error:
+            self._reject(node, error)
+
+    def garbage(self, peer: bytes, error: ProtocolError) -> None:
+        """A peer sent bytes that are no message: count it, tell it, and end the connection."""
+        self.rejected += 1
+        self.outbox.send(peer, Parcel(wire.Refusal("protocol", error.message, error.hint)))
+        self.outbox.dropped.append(peer)
+        self.unreachable(peer, 0.0)
+
+    def unreachable(self, peer: bytes, now: float) -> None:
+        """A message could not be delivered: the connection is gone; its node may come back on another one."""
+        node = self.swarm.registry.disconnect(peer)
+        self.outbox.dropped.append(peer)
+        if node is not None and node.peer is None:
+            self._away[node.id] = now
+            self._busy = True
+
+    def work_not_taken(self, chunk: int) -> None:
+        """A chunk could not be put on the work queue: it waits for its turn again."""
+        self.swarm.unclaimed.pop(chunk, None)
+        self.swarm.ledger.recall(chunk)
+
+    def host_exited(self, system: int, text: str) -> None:
+        """The process that hosted a task system ended."""
+        owner_events.host_exited(self.swarm, system, text)
+        self._busy = True
+
+    def tick(self, now: float) -> None:
+        """Time passes: leases, stuck work, progress."""
+        if self._started is None:
+            self._started = now
+        registry = self.swarm.registry
+        for node_id, since in list(self._away.items()):
+            node = registry.get(node_id)
+            if node is None or node.peer is not None:
+                del self._away[node_id]
+            elif isinstance(node, SlaveNodeRecord) and now - since >= AWAY_SECONDS:
+                del self._away[node_id]
+                self._lost(node)
+        for node in registry.silent(now):
+            self._lost(node)
+        self.scheduler.tick(self.swarm, now)
+        if now >= self._next_progress:
+            self._next_progress = now + PROGRESS_SECONDS
+            for job in self.swarm.ledger.jobs.values():
+                if job.changed:
+                    owner_events.send_progress(self.swarm, job)
+        self._busy = True
+
+    def conclude(self, now: float) -> None:
+        """The end of a cycle: give out work if anything happened that may have made room for it."""
+        if self._busy:
+            self._busy = False
+            self.scheduler.dispatch(self.swarm, now)
+
+    # --- greeting and leaving ---
+
+    def _greet(self, peer: bytes, hello: wire.Hello, origin: Origin, now: float) -> None:
+        registry = self.swarm.registry
+        try:
+            job = self._job_of_host(hello)
+            node, known, previous = registry.greet(peer, hello, origin, now)
+        except Refused as error:
+            self.outbox.send(peer, Parcel(wire.Refusal("refused", error.message, error.hint)))
+            return
+        if previous is not None and previous != peer:
+            self.outbox.dropped.append(previous)
+        self._away.pop(node.id, None)
+        self._busy = True
+        limits = self.swarm.limits
+        welcome = wire.Welcome(
+            protocol=wire.PROTOCOL_VERSION,
+            package=self.package,
+            master=self.master,
+            known=known,
+            heartbeat=limits.heartbeat,
+            lease=limits.lease,
+            task_window=limits.task_window,
+            byte_window=limits.byte_window,
+            work_address=self.work_address if hello.kind == "slave" else "",
+        )
+        self.outbox.send(peer, Parcel(welcome))
+        if isinstance(node, SlaveNodeRecord):
+            slave_events.reconcile(self.swarm, node, hello.chunks)
+        elif isinstance(node, OwnerNode):
+            self._greet_owner(node, job)
+
+    def _job_of_host(self, hello: wire.Hello) -> Job | None:
+        if hello.kind != "host":
+            return None
+        job = self.swarm.ledger.jobs.get(hello.system)
+        if job is None or not job.ticket or job.ticket != hello.ticket:
+            raise Refused(f"no task system {hello.system:x} waits for a host with this ticket")
+        return job
+
+    def _greet_owner(self, owner: OwnerNode, job: Job | None) -> None:
+        swarm = self.swarm
+        if job is not None:
+            job.owner = owner.id
+            owner.known.clear()
+            for parcel in swarm.functions.definition(job.function, owner.known):
+                self.outbox.send(owner.peer, parcel)
+        elif owner.hello.kind == "client":
+            swarm.ledger.open(Job(owner.hello.system, owner.id, owner.id))
+            owner.systems.add(owner.hello.system)
+        if owner.accepted_push:
+            self.outbox.promise(owner.peer, Parcel(wire.PushAccepted(owner.accepted_push)))
+        for parcel in owner.deliveries.unacknowledged():
+            self.outbox.promise(owner.peer, parcel)
+
+    def _lost(self, node: Node) -> None:
+        if node.peer is not None:
+            self.outbox.dropped.append(node.peer)
+        self.swarm.registry.remove(node)
+        if isinstance(node, SlaveNodeRecord):
+            slave_events.slave_lost(self.swarm, node)
+        elif isinstance(node, OwnerNode):
+            owner_events.owner_lost(self.swarm, node)
+        self._busy = True
+
+    def _reject(self, node: Node, error: ProtocolError) -> None:
+        self.rejected += 1
+        self.outbox.send(node.peer, Parcel(wire.Refusal("protocol", error.message, error.hint)))
+        self._lost(node)
+
+    # --- messages ---
+
+    def _owner_handlers(self) -> dict[type[Any], Handler]:
+        swarm = self.swarm
+        functions = swarm.functions
+
+        def delivered(node: Any, parcel: Parcel[wire.Delivered], now: float) -> None:
+            node.deliveries.acknowledge(parcel.message.delivery)
+            self._busy = True
+
+        def define_bundle(node: Node, parcel: Parcel[wire.DefineBundle], now: float) -> None:
+            functions.define_bundle(node.id, parcel.message, parcel.frames)
+
+        def define_function(node: Node, parcel: Parcel[wire.DefineFunction], now: float) -> None:
+            functions.define(node.id, parcel.message, parcel.frames)
+
+        def push_tasks(node: Any, parcel: Parcel[wire.PushTasks], now: float) -> None:
+            owner_events.push_tasks(swarm, node, parcel)
+            self._busy = True
+
+        def push_system(node: Any, parcel: Parcel[wire.PushSystem], now: float) -> None:
+            owner_events.push_system(swarm, node, parcel)
+
+        def cancel(node: Any, parcel: Parcel[wire.Cancel], now: float) -> None:
+            owner_events.cancel(swarm, node, parcel.message)
+            self._busy = True
+
+        def system_ended(node: Any, parcel: Parcel[wire.SystemEnded], now: float) -> None:
+            owner_events.system_ended(swarm, node, parcel)
+            self._busy = True
+
+        def report_progress(node: Any, parcel: Parcel[wire.ReportProgress], now: float) -> None:
+            owner_events.report_progress(swarm, node, parcel.message)
+
+        return {
+            **self._common_handlers(),
+            wire.Delivered: delivered,
+            wire.DefineBundle: define_bundle,
+            wire.DefineFunction: define_function,
+            wire.PushTasks: push_tasks,
+            wire.PushSystem: push_system,
+            wire.Cancel: cancel,
+            wire.SystemEnded: system_ended,
+            wire.ReportProgress: report_progress,
+            wire.StatusRequest: self._status,
+        }
+
+    def _slave_handlers(self) -> dict[type[Any], Handler]:
+        swarm = self.swarm
+
+        def results(node: Any, parcel: Parcel[wire.ChunkResults], now: float) -> None:
+            slave_events.results(swarm, node, parcel)
+            self._busy = True
+
+        def attempt_lost(node: Any, parcel: Parcel[wire.AttemptLost], now: float) -> None:
+            slave_events.attempt_lost(swarm, node, parcel.message)
+            self._busy = True
+
+        def claimed(node: Any, parcel: Parcel[wire.Claimed], now: float) -> None:
+            self.scheduler.claimed(swarm, node, parcel.message.chunks, now)
+
+        def need_function(node: Any, parcel: Parcel[wire.NeedFunction], now: float) -> None:
+            slave_events.need_function(swarm, node, parcel.message)
+
+        return {
+            **self._common_handlers(),
+            wire.ChunkResults: results,
+            wire.AttemptLost: attempt_lost,
+            wire.Claimed: claimed,
+            wire.NeedFunction: need_function,
+        }
+
+    def _common_handlers(self) -> dict[type[Any], Handler]:
+        def ping(node: Node, parcel: Parcel[wire.Ping], now: float) -> None:
+            self.outbox.send(node.peer, Parcel(wire.Pong(parcel.message.number)))
+
+        def pong(node: Node, parcel: Parcel[wire.Pong], now: float) -> None:
+            """Its arrival was the news."""
+
+        def bye(node: Node, parcel: Parcel[wire.Bye], now: float) -> None:
+            self._lost(node)
+
+        return {wire.Ping: ping, wire.Pong: pong, wire.Bye: bye, wire.Output: self._output}
+
+    def _output(self, node: Node, parcel: Parcel[wire.Output], now: float) -> None:
+        job = self.swarm.ledger.jobs.get(parcel.message.system)
+        client = self.swarm.registry.owner(job.client) if job is not None else None
+        if client is not None:
+            self.outbox.send(client.peer, parcel)
+
+    def _status(self, node: Node, parcel: Parcel[wire.StatusRequest], now: float) -> None:
+        nodes = [_node_status(each, now) for each in self.swarm.registry if each.peer is not None]
+        systems = [owner_events.progress_of(job) for job in self.swarm.ledger.jobs.values()]
+        stats = {"messages_rejected": float(self.rejected), "chunks_unclaimed": float(len(self.swarm.unclaimed))}
+        status = wire.Status(
+            parcel.message.request,
+            self.master,
+            self.package,
+            now - self._started if self._started is not None else 0.0,
+            type(self.scheduler).__name__,
+            nodes,
+            systems,
+            stats,
+        )
+        self.outbox.send(node.peer, Parcel(status))
+
+
+def _node_status(node: Node, now: float) -> wire.NodeStatus:
+    slave = node if isinstance(node, SlaveNodeRecord) else None
+    return wire.NodeStatus(
+        node=node.id,
+        name=node.name,
+        kind=node.hello.kind,
+        address=node.origin.address,
+        age=now - node.joined,
+        workers=slave.workers if slave else 0,
+        busy_chunks=len(slave.chunks) if slave else 0,
+        finished=node.finished,
+    )

@@ -1,0 +1,60 @@
+"""Fair share between clients, then priority within a client. Pure.
+
+Each client has a virtual time, the seconds of work it was given; who has the least goes next. A client that
+comes, or comes back after a pause, starts at the present minimum: what it did not use is not saved up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from concurrence.scheduling.ledger.jobs import Job
+
+
+class FairShare:
+    """Chooses whose tasks go next."""
+
+    def __init__(self) -> None:
+        self._served: dict[str, float] = {}
+        self._turn: dict[int, int] = {}
+        self._count = 0
+
+    def choose(self, jobs: Iterable[Job], eligible: Callable[[Job], bool]) -> Job | None:
+        """The job to take from next; None if no eligible one has anything queued.
+
+        Args:
+            jobs: All jobs.
+            eligible: Whether a job may be served now.
+        """
+        waiting = [job for job in jobs if job.queued and eligible(job)]
+        if not waiting:
+            return None
+        if len(waiting) == 1:
+            job = waiting[0]
+            if job.client not in self._served:
+                self._served[job.client] = max(self._served.values(), default=0.0)
+            return job
+        clients = {job.client for job in waiting}
+        known = [self._served[client] for client in clients if client in self._served]
+        floor = min(known, default=max(self._served.values(), default=0.0))
+        for client in clients:
+            self._served[client] = max(self._served.get(client, floor), floor)
+        client = min(clients, key=lambda each: (self._served[each], each))
+        mine = [job for job in waiting if job.client == client]
+        return max(mine, key=self._precedence)
+
+    def charge(self, job: Job, seconds: float) -> None:
+        """The job was given ``seconds`` of work."""
+        self._served[job.client] = self._served.get(job.client, 0.0) + seconds
+        self._count += 1
+        self._turn[job.system] = self._count
+
+    def forget(self, job: Job, *, client_too: bool) -> None:
+        """The job is closed; with ``client_too`` its client has no other."""
+        self._turn.pop(job.system, None)
+        if client_too:
+            self._served.pop(job.client, None)
+
+    def _precedence(self, job: Job) -> tuple[int, int]:
+        head = job.queue.head()
+        return (head.priority if head else 0, -self._turn.get(job.system, 0))

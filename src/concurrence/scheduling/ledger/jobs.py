@@ -1,0 +1,88 @@
+"""Jobs, the tasks of one system; and assignments, the chunks of them that are under way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from concurrence.scheduling.ledger.queue import RunQueue
+from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec
+
+
+class Job:
+    """The tasks of one system, or the plain tasks of one client.
+
+    Args:
+        system: Its id.
+        client: Node id of the client that hears how it goes, and is charged in the fair share.
+        owner: Node id of whoever owns the tasks: the client itself, or the system's host once it said hello.
+        name: What people see; empty for plain tasks.
+
+    Attributes:
+        function: The master's number of the task system itself; 0 for plain tasks.
+        ticket: What the system's host must show.
+        done: How far the system says it is, of ``total``, with a ``text``.
+        changed: Whether there is news for the client.
+    """
+
+    def __init__(self, system: int, client: str, owner: str | None, name: str = "") -> None:
+        self.system = system
+        self.client = client
+        self.owner = owner
+        self.name = name
+        self.queue = RunQueue()
+        self.tasks: dict[int, TaskRecord] = {}
+        self.next_counter = 0
+        self.running = 0
+        self.finished = 0
+        self.failed = 0
+        self.cancelled = 0
+        self.busy = 0.0
+        self.moved = 0
+        self.bytes_held = 0
+        self.changed = True
+        self.function = 0
+        self.ticket = ""
+        self.done = 0.0
+        self.total = 0.0
+        self.text = ""
+
+    @property
+    def queued(self) -> int:
+        """Tasks that wait."""
+        return len(self.queue)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Job {self.system:x} {self.name or 'plain tasks'}: {self.queued} queued, {self.running} running, "
+            f"{self.finished} finished, {self.failed} failed, {self.cancelled} cancelled>"
+        )
+
+
+class Assignment:
+    """A chunk under way: the fence that tells a current result from a late one.
+
+    Args:
+        chunk: Its number, never used again.
+        job: Whose tasks.
+        spec: What they have in common.
+        records: The tasks, all of one attempt.
+        at: When it was made, in seconds of the master's clock.
+    """
+
+    __slots__ = ("at", "attempt", "chunk", "job", "pending", "slave", "spec")
+
+    def __init__(self, chunk: int, job: Job, spec: TaskSpec, records: Sequence[TaskRecord], *, at: float) -> None:
+        self.chunk = chunk
+        self.job = job
+        self.spec = spec
+        self.attempt = records[0].attempt
+        self.pending: dict[int, TaskRecord] = {record.counter: record for record in records}
+        self.slave: str | None = None
+        self.at = at
+
+    def __iter__(self) -> Iterator[TaskRecord]:
+        return iter(self.pending.values())
+
+    def __repr__(self) -> str:
+        where = self.slave or "unclaimed"
+        return f"<Assignment {self.chunk} attempt {self.attempt} of {len(self.pending)} tasks at {where}>"

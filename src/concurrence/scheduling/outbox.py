@@ -1,0 +1,60 @@
+"""What the pure core wants done: messages to peers, work for the queue, hosts to start. Pure data."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from concurrence.journal.api import JournalEntry
+from concurrence.wire.codec import Parcel
+from concurrence.wire.messages import Assign, Message
+
+
+class HostOrder(Struct, frozen=True):
+    """A task system's host to start.
+
+    Attributes:
+        system: The system it is to run.
+        name: What people see.
+        ticket: What it must show in its hello.
+    """
+
+    system: int
+    name: str
+    ticket: str
+
+
+class Outbox:
+    """Collects the instructions of one cycle; whoever drives the core empties it.
+
+    Attributes:
+        messages: Per peer, in order; they leave at once.
+        promises: Messages that leave when the entries of this cycle are durable.
+        work: Chunks for the work queue.
+        entries: What the journal must keep.
+        hosts: Hosts to start.
+        stopped_hosts: Systems whose hosts are to end.
+        dropped: Peers whose connection is to be forgotten after the messages are sent.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin a new cycle."""
+        self.messages: dict[bytes, list[Parcel[Message]]] = {}
+        self.promises: list[tuple[bytes, Parcel[Message]]] = []
+        self.work: list[Parcel[Assign]] = []
+        self.entries: list[JournalEntry] = []
+        self.hosts: list[HostOrder] = []
+        self.stopped_hosts: list[int] = []
+        self.dropped: list[bytes] = []
+
+    def send(self, peer: bytes | None, parcel: Parcel[Message]) -> None:
+        """A message that promises nothing; without a peer it is dropped, because its node is not connected."""
+        if peer is not None:
+            self.messages.setdefault(peer, []).append(parcel)
+
+    def promise(self, peer: bytes | None, parcel: Parcel[Message]) -> None:
+        """A message that may leave only when what it promises is durable."""
+        if peer is not None:
+            self.promises.append((peer, parcel))

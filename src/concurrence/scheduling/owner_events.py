@@ -1,0 +1,219 @@
+"""What the core does with what clients and hosts say. Pure functions of the swarm's state and one event."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from concurrence.errors import ProtocolError
+from concurrence.journal.api import JournalEntry
+from concurrence.scheduling.api import Swarm
+from concurrence.scheduling.ledger.jobs import Job
+from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec
+from concurrence.scheduling.outbox import HostOrder
+from concurrence.scheduling.registry import OwnerNode
+from concurrence.scheduling.slave_events import tell_fault
+from concurrence.wire import faults
+from concurrence.wire.codec import Frame, Parcel, decode_tasks, encode_results
+from concurrence.wire.messages import (
+    LOST,
+    Bye,
+    Cancel,
+    ForgetFunction,
+    PackedResult,
+    Progress,
+    PushAccepted,
+    PushRejected,
+    PushSystem,
+    PushTasks,
+    ReportProgress,
+    SystemEnded,
+    SystemResult,
+    TakeBack,
+)
+
+
+def push_tasks(swarm: Swarm, owner: OwnerNode, parcel: Parcel[PushTasks]) -> None:
+    """An owner pushes a chunk of tasks; a repeated push is recognised and only acknowledged again.
+
+    Raises:
+        ProtocolError: The push names a system or function that is not the owner's, or is malformed.
+    """
+    message = parcel.message
+    if message.push <= owner.accepted_push:
+        swarm.outbox.promise(owner.peer, Parcel(PushAccepted(owner.accepted_push)))
+        return
+    job = _own_job(swarm, owner, message.system)
+    function = swarm.functions.number(owner.id, message.function)
+    tasks = decode_tasks(parcel.frames)
+    owner.accepted_push = message.push
+    if len(job.tasks) + len(tasks) > swarm.limits.task_window:
+        text = f"{owner.name} pushed more than the {swarm.limits.task_window} unfinished tasks that it may have"
+        swarm.outbox.send(owner.peer, Parcel(PushRejected(message.push, text)))
+        return
+    spec = TaskSpec(
+        function, message.priority, message.max_retries, message.timeout, tuple(sorted(message.resources.items()))
+    )
+    records: list[TaskRecord] = []
+    position = 1
+    for task in tasks:
+        if task.buffers:
+            buffers = tuple(parcel.frames[position : position + task.buffers])
+            position += task.buffers
+            records.append(TaskRecord(task.counter, task.arguments, buffers))
+        else:
+            records.append(TaskRecord(task.counter, task.arguments))
+    swarm.ledger.accept(job, spec, records)
+    swarm.outbox.entries.append(JournalEntry(owner.id, parcel))
+    swarm.outbox.promise(owner.peer, Parcel(PushAccepted(message.push)))
+
+
+def push_system(swarm: Swarm, owner: OwnerNode, parcel: Parcel[PushSystem]) -> None:
+    """A client pushes a task system: a host is started for it.
+
+    Raises:
+        ProtocolError: The id is another client's, or the function is not defined.
+    """
+    message = parcel.message
+    if message.push <= owner.accepted_push:
+        swarm.outbox.promise(owner.peer, Parcel(PushAccepted(owner.accepted_push)))
+        return
+    if message.system in swarm.ledger.jobs:
+        raise ProtocolError(f"the system id {message.system:x} is taken")
+    function = swarm.functions.number(owner.id, message.function)
+    owner.accepted_push = message.push
+    job = swarm.ledger.open(Job(message.system, owner.id, None, message.name))
+    job.function = function
+    job.ticket = secrets.token_hex(16)
+    owner.systems.add(message.system)
+    swarm.outbox.entries.append(JournalEntry(owner.id, parcel))
+    swarm.outbox.promise(owner.peer, Parcel(PushAccepted(message.push)))
+    swarm.outbox.hosts.append(HostOrder(job.system, job.name, job.ticket))
+
+
+def cancel(swarm: Swarm, owner: OwnerNode, message: Cancel) -> None:
+    """An owner cancels tasks, or a client a whole system of its own."""
+    job = swarm.ledger.jobs.get(message.system)
+    if job is None or owner.id not in (job.owner, job.client):
+        return
+    if job.owner != owner.id and message.counters is None:
+        fault = faults.Fault(faults.KIND_CANCELLED, f"the task system {job.name} was cancelled by its client")
+        end_system(swarm, job, LOST, [encode_results([PackedResult(faults.encode_fault(fault))])])
+        return
+    ended, touched = swarm.ledger.cancel(job, message.counters)
+    for assignment in touched:
+        slave = swarm.registry.slave(assignment.slave)
+        if slave is not None:
+            swarm.outbox.send(slave.peer, Parcel(TakeBack(assignment.chunk, kill=True)))
+    if ended is not None:
+        tell_fault(swarm, job, ended, faults.Fault(faults.KIND_CANCELLED, "the task was cancelled by its owner"))
+
+
+def system_ended(swarm: Swarm, owner: OwnerNode, parcel: Parcel[SystemEnded]) -> None:
+    """A host hands over its system's one result."""
+    job = _own_job(swarm, owner, parcel.message.system)
+    end_system(swarm, job, parcel.message.status, parcel.frames)
+
+
+def report_progress(swarm: Swarm, owner: OwnerNode, message: ReportProgress) -> None:
+    """A host says how far its system is."""
+    job = _own_job(swarm, owner, message.system)
+    job.done, job.total, job.text, job.changed = message.done, message.total, message.text, True
+
+
+def host_exited(swarm: Swarm, system: int, text: str) -> None:
+    """A host ended; if its system did not, the client is told."""
+    job = swarm.ledger.jobs.get(system)
+    if job is None:
+        return
+    fault = faults.Fault(
+        faults.KIND_SYSTEM,
+        f"the process of the task system {job.name} ended before it was complete: {text}",
+        hint="Run the application with --inline to see where.",
+    )
+    end_system(swarm, job, LOST, [encode_results([PackedResult(faults.encode_fault(fault))])])
+
+
+def end_system(swarm: Swarm, job: Job, status: int, frames: Sequence[Frame]) -> None:
+    """Close a system's job and deliver its one result to its client.
+
+    Args:
+        swarm: The state.
+        job: The system's job.
+        status: ``FINISHED`` or how it failed.
+        frames: A results body with one entry.
+    """
+    send_progress(swarm, job)
+    close_job(swarm, job)
+    client = swarm.registry.owner(job.client)
+    if client is None:
+        return
+    client.systems.discard(job.system)
+    parcel = Parcel(SystemResult(len(frames), client.deliveries.next_number(), job.system, status), tuple(frames))
+    client.deliveries.keep(parcel)
+    swarm.outbox.entries.append(JournalEntry(client.id, parcel))
+    swarm.outbox.promise(client.peer, parcel)
+
+
+def close_job(swarm: Swarm, job: Job) -> None:
+    """Forget a job: what runs of it is ended, its host is stopped, its host's code is forgotten."""
+    for assignment in swarm.ledger.close(job.system):
+        swarm.unclaimed.pop(assignment.chunk, None)
+        slave = swarm.registry.slave(assignment.slave)
+        if slave is not None:
+            swarm.outbox.send(slave.peer, Parcel(TakeBack(assignment.chunk, kill=True)))
+    others = any(other.client == job.client for other in swarm.ledger.jobs.values())
+    swarm.fairness.forget(job, client_too=not others)
+    if job.function:
+        swarm.outbox.stopped_hosts.append(job.system)
+    host = swarm.registry.owner(job.owner)
+    if host is not None and host.id != job.client:
+        swarm.outbox.send(host.peer, Parcel(Bye("the task system has ended")))
+        owner_lost(swarm, host)
+        swarm.registry.remove(host)
+
+
+def owner_lost(swarm: Swarm, owner: OwnerNode) -> None:
+    """An owner is gone for good: what it has is cancelled and forgotten."""
+    for system in sorted(owner.systems):
+        job = swarm.ledger.jobs.get(system)
+        if job is not None and job.client == owner.id:
+            close_job(swarm, job)
+    owner.systems.clear()
+    for number, digest in swarm.functions.forget_owner(owner.id):
+        swarm.rates.forget(number)
+        for slave in swarm.registry.slaves():
+            slave.known.discard(digest)
+            swarm.outbox.send(slave.peer, Parcel(ForgetFunction(number)))
+
+
+def send_progress(swarm: Swarm, job: Job) -> None:
+    """Tell the client how a job is."""
+    job.changed = False
+    client = swarm.registry.owner(job.client)
+    if client is not None:
+        swarm.outbox.send(client.peer, Parcel(progress_of(job)))
+
+
+def progress_of(job: Job) -> Progress:
+    """The state of a job as a message."""
+    return Progress(
+        system=job.system,
+        queued=job.queued,
+        running=job.running,
+        finished=job.finished,
+        failed=job.failed,
+        cancelled=job.cancelled,
+        busy=job.busy,
+        moved=job.moved,
+        done=job.done,
+        total=job.total,
+        text=job.text,
+    )
+
+
+def _own_job(swarm: Swarm, owner: OwnerNode, system: int) -> Job:
+    job = swarm.ledger.jobs.get(system)
+    if job is None or job.owner != owner.id:
+        raise ProtocolError(f"{owner.name} named the system {system:x}, which it does not own")
+    return job

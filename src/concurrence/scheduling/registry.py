@@ -1,0 +1,219 @@
+"""The registry of nodes: who is connected, under which key, and who fell silent. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from concurrence.errors import Refused
+from concurrence.ids import NodeId
+from concurrence.scheduling.deliveries import Deliveries
+from concurrence.transport.api import Origin
+from concurrence.transport.security import Role
+from concurrence.wire.messages import PROTOCOL_VERSION, Hello, SlaveDescription
+
+_KINDS_OF_ROLE = {
+    Role.CLIENT: ("client",),
+    Role.SLAVE: ("slave",),
+    Role.ADMIN: ("admin", "client"),
+    Role.HOST: ("host",),
+}
+
+
+class Node:
+    """What every connected node has.
+
+    Args:
+        hello: How it introduced itself.
+        origin: Who it is as authenticated by the transport.
+        now: The time, in seconds of the master's clock.
+    """
+
+    def __init__(self, hello: Hello, origin: Origin, now: float) -> None:
+        self.id = NodeId(hello.node)
+        self.hello = hello
+        self.origin = origin
+        self.peer: bytes | None = None
+        self.joined = now
+        self.heard = now
+        self.finished = 0
+
+    @property
+    def name(self) -> str:
+        """What people see."""
+        return self.hello.name
+
+    def __repr__(self) -> str:
+        state = "connected" if self.peer is not None else "away"
+        return f"<{type(self).__name__} {self.hello.kind} {self.name} {self.id} {state}>"
+
+
+class OwnerNode(Node):
+    """A client or a host: something that owns tasks."""
+
+    def __init__(self, hello: Hello, origin: Origin, now: float) -> None:
+        super().__init__(hello, origin, now)
+        self.deliveries = Deliveries()
+        self.accepted_push = 0
+        self.systems: set[int] = set()
+        self.known: set[bytes] = set()
+
+
+class SlaveNodeRecord(Node):
+    """A slave, with what it runs.
+
+    Attributes:
+        description: Its machine.
+        chunks: The chunks that it has: claimed from the work queue or directed to it.
+        known: Digests of code that it was sent on this connection.
+    """
+
+    def __init__(self, hello: Hello, origin: Origin, now: float, description: SlaveDescription) -> None:
+        super().__init__(hello, origin, now)
+        self.description = description
+        self.chunks: set[int] = set()
+        self.known: set[bytes] = set()
+
+    @property
+    def workers(self) -> int:
+        """Number of its workers."""
+        return self.description.workers
+
+    @property
+    def room(self) -> int:
+        """How many more chunks it takes."""
+        return max(0, self.description.credit - len(self.chunks))
+
+
+class Registry:
+    """All nodes by id, and by the connection they are on.
+
+    Args:
+        lease: Seconds of silence after which a node is given up.
+        package: This version of Concurrent, for the text of a refusal.
+    """
+
+    def __init__(self, *, lease: float, package: str) -> None:
+        self.lease = lease
+        self._package = package
+        self._nodes: dict[str, Node] = {}
+        self._by_peer: dict[bytes, Node] = {}
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(list(self._nodes.values()))
+
+    def at(self, peer: bytes) -> Node | None:
+        """The node on a connection; None if it has not said hello."""
+        return self._by_peer.get(peer)
+
+    def get(self, node: str | None) -> Node | None:
+        """The node with an id."""
+        return self._nodes.get(node) if node is not None else None
+
+    def owner(self, node: str | None) -> OwnerNode | None:
+        """The owner with an id."""
+        found = self.get(node)
+        return found if isinstance(found, OwnerNode) else None
+
+    def slave(self, node: str | None) -> SlaveNodeRecord | None:
+        """The slave with an id."""
+        found = self.get(node)
+        return found if isinstance(found, SlaveNodeRecord) else None
+
+    def slaves(self) -> list[SlaveNodeRecord]:
+        """All connected slaves, in the order in which they joined."""
+        return [
+            node for node in self._nodes.values() if isinstance(node, SlaveNodeRecord) and node.peer is not None
+        ]
+
+    def greet(self, peer: bytes, hello: Hello, origin: Origin, now: float) -> tuple[Node, bool, bytes | None]:
+        """Bind a connection to a node.
+
+        Args:
+            peer: The connection.
+            hello: What came on it first.
+            origin: Who it is as authenticated.
+            now: The time.
+
+        Returns:
+            The node; whether it was known, as the same incarnation; and its previous connection, if any.
+
+        Raises:
+            Refused: It may not come in; the text says why.
+        """
+        self._check(hello, origin)
+        node = self._nodes.get(hello.node)
+        if node is not None and node.hello.session != hello.session:
+            if node.peer is not None and now - node.heard < self.lease:
+                raise Refused(
+                    f"the identity {hello.node} is in use by {node.name} at {node.origin.address}",
+                    hint="Two nodes were started from one copy of an identity: give each its own environment.",
+                )
+            return self._bind(self._make(hello, origin, now), peer, now), False, node.peer
+        if node is not None:
+            if node.origin.key != origin.key:
+                raise Refused(
+                    f"the identity {hello.node} belongs to another key", hint="Use the key it began with."
+                )
+            previous = node.peer
+            node.hello = hello
+            node.origin = origin
+            return self._bind(node, peer, now), True, previous
+        return self._bind(self._make(hello, origin, now), peer, now), False, None
+
+    def heard(self, node: Node, now: float) -> None:
+        """A sign of life."""
+        node.heard = now
+
+    def disconnect(self, peer: bytes) -> Node | None:
+        """The connection is gone; the node stays until its lease runs out."""
+        node = self._by_peer.pop(peer, None)
+        if node is not None and node.peer == peer:
+            node.peer = None
+        return node
+
+    def remove(self, node: Node) -> None:
+        """The node is gone for good."""
+        if self._nodes.get(node.id) is node:
+            del self._nodes[node.id]
+        if node.peer is not None:
+            self._by_peer.pop(node.peer, None)
+            node.peer = None
+
+    def silent(self, now: float) -> list[Node]:
+        """The nodes whose lease has run out."""
+        return [node for node in self._nodes.values() if now - node.heard > self.lease]
+
+    def _check(self, hello: Hello, origin: Origin) -> None:
+        if hello.protocol != PROTOCOL_VERSION:
+            raise Refused(
+                f"{hello.kind} {hello.name} speaks protocol {hello.protocol} (concurrence {hello.package}), the "
+                f"master speaks {PROTOCOL_VERSION} (concurrence {self._package})",
+                hint=f"Install the same version on both: pip install concurrence=={self._package}",
+            )
+        if hello.kind not in _KINDS_OF_ROLE[origin.role]:
+            raise Refused(
+                f"a key with the role {origin.role} cannot be used by a {hello.kind}",
+                hint=f"Use the connect file for the role {'slave' if hello.kind == 'slave' else 'client'}.",
+            )
+        if (hello.kind == "slave") != (hello.slave is not None):
+            raise Refused(f"a {hello.kind} must{'' if hello.kind == 'slave' else ' not'} describe a slave")
+
+    def _make(self, hello: Hello, origin: Origin, now: float) -> Node:
+        if hello.slave is not None:
+            return SlaveNodeRecord(hello, origin, now, hello.slave)
+        return OwnerNode(hello, origin, now)
+
+    def _bind(self, node: Node, peer: bytes, now: float) -> Node:
+        if node.peer is not None:
+            self._by_peer.pop(node.peer, None)
+        replaced = self._nodes.get(node.id)
+        if replaced is not None and replaced is not node and replaced.peer is not None:
+            self._by_peer.pop(replaced.peer, None)
+        node.peer = peer
+        node.heard = now
+        self._nodes[node.id] = node
+        self._by_peer[peer] = node
+        return node
