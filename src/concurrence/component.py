@@ -25,14 +25,16 @@ _METHOD, _ASYNC, _PROPERTY, _ATTRIBUTE = "a method", "an async method", "a prope
 class Interface(ABC):  # noqa: B024  what is abstract is for the interfaces below to say
     """An abstract contract; its docstring and those of its methods are its reference documentation."""
 
-    def __new__(cls, *args: object, **kwargs: object) -> Self:
-        """Refuse to instantiate an interface, even one whose methods all have defaults."""
-        if cls is Interface or (Interface in cls.__bases__ and not issubclass(cls, Component)):
-            raise ComponentError(
-                f"{identity(cls)} is an interface and cannot be instantiated",
-                hint=f"Instantiate an implementation: class Foo(Component, {cls.__name__}).",
-            )
-        return super().__new__(cls)
+    if not TYPE_CHECKING:  # a checker would compare this __new__ with the __init__ of every implementation
+
+        def __new__(cls, *args, **kwargs):
+            """Refuse to instantiate an interface, even one whose methods all have defaults."""
+            if cls is Interface or (Interface in cls.__bases__ and not issubclass(cls, Component)):
+                raise ComponentError(
+                    f"{identity(cls)} is an interface and cannot be instantiated",
+                    hint=f"Instantiate an implementation: class Foo(Component, {cls.__name__}).",
+                )
+            return super().__new__(cls)
 
 
 T = TypeVar("T", bound=Interface)
@@ -191,13 +193,13 @@ class ComponentManager:
         """The component that implements an interface and has a name; see :meth:`find` and :meth:`component`."""
         return cast("T", self.component(self.find(interface, name)))
 
-    def is_enabled(self, cls: type[Component]) -> bool:  # noqa: ARG002  a hook's argument
+    def is_enabled(self, cls: type[Component]) -> bool:
         """Hook: whether a component takes part; all do unless a subclass says otherwise."""
         return True
 
     def order(
         self,
-        interface: type[Interface],  # noqa: ARG002  a hook's argument
+        interface: type[Interface],
         classes: Sequence[type[Component]],
     ) -> list[type[Component]]:
         """Hook: put the enabled implementations of an interface in order; that of registration by default."""
@@ -214,8 +216,7 @@ class ComponentManager:
             self._activating.append(cls)
             try:
                 made = cls(self)
-                if getattr(made, "manager", None) is not self:
-                    raise ComponentError(f"{identity(cls)}.__init__ does not call super().__init__(manager)")
+                self._check_made(made)
                 self._instances[cls] = made
                 self.component_activated(made)
             except ConcurrenceError:
@@ -242,7 +243,11 @@ class ComponentManager:
         if not self.is_enabled(cls):
             raise ComponentError(f"component {identity(cls)} is disabled", hint="Enable it in [components].")
 
-    def _unknown(self, interface: type[Interface], name: str, known: list[type[Component]]) -> UsageError:
+    def _check_made(self, component: Component) -> None:
+        if getattr(component, "manager", None) is not self:
+            raise ComponentError(f"{identity(type(component))}.__init__ does not call super().__init__(manager)")
+
+    def _unknown(self, interface: type[Interface], name: str, known: Sequence[type[Component]]) -> UsageError:
         names = {_plain(cls.__name__): cls.__name__ for cls in known}
         names |= {_plain(identity(cls)): identity(cls) for cls in known}
         near = difflib.get_close_matches(_plain(name), names, n=1)
@@ -297,7 +302,7 @@ def _difference(declared: object, found: object) -> str:
         return f"is {given} instead of {wanted}"
     if wanted == _PROPERTY:
         return ""
-    theirs, ours = _parameters(declared), _parameters(found)
+    theirs, ours = _signature(declared), _signature(found)
     return "" if theirs is None or ours is None else _mismatch(theirs, ours)
 
 
@@ -316,47 +321,46 @@ def _kind(attribute: object) -> str:
     return _METHOD if callable(function) and not isinstance(function, type) else _ATTRIBUTE
 
 
-def _parameters(attribute: object) -> list[inspect.Parameter] | None:
+def _signature(attribute: object) -> inspect.Signature | None:
     function = _function(attribute)
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        signature = inspect.signature(function)
     except (TypeError, ValueError):
         return None
+    parameters = list(signature.parameters.values())
     is_bound = inspect.isfunction(function) and not isinstance(attribute, staticmethod)
     if is_bound and parameters and parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL:
         del parameters[0]
-    return parameters
+    return signature.replace(parameters=parameters)
 
 
-def _mismatch(theirs: list[inspect.Parameter], ours: list[inspect.Parameter]) -> str:
+def _mismatch(theirs: inspect.Signature, ours: inspect.Signature) -> str:
     """Why some call that the interface allows would fail on the implementation; empty if none would."""
-    kinds = inspect.Parameter
-    takes = {parameter.kind for parameter in ours}
-    positional = [p for p in ours if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
-    by_name = {p.name: p for p in ours if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)}
-    supplied: set[str] = set()
-    place = 0
-    for wanted in theirs:
-        if wanted.kind in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD):
-            if wanted.kind not in takes:
-                return f"does not take {wanted}"
-            continue
-        given = by_name.get(wanted.name)
-        if wanted.kind is not kinds.KEYWORD_ONLY:
-            at_place = positional[place] if place < len(positional) else None
-            place += 1
-            if at_place is None and kinds.VAR_POSITIONAL not in takes:
-                return f"does not take the argument {wanted.name!r}"
-            if wanted.kind is kinds.POSITIONAL_OR_KEYWORD and given is not at_place:
-                return f"does not take {wanted.name!r} as argument number {place}"
-            given = at_place
-        if given is None and wanted.kind is not kinds.POSITIONAL_ONLY and kinds.VAR_KEYWORD not in takes:
-            return f"does not take the keyword {wanted.name!r}"
-        if given is not None:
-            supplied.add(given.name)
-            if wanted.default is not kinds.empty and given.default is kinds.empty:
-                return f"requires the argument {given.name!r}, which is optional"
-    for extra in (*positional, *by_name.values()):
-        if extra.name not in supplied and extra.default is kinds.empty:
-            return f"requires the argument {extra.name!r}, which callers do not give"
+    for positional, keywords in _calls(theirs):
+        try:
+            ours.bind(*positional, **dict.fromkeys(keywords))
+        except TypeError as error:
+            call = ", ".join([*positional, *(f"{name}=..." for name in keywords)])
+            return f"cannot be called with ({call}): {error}"
     return ""
+
+
+def _calls(signature: inspect.Signature) -> Iterator[tuple[list[str], list[str]]]:
+    """Calls that represent all that a signature allows: names of positional arguments, then of keywords."""
+    kinds = inspect.Parameter
+    every = list(signature.parameters.values())
+    extra_positional = ["*" + p.name for p in every if p.kind is kinds.VAR_POSITIONAL]
+    extra_keywords = ["any_other" for p in every if p.kind is kinds.VAR_KEYWORD]
+    named = [p for p in every if p.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)]
+    by_place = [p for p in named if p.kind is not kinds.KEYWORD_ONLY]
+    for count in range(len(by_place) + 1):
+        first, rest = by_place[:count], [p for p in named if p not in by_place[:count]]
+        optional = [p for p in rest if p.default is not kinds.empty and p.kind is not kinds.POSITIONAL_ONLY]
+        required = [p for p in rest if p.default is kinds.empty]
+        if any(p.kind is kinds.POSITIONAL_ONLY for p in required):
+            continue
+        places = [p.name for p in first]
+        yield places, [p.name for p in required]
+        yield places, [p.name for p in (*required, *optional)] + extra_keywords
+        if count == len(by_place):
+            yield places + extra_positional, [p.name for p in required]

@@ -1,0 +1,1 @@
+"""What the system counts about itself, on the lowest floor so that everything above can count."""

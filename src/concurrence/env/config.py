@@ -1,0 +1,257 @@
+"""Configuration: values in sections, merged from layers, each with the place it comes from."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from concurrence.env.toml_lines import KeyPath, key_lines, line_of
+from concurrence.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "CONCURRENCE_"
+COMPONENTS = "components"
+"""The section whose keys are patterns of components; they contain dots."""
+
+_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigValue:
+    """A value as it was written, and where.
+
+    Attributes:
+        raw: What TOML made of it; a string if ``is_text``.
+        source: A file's path, ``environment variable NAME``, ``--set`` or ``default``.
+        line: The 1-based line in the file, if it is a file.
+        is_text: Whether it was written without TOML's types, so that the option must make sense of the text.
+        folder: The folder of the file; relative paths in it start there.
+    """
+
+    raw: object
+    source: str
+    line: int | None = None
+    is_text: bool = False
+    folder: Path | None = None
+
+    @property
+    def origin(self) -> str:
+        """Where the value comes from: ``file:line`` or its source."""
+        return self.source if self.line is None else f"{self.source}:{self.line}"
+
+
+Layer = dict[tuple[str, str], ConfigValue]
+"""Values by section and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigChanges:
+    """What a reload found: the keys whose values now differ, and those that need a restart to take effect."""
+
+    applied: tuple[tuple[str, str], ...]
+    pending: tuple[tuple[str, str], ...]
+
+
+class Config:
+    """The merged layers; :meth:`reload` reads them again.
+
+    Args:
+        read: Gives the layers, in rising order of precedence.
+
+    Raises:
+        ConfigError: A layer cannot be read.
+    """
+
+    def __init__(self, read: Callable[[], Sequence[Layer]] = list) -> None:
+        self._read = read
+        self._values = _merge(read())
+        self.revision = 0
+
+    @classmethod
+    def from_layers(
+        cls,
+        *,
+        defaults: Mapping[str, Mapping[str, object]] | None = None,
+        files: Sequence[Path] = (),
+        environ: Mapping[str, str] | None = None,
+        overrides: Sequence[str] = (),
+    ) -> Config:
+        """The config of these layers, in rising order of precedence.
+
+        Args:
+            defaults: Values by section and name that stand in for the defaults of options.
+            files: TOML files; the later ones win.
+            environ: Environment variables, of which ``CONCURRENCE_SECTION__NAME`` count.
+            overrides: Texts ``section.name=value``.
+
+        Raises:
+            ConfigError: A file is missing or not TOML, or an override has another form.
+        """
+        fixed = read_defaults(defaults or {})
+        variables, given = read_environ(environ or {}), read_overrides(overrides)
+        paths = tuple(files)
+        return cls(lambda: [fixed, *(read_file(path) for path in paths), variables, given])
+
+    def get(self, section: str, name: str) -> ConfigValue | None:
+        """The value of a key, or None where no layer has one."""
+        return self._values.get((section, name))
+
+    def sections(self) -> list[str]:
+        """The sections that have a value, sorted; keys outside any section are in the section ``""``."""
+        return sorted({section for section, _ in self._values})
+
+    def names(self, section: str) -> list[str]:
+        """The keys of a section, sorted."""
+        return sorted(name for known, name in self._values if known == section)
+
+    def items(self) -> Iterator[tuple[str, str, ConfigValue]]:
+        """Section, name and value of each key, sorted."""
+        for (section, name), value in sorted(self._values.items(), key=lambda item: item[0]):
+            yield section, name, value
+
+    def reload(
+        self,
+        is_live: Callable[[str, str], bool] = lambda _section, _name: True,
+        check: Callable[[Config], None] = lambda _fresh: None,
+    ) -> ConfigChanges:
+        """Read the layers again and adopt what changed; ``revision`` rises if that is anything.
+
+        Args:
+            is_live: Whether a key, by section and name, may change while the system runs. The others keep
+                their values.
+            check: Raises ConfigError if the new config is wrong.
+
+        Raises:
+            ConfigError: A layer cannot be read or is wrong; all values stay as they are.
+        """
+        candidate = Config(self._read)
+        check(candidate)
+        fresh = dict(candidate._values)
+        changed = sorted(
+            key for key in fresh.keys() | self._values.keys() if _raw(fresh, key) != _raw(self._values, key)
+        )
+        pending = tuple(key for key in changed if not is_live(*key))
+        for key in pending:
+            fresh.pop(key, None)
+            if key in self._values:
+                fresh[key] = self._values[key]
+        applied = tuple(key for key in changed if key not in pending)
+        self._values = fresh
+        if applied:
+            self.revision += 1
+        return ConfigChanges(applied, pending)
+
+
+def read_defaults(defaults: Mapping[str, Mapping[str, object]]) -> Layer:
+    """The layer of values that a program gives, by section and name."""
+    return {
+        (section, name): ConfigValue(raw, "default")
+        for section, values in defaults.items()
+        for name, raw in values.items()
+    }
+
+
+def read_file(path: Path) -> Layer:
+    """The layer of a TOML file.
+
+    Args:
+        path: The file. A table ``[a.b]`` is the section ``a.b``, however it is spelled.
+
+    Raises:
+        ConfigError: The file cannot be read, is not UTF-8, or is not TOML.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(f"the config file cannot be read: {reason}", source=str(path)) from error
+    except UnicodeDecodeError as error:
+        line = path.read_bytes().count(b"\n", 0, error.start) + 1
+        raise ConfigError("the text is not UTF-8", source=str(path), line=line) from error
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _syntax_error(path, text, str(error)) from error
+    lines = key_lines(text)
+    layer: Layer = {}
+    for keys, raw in _leaves((), tables):
+        section, name = ".".join(keys[:-1]), keys[-1]
+        line = line_of(lines, keys)
+        layer[section, name] = ConfigValue(raw, str(path), line, folder=path.absolute().parent)
+    return layer
+
+
+def read_environ(environ: Mapping[str, str]) -> Layer:
+    """The layer of environment variables: ``CONCURRENCE_MASTERNODE__PORT`` is ``[masternode] port``.
+
+    Args:
+        environ: All environment variables; those without ``__`` after the prefix are not config.
+    """
+    layer: Layer = {}
+    for variable, text in environ.items():
+        section, separator, name = variable.removeprefix(ENVIRONMENT_PREFIX).rpartition("__")
+        if variable.startswith(ENVIRONMENT_PREFIX) and separator and section and name:
+            key = (section.lower().replace("__", "."), name.lower())
+            layer[key] = ConfigValue(text, f"environment variable {variable}", is_text=True)
+    return layer
+
+
+def read_overrides(overrides: Sequence[str]) -> Layer:
+    """The layer of ``--set`` arguments.
+
+    Args:
+        overrides: Texts ``section.name=value``; of two for the same key the later wins.
+
+    Raises:
+        ConfigError: A text has another form.
+    """
+    layer: Layer = {}
+    for text in overrides:
+        key, separator, value = text.partition("=")
+        key = key.strip()
+        if key.startswith(f"{COMPONENTS}."):
+            section, _, name = key.partition(".")
+            name = name.strip("\"'")
+        else:
+            section, _, name = key.rpartition(".")
+        if not (separator and section and name):
+            raise ConfigError(
+                f"{text!r} does not set a value", source="--set", hint="Write --set section.name=value."
+            )
+        layer[section, name] = ConfigValue(value.strip(), f"--set {key}", is_text=True)
+    return layer
+
+
+def _merge(layers: Sequence[Layer]) -> Layer:
+    merged: Layer = {}
+    for layer in layers:
+        merged |= layer
+    return merged
+
+
+def _raw(layer: Layer, key: tuple[str, str]) -> tuple[type, str, bool] | None:
+    # Compared by type and text, for in Python 1 == 1.0 == True.
+    value = layer.get(key)
+    return None if value is None else (type(value.raw), repr(value.raw), value.is_text)
+
+
+def _leaves(path: KeyPath, table: Mapping[str, object]) -> Iterator[tuple[KeyPath, object]]:
+    for name, raw in table.items():
+        if isinstance(raw, dict):
+            yield from _leaves((*path, name), cast("dict[str, object]", raw))
+        else:
+            yield (*path, name), raw
+
+
+def _syntax_error(path: Path, text: str, message: str) -> ConfigError:
+    place = _PLACE.search(message)
+    line = int(place[1]) if place and place[1] else max(len(text.splitlines()), 1)
+    return ConfigError(
+        f"not valid TOML: {_PLACE.sub('', message)}",
+        source=str(path),
+        line=line,
+        hint='Strings need quotes, as in name = "value"; see https://toml.io.',
+    )

@@ -1,0 +1,174 @@
+"""What all options share: reading the config through the manager, caching, and errors that name the place.
+
+An option reads ``self.manager.config``; on a manager without a config it has its default. Values are cached
+for each component until the config's revision changes.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast, overload
+
+from concurrence.component import ComponentManager
+from concurrence.env.config import Config, ConfigValue
+from concurrence.env.values import describe
+from concurrence.errors import ConfigError
+
+T = TypeVar("T")
+
+
+class HasConfig(Protocol):
+    """A manager that options can read."""
+
+    @property
+    def config(self) -> Config:
+        """The configuration."""
+        ...
+
+
+class Option(Generic[T]):
+    """A named value of the config, as an attribute of a component or of the environment.
+
+    Args:
+        section: The section of the config.
+        name: The key in that section.
+        default: The value when no layer of the config has one.
+        doc: What the option does, in sentences for its users.
+        live: Whether a running node adopts a change of the option without a restart.
+    """
+
+    expected: ClassVar[str] = "a value"
+    example: ClassVar[str] = ""
+
+    def __init__(self, section: str, name: str, default: T, doc: str, *, live: bool = False) -> None:
+        self.section = section
+        self.name = name
+        self.default = default
+        self.doc = doc
+        self.live = live
+        self.attribute = ""
+        self.owner: type | None = None
+        self._slot = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.owner = owner
+        self.attribute = name
+        self._slot = f"option {owner.__module__}:{owner.__qualname__}.{name}"
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: Any, owner: type) -> Self | T:
+        if instance is None:
+            return self
+        try:
+            config, revision, value = instance.__dict__[self._slot]
+            if config is instance.manager.config and revision == config.revision:
+                return value
+        except (AttributeError, KeyError):
+            pass
+        return self._read(instance)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}([{self.section}] {self.name})"
+
+    def parse(self, value: ConfigValue) -> T:
+        """The value of the option that a value of the config means.
+
+        Raises:
+            ConfigError: It has the wrong type; the text names the place, the key, and what is expected.
+        """
+        try:
+            return cast("T", self.convert(value))
+        except (OverflowError, TypeError, ValueError) as error:
+            raise self.error(value, str(error)) from None
+
+    def error(self, value: ConfigValue, reason: str = "") -> ConfigError:
+        """The error for a value that the option cannot accept."""
+        found = describe(value.raw) + (f" ({reason})" if reason else "")
+        return ConfigError(
+            f"[{self.section}] {self.name}: expected {self.expectation()}, found {found}",
+            source=value.source,
+            line=value.line,
+            hint=f"For example: {self.name} = {self.example}" if self.example else "",
+        )
+
+    def convert(self, value: ConfigValue) -> object:
+        """Convert a value of the config; subclasses override this.
+
+        Raises:
+            ValueError: The value has the wrong type or is out of range; the text is the reason, if any.
+        """
+        return value.raw
+
+    def expectation(self) -> str:
+        """What a value must be, in words that follow "expected"."""
+        return self.expected
+
+    def to_toml(self, value: T) -> str:
+        """The value as one writes it in a config file; empty if it cannot be written: None."""
+        return "" if value is None else quoted(str(value))
+
+    def default_toml(self) -> str:
+        """The default as one writes it in a config file; empty if there is none."""
+        return self.to_toml(self.default)
+
+    def check(self, value: ConfigValue, manager: ComponentManager | None) -> None:
+        """Find out whether a value is right without activating any component.
+
+        Args:
+            value: The value in the config.
+            manager: Who knows the components; without one, their names are not checked.
+
+        Raises:
+            ConfigError: It is not.
+        """
+        del manager
+        self.parse(value)
+
+    def resolve(self, manager: object, value: ConfigValue | None) -> T:
+        """The option's value for the components of a manager, where the config has this value or none."""
+        del manager
+        return self.default if value is None else self.parse(value)
+
+    def _read(self, instance: object) -> T:
+        manager = getattr(instance, "manager", instance)
+        config = getattr(manager, "config", None)
+        if not isinstance(config, Config):
+            return self.resolve(manager, None)
+        revision = config.revision
+        value = self.resolve(manager, config.get(self.section, self.name))
+        vars(instance)[self._slot] = (config, revision, value)
+        return value
+
+
+def quoted(text: str) -> str:
+    """A text as a string of TOML."""
+    # TOML's basic strings are JSON's, except that DEL must be escaped.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def string(raw: object) -> str:
+    """The value itself if it is a string.
+
+    Raises:
+        TypeError: It is not.
+    """
+    if not isinstance(raw, str):
+        raise TypeError
+    return raw
+
+
+def strings(value: ConfigValue) -> tuple[str, ...]:
+    """An array of strings; as text, words between commas.
+
+    Raises:
+        TypeError: The value is neither.
+    """
+    if value.is_text:
+        return tuple(part.strip() for part in str(value.raw).split(",") if part.strip())
+    raw = value.raw
+    if not isinstance(raw, list):
+        raise TypeError
+    return tuple(string(item) for item in cast("list[object]", raw))

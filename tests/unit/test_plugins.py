@@ -1,0 +1,243 @@
+"""Plug-ins and applications: loading, containment of failures, what the user is told."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from concurrence.component import ComponentManager
+from concurrence.env import plugins
+from concurrence.env.plugins import load_path, load_plugins, register_module, unload
+from concurrence.errors import PluginError, UsageError
+
+COMPONENT = "from concurrence.component import Component\nclass {name}(Component): pass\n"
+LOG = logging.getLogger("concurrence.test")
+
+
+@pytest.fixture(autouse=True)
+def _restored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(plugins, "entry_points", no_entry_points)
+    yield
+    unload(tmp_path)
+
+
+def no_entry_points(*, group: str) -> list[EntryPoint]:
+    return []
+
+
+def write(folder: Path, **files: str) -> None:
+    for name, text in files.items():
+        path = folder / name.replace("__slash__", "/")
+        path = path.with_name(path.name + ".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def names(manager: ComponentManager) -> list[str]:
+    return [cls.__name__ for cls in manager.registered()]
+
+
+def test_modules_and_packages_of_the_folder_are_loaded_in_order(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        zz_one=COMPONENT.format(name="One"),
+        aa_pack__slash____init__="from aa_pack.inner import Inner\n" + COMPONENT.format(name="Outer"),
+        aa_pack__slash__inner=COMPONENT.format(name="Inner"),
+        _hidden=COMPONENT.format(name="Hidden"),
+    )
+    (tmp_path / "notes.txt").write_text("no plug-in")
+    (tmp_path / "data").mkdir()
+    manager = ComponentManager()
+    assert load_plugins(manager, tmp_path, log=LOG) == []
+    assert names(manager) == ["Inner", "Outer", "One"]
+    assert manager.registered()[2].__module__ == "zz_one"
+    assert sys.modules["zz_one"].__file__ == str(tmp_path / "zz_one.py")
+
+
+def test_plug_ins_import_helpers_and_each_other_but_register_only_their_own(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        p_first="from _p_helper import BASE\nfrom p_second import Second\n" + COMPONENT.format(name="First"),
+        p_second=COMPONENT.format(name="Second") + "class Base(Component, abstract=True): pass\n",
+        _p_helper="BASE = 1\n",
+    )
+    manager = ComponentManager()
+    assert load_plugins(manager, tmp_path, log=LOG) == []
+    assert names(manager) == ["First", "Second"]
+
+
+def test_failing_plug_ins_are_contained_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(
+        tmp_path,
+        q_broken="def deep():\n    raise RuntimeError('boom')\ndeep()\n",
+        q_exit="raise SystemExit(3)\n",
+        q_good=COMPONENT.format(name="Good"),
+        q_incomplete="from concurrence.telemetry.api import IStats\n"
+        + COMPONENT.format(name="X").replace("(Component)", "(Component, IStats)"),
+        q_missing="import no_such_module_at_all\n",
+        q_syntax="x = = 1\n",
+    )
+    manager = ComponentManager()
+    with caplog.at_level(logging.ERROR, "concurrence"):
+        failures = load_plugins(manager, tmp_path, log=LOG)
+    assert names(manager) == ["Good"]
+    assert [failure.name for failure in failures] == [
+        "q_broken",
+        "q_exit",
+        "q_incomplete",
+        "q_missing",
+        "q_syntax",
+    ]
+    broken = failures[0]
+    assert broken.source == str(tmp_path / "q_broken.py")
+    assert "RuntimeError: boom" in broken.traceback
+    assert f'File "{tmp_path / "q_broken.py"}", line 2, in deep' in broken.traceback
+    assert "importlib" not in broken.traceback
+    assert plugins.__file__ not in broken.traceback
+    assert "X.add_avg is missing" in failures[2].traceback
+    assert "line 1" in failures[4].traceback
+    assert len(caplog.records) == 5
+    assert "q_broken" in caplog.text
+    assert "RuntimeError: boom" in caplog.text
+    assert "q_broken" not in sys.modules
+
+
+def test_interrupts_are_not_contained(tmp_path: Path) -> None:
+    write(tmp_path, r_stop="raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        load_plugins(ComponentManager(), tmp_path, log=LOG)
+
+
+def test_a_plug_in_cannot_take_the_name_of_another_module(tmp_path: Path) -> None:
+    write(tmp_path, json=COMPONENT.format(name="Json"), sys=COMPONENT.format(name="Sys"))
+    failures = load_plugins(ComponentManager(), tmp_path, log=LOG)
+    assert [failure.name for failure in failures] == ["json", "sys"]
+    assert "the module name json is taken by" in failures[0].traceback
+    assert "a built-in module" in failures[1].traceback
+
+
+def test_plug_ins_of_two_folders_may_have_the_same_name(tmp_path: Path) -> None:
+    managers = [ComponentManager(), ComponentManager()]
+    for index, manager in enumerate(managers):
+        folder = tmp_path / str(index)
+        write(folder, s_same=COMPONENT.format(name=f"Same{index}"))
+        assert load_plugins(manager, folder, log=LOG) == []
+    assert [names(manager) for manager in managers] == [["Same0"], ["Same1"]]
+
+
+def test_unload_forgets_modules_and_folder(tmp_path: Path) -> None:
+    write(tmp_path, t_gone=COMPONENT.format(name="Gone"))
+    load_plugins(ComponentManager(), tmp_path, log=LOG)
+    assert str(tmp_path) in sys.path
+    unload(tmp_path)
+    assert "t_gone" not in sys.modules
+    assert str(tmp_path) not in sys.path
+
+
+def test_a_missing_folder_is_no_error(tmp_path: Path) -> None:
+    assert load_plugins(ComponentManager(), tmp_path / "missing", log=LOG) == []
+    assert load_plugins(ComponentManager(), None, log=LOG) == []
+
+
+def test_entry_points_name_modules_or_components(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, u_installed=COMPONENT.format(name="One") + COMPONENT.format(name="Two") + "number = 5\n")
+    write(tmp_path, u_other=COMPONENT.format(name="Three") + COMPONENT.format(name="Four"))
+    entries = [
+        EntryPoint("b-whole", "u_installed", plugins.GROUP),
+        EntryPoint("b-whole", "u_installed", plugins.GROUP),
+        EntryPoint("a-class", "u_other:Four", plugins.GROUP),
+        EntryPoint("c-missing", "u_nowhere", plugins.GROUP),
+        EntryPoint("d-number", "u_installed:number", plugins.GROUP),
+    ]
+
+    def installed(*, group: str) -> list[EntryPoint]:
+        assert group == "concurrence.plugins"
+        return entries
+
+    monkeypatch.setattr(plugins, "entry_points", installed)
+    sys.path.append(str(tmp_path))
+    manager = ComponentManager()
+    failures = load_plugins(manager, None, log=LOG)
+    assert names(manager) == ["Four", "One", "Two"]
+    assert [failure.name for failure in failures] == ["c-missing", "d-number"]
+    assert failures[0].source == "entry point c-missing = u_nowhere"
+    assert "neither a module nor a component class" in failures[1].traceback
+
+
+# Applications
+
+
+def test_an_application_in_a_file_finds_its_neighbours_first(tmp_path: Path) -> None:
+    write(tmp_path, v_helper="NAME = 'App'\n")
+    (tmp_path / "v-my app.py").write_text("from v_helper import NAME\n" + COMPONENT.format(name="App"))
+    manager = ComponentManager()
+    found = load_path(manager, tmp_path / "v-my app.py")
+    assert [cls.__name__ for cls in found] == ["App"]
+    assert found == manager.registered()
+    assert found[0].__module__ == "v_my_app"
+    assert load_path(manager, tmp_path / "v-my app.py") == found
+    assert sys.path[0] == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "files", [["__init__"], ["__init__", "app"], ["__init__", "__main__"], ["app"], ["__main__"]]
+)
+def test_an_application_in_a_folder(tmp_path: Path, files: list[str]) -> None:
+    folder = tmp_path / ("w_" + "_".join(files).strip("_"))
+    write(folder, w_part="X = 1\n")
+    for file in files[:-1]:
+        write(folder, **{file: ""})
+    local = "from . import w_part\n" if files[0] == "__init__" else "import w_part\n"
+    write(folder, **{files[-1]: local + COMPONENT.format(name="App")})
+    assert [cls.__name__ for cls in load_path(ComponentManager(), folder)] == ["App"]
+    sys.modules.pop("w_part", None)
+
+
+def test_there_must_be_an_application(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no application at"):
+        load_path(ComponentManager(), tmp_path / "missing.py")
+    with pytest.raises(UsageError, match="no application in"):
+        load_path(ComponentManager(), tmp_path)
+
+
+def test_a_failing_application_shows_its_own_frames(tmp_path: Path) -> None:
+    write(tmp_path, x_app="import x_part\n", x_part="def f():\n    return 1 / 0\nf()\n")
+    with pytest.raises(PluginError) as caught:
+        load_path(ComponentManager(), tmp_path / "x_app.py")
+    text = str(caught.value)
+    assert f'File "{tmp_path / "x_app.py"}", line 1' in text
+    assert f'File "{tmp_path / "x_part.py"}", line 2, in f' in text
+    assert "ZeroDivisionError: division by zero" in text
+    assert plugins.__file__ not in text
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("\nx = = 1\n", "line 2"),
+        ("import no_such_module_at_all\n", "Install the package that provides no_such_module_at_all"),
+        ("raise SystemExit(1)\n", "SystemExit: 1"),
+    ],
+)
+def test_a_failing_application_is_a_plugin_error(tmp_path: Path, source: str, expected: str) -> None:
+    write(tmp_path, y_app=source)
+    with pytest.raises(PluginError) as caught:
+        load_path(ComponentManager(), tmp_path / "y_app.py")
+    assert expected in str(caught.value)
+    assert str(tmp_path / "y_app.py") in str(caught.value)
+
+
+def test_register_module_takes_the_main_module() -> None:
+    module = ModuleType("__main__")
+    exec(COMPONENT.format(name="Mine"), vars(module))
+    manager = ComponentManager()
+    assert [cls.__name__ for cls in register_module(manager, module)] == ["Mine"]
+    assert manager.registered()[0].__module__ == "__main__"
