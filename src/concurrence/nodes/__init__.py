@@ -1,0 +1,1 @@
+"""The nodes: master, slave and application, their poll loop, and the processes they start."""

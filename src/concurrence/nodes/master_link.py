@@ -1,0 +1,176 @@
+"""A node's link to its master: greeting, heartbeats, and what to do when either fails. Pure.
+
+Events and the time go in; what is to be sent collects in ``outgoing``, what happened in ``events``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+from concurrence.errors import AuthenticationFailed, ConcurrenceError, ConnectionFailed, Refused
+from concurrence.wire.messages import Bye, Hello, Message, Ping, Pong, Refusal, Welcome
+
+
+class LinkState(Enum):
+    """How far the link is."""
+
+    CONNECTING = "connecting"
+    GREETING = "greeting"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class LinkEvent(Enum):
+    """What a link tells its node."""
+
+    READY = "ready"
+    """Welcomed, for the first time or as the same incarnation as before."""
+    FORGOTTEN = "forgotten"
+    """Welcomed by a master that does not know this incarnation any more: what was under way is lost."""
+    LOST = "lost"
+    """The connection broke, or the master fell silent; the link goes on trying."""
+    FAILED = "failed"
+    """The link has given up; see :attr:`MasterLink.error`."""
+
+
+_FIRST_LEASE = 10.0  # seconds, until the master's welcome says its own
+
+
+class MasterLink:
+    """The state of one node's link.
+
+    Args:
+        make_hello: Makes the greeting; told whether this incarnation was welcomed before.
+        address: Where the master is, for the texts of errors.
+        now: The time.
+        patience: Seconds until the first welcome after which the link gives up; None for never.
+    """
+
+    def __init__(
+        self, make_hello: Callable[[bool], Hello], address: str, now: float, *, patience: float | None
+    ) -> None:
+        self._make_hello = make_hello
+        self._address = address
+        self._deadline = None if patience is None else now + patience
+        self._heard = now
+        self._sent = now
+        self._hello_at = now
+        self._was_connected = False
+        self._auth_failures = 0
+        self.state = LinkState.CONNECTING
+        self.welcome: Welcome | None = None
+        self.error: ConcurrenceError | None = None
+        self.outgoing: list[Message] = []
+        self.events: list[LinkEvent] = []
+        self.wants_reconnect = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether other messages may be sent."""
+        return self.state is LinkState.READY
+
+    def connection(self, event: str, now: float) -> None:
+        """The transport reports ``connected``, ``disconnected`` or ``auth_failed``."""
+        if self.state is LinkState.FAILED:
+            return
+        if event == "connected":
+            self._was_connected = True
+            self._greet(now)
+        elif event == "disconnected":
+            self._lose()
+        elif event == "auth_failed":
+            self._auth_failures += 1
+            if self.welcome is None:
+                self._fail(self._authentication_error())
+
+    def message(self, message: Message, now: float) -> bool:
+        """A message arrived; returns True if it was the link's own business."""
+        self._heard = now
+        if isinstance(message, Welcome):
+            self._welcomed(message)
+        elif isinstance(message, Refusal):
+            self._refused(message, now)
+        elif isinstance(message, Ping):
+            self.outgoing.append(Pong(message.number))
+        elif isinstance(message, Bye):
+            self._lose()
+        else:
+            return isinstance(message, Pong)
+        return True
+
+    def sent(self, now: float) -> None:
+        """Something was sent: no ping is needed for a while."""
+        self._sent = now
+
+    def tick(self, now: float) -> None:
+        """Time passes: heartbeats, silence, deadlines."""
+        if self.state is LinkState.FAILED:
+            return
+        heartbeat = self.welcome.heartbeat if self.welcome else 1.0
+        lease = self.welcome.lease if self.welcome else _FIRST_LEASE
+        if self.state is LinkState.READY:
+            if now - self._heard > lease:
+                self._lose()
+                self.wants_reconnect = True
+                self._heard = now
+            elif now - self._sent >= heartbeat:
+                self._sent = now
+                self.outgoing.append(Ping())
+        elif self.state is LinkState.GREETING and now - self._hello_at >= 1.0:
+            # The answer may have been lost with a connection that broke unseen.
+            self._greet(now)
+        if self._deadline is not None and self.welcome is None and now >= self._deadline:
+            self._fail(self._no_answer())
+
+    def _greet(self, now: float) -> None:
+        self.state = LinkState.GREETING
+        self._hello_at = self._sent = now
+        self.outgoing = [self._make_hello(self.welcome is not None)]
+
+    def _welcomed(self, welcome: Welcome) -> None:
+        resumed = self.welcome is not None
+        if self.state is LinkState.READY:
+            return  # the answer to a hello that was repeated
+        self.welcome = welcome
+        self.state = LinkState.READY
+        self.events.append(LinkEvent.READY if welcome.known or not resumed else LinkEvent.FORGOTTEN)
+
+    def _refused(self, refusal: Refusal, now: float) -> None:
+        if refusal.retry:
+            if self.state is not LinkState.GREETING:
+                self._lose()
+                self._greet(now)
+            return
+        self._fail(Refused(f"the master at {self._address} refused: {refusal.text}", hint=refusal.hint))
+
+    def _lose(self) -> None:
+        self.outgoing.clear()
+        if self.state is LinkState.READY:
+            self.events.append(LinkEvent.LOST)
+        if self.state is not LinkState.FAILED:
+            self.state = LinkState.CONNECTING
+
+    def _fail(self, error: ConcurrenceError) -> None:
+        self.error = error
+        self.state = LinkState.FAILED
+        self.events.append(LinkEvent.FAILED)
+
+    def _authentication_error(self) -> AuthenticationFailed:
+        return AuthenticationFailed(
+            f"the master at {self._address} does not accept this key",
+            hint="The connect file is not, or no longer, one of this master's. Fetch a fresh one from connect/ in "
+            "the folder of the master's environment.",
+        )
+
+    def _no_answer(self) -> ConcurrenceError:
+        if self._was_connected or self._auth_failures:
+            return AuthenticationFailed(
+                f"something listens at {self._address}, but did not answer as the master of this connect file",
+                hint="Another master or another program may have taken the address. Fetch a fresh connect file.",
+            )
+        return ConnectionFailed(
+            f"no master answers at {self._address}",
+            hint="Check that it runs (concurrence master), that the address is right, and that no firewall is "
+            "between.",
+        )

@@ -1,0 +1,322 @@
+"""An owner's main thread: pushes tasks, runs handlers one at a time, keeps within the bounds.
+
+Applications and the hosts of task systems are both owners; they differ only in their handlers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+from concurrence.errors import Backpressure, ConnectionFailed, TaskError
+from concurrence.ids import SystemId, TaskId, new_system_id
+from concurrence.nodes.master_link import LinkEvent
+from concurrence.nodes.owner_channel import IOwnerChannel, Notification
+from concurrence.tasks.api import ITaskSystem, Task
+from concurrence.tasks.ownership import OwnedTasks, Push, TaskEnd, system_end
+from concurrence.wire import faults
+from concurrence.wire.codec import Parcel
+from concurrence.wire.messages import (
+    Message,
+    PushAccepted,
+    PushRejected,
+    PushSystem,
+    PushTasks,
+    Results,
+    SystemResult,
+    ToOwner,
+)
+
+MAX_PENDING_TASKS = 65_536
+"""Unfinished tasks of one owner; beyond it ``push_task`` waits, or raises inside handlers."""
+
+MAX_PENDING_BYTES = 256 * 1024 * 1024
+
+SOURCE_TASKS = 32_768
+"""An iterable is drained only while fewer tasks than this are unfinished."""
+
+SOURCE_BYTES = 64 * 1024 * 1024
+
+UNACCEPTED_PUSHES = 4
+"""With fewer pushes under way a task is sent at once; with more it waits for company."""
+
+_BURST = 256  # tasks taken from an iterable, or notifications handled, before the other gets a turn
+
+
+class IOwnerHandlers(Protocol):
+    """What an owner's node does with what happens."""
+
+    def task_ended(self, task: Task, result: Any, error: TaskError | None) -> None:
+        """A task ended."""
+        ...
+
+    def system_ended(self, system_id: SystemId, result: Any, error: TaskError | None) -> None:
+        """A task system ended."""
+        ...
+
+    def accepted(self, pushed: object) -> None:
+        """What was pushed, a Task, an iterable's last part or a SystemId, is accepted and kept."""
+        ...
+
+    def message(self, parcel: Parcel[ToOwner]) -> None:
+        """Any other message of the master."""
+        ...
+
+    def link(self, event: LinkEvent) -> None:
+        """News of the connection."""
+        ...
+
+    def idle(self) -> None:
+        """Nothing is unfinished; called once whenever that becomes so."""
+        ...
+
+
+class _Source:
+    """An iterable of tasks that is drained as room comes."""
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self.iterable = tasks
+        self.iterator: Iterator[Task] = iter(tasks)
+
+
+class Owner:
+    """Pushes, notifications and bounds of one owner.
+
+    Args:
+        channel: Its compute channel.
+        tasks: Its unfinished tasks.
+        handlers: What to call.
+        patience: Seconds that a push outside handlers waits for room.
+    """
+
+    def __init__(
+        self, channel: IOwnerChannel, tasks: OwnedTasks, handlers: IOwnerHandlers, *, patience: float = 600.0
+    ) -> None:
+        self.channel = channel
+        self.tasks = tasks
+        self.systems: set[SystemId] = set()
+        self._handlers = handlers
+        self._patience = patience
+        self._sources: deque[_Source] = deque()
+        self._pushes: dict[int, object] = {}
+        self._parcels: dict[int, Parcel[Message]] = {}
+        self._last_push = 0
+        self._in_handler = False
+        self._busy = True
+        self._stopped = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is unfinished and nothing is left to push."""
+        return not (len(self.tasks) or self._sources or self.systems)
+
+    # --- pushing ---
+
+    def push_task(self, task: Task) -> TaskId:
+        """Push one task.
+
+        Raises:
+            Backpressure: Too much is unfinished, and this is called from a handler.
+            ConnectionFailed: Too much is unfinished, and no room came in time.
+            PackingError: The task cannot be pickled.
+        """
+        if len(self.tasks) >= MAX_PENDING_TASKS or self.tasks.pending_bytes >= MAX_PENDING_BYTES:
+            self._wait_for_room()
+        task_id = self.tasks.add(task)
+        self._busy = True
+        if self._last_push - self.channel.accepted_push < UNACCEPTED_PUSHES:
+            self._hand_over(task)
+        return task_id
+
+    def push_tasks(self, tasks: Iterable[Task]) -> None:
+        """Push tasks; the iterable is drained as room comes, also after this returns."""
+        self._sources.append(_Source(tasks))
+        self._busy = True
+        if not self._in_handler:
+            self._refill()
+
+    def push_system(self, system: ITaskSystem) -> SystemId:
+        """Push a task system.
+
+        Raises:
+            PackingError: It cannot be pickled.
+        """
+        system_id = new_system_id()
+        self.tasks.add_system(system_id, system)
+        self.systems.add(system_id)
+        self._busy = True
+        self._hand_over(system_id)
+        return system_id
+
+    def _hand_over(self, pushed: object) -> None:
+        for push in self.tasks.take_pushes():
+            self._submit(push, pushed)
+
+    def _submit(self, push: Push, pushed: object) -> None:
+        self._last_push = push.number
+        self._pushes[push.number] = pushed
+        self._parcels[push.number] = push.parcels[-1]
+        self.channel.submit(push)
+
+    def _wait_for_room(self) -> None:
+        if self._in_handler:
+            raise Backpressure(
+                f"{len(self.tasks)} tasks are unfinished, and a handler pushed one more",
+                hint="A handler may not wait. Give push_tasks a generator: it is drained as room comes.",
+            )
+        deadline = time.monotonic() + self._patience
+        while len(self.tasks) >= MAX_PENDING_TASKS or self.tasks.pending_bytes >= MAX_PENDING_BYTES:
+            if time.monotonic() > deadline:
+                raise ConnectionFailed(
+                    f"no task finished for {self._patience:.0f} s, and {len(self.tasks)} wait",
+                    hint="Is a slave connected? See: concurrence status",
+                )
+            self.turn(1.0)
+
+    def _refill(self) -> None:
+        while self._sources and self._has_room_for_sources():
+            source = self._sources[0]
+            self._in_handler = True
+            try:
+                for _ in range(_BURST):
+                    self.tasks.add(next(source.iterator))
+            except StopIteration:
+                self._sources.popleft()
+                self._hand_over(source.iterable)
+            finally:
+                self._in_handler = False
+            if self._last_push - self.channel.accepted_push < UNACCEPTED_PUSHES:
+                self._hand_over(None)
+
+    def _has_room_for_sources(self) -> bool:
+        return len(self.tasks) < SOURCE_TASKS and self.tasks.pending_bytes < SOURCE_BYTES
+
+    # --- the loop ---
+
+    def run(self) -> None:
+        """Handle notifications until :meth:`stop`.
+
+        Raises:
+            ConcurrenceError: The channel gave up.
+            Exception: Whatever a handler raised.
+        """
+        while not self._stopped:
+            self.turn(None)
+            if self._busy and self.is_idle and not self._stopped:
+                self._busy = False
+                self._call(self._handlers.idle)
+
+    def stop(self) -> None:
+        """End the loop after the present handler."""
+        self._stopped = True
+
+    def turn(self, timeout: float | None) -> None:
+        """Drain sources as far as there is room, then handle what has come.
+
+        Args:
+            timeout: Seconds to wait for the first notification; None for as long as it takes.
+        """
+        self._refill()
+        if self._last_push - self.channel.accepted_push < UNACCEPTED_PUSHES:
+            self._hand_over(None)
+        if self._busy and self.is_idle:
+            timeout = 0
+        notification = self.channel.receive(timeout)
+        delivered = 0
+        for _ in range(_BURST):
+            if notification is None or self._stopped:
+                break
+            delivered = max(delivered, self._handle(notification))
+            notification = self.channel.receive(0)
+        else:
+            if notification is not None:
+                delivered = max(delivered, self._handle(notification))
+        if delivered:
+            self.channel.acknowledge(delivered)
+
+    def _handle(self, notification: Notification) -> int:
+        if isinstance(notification, LinkEvent):
+            self._link_event(notification)
+            return 0
+        message = notification.message
+        if isinstance(message, Results):
+            self._end(self.tasks.settle(Parcel(message, notification.frames)))
+            return message.delivery
+        if isinstance(message, SystemResult):
+            self._system_result(Parcel(message, notification.frames))
+            return message.delivery
+        if isinstance(message, PushAccepted):
+            self._accepted(message.push)
+        elif isinstance(message, PushRejected):
+            self._rejected(message)
+        else:
+            self._call(lambda: self._handlers.message(notification))
+        return 0
+
+    def _end(self, ends: Iterable[TaskEnd]) -> None:
+        self._in_handler = True
+        try:
+            for task, result, error in ends:
+                task.finished(result, error)
+                self._handlers.task_ended(task, result, error)
+        finally:
+            self._in_handler = False
+
+    def _call(self, handler: Callable[[], None]) -> None:
+        self._in_handler = True
+        try:
+            handler()
+        finally:
+            self._in_handler = False
+
+    def _system_result(self, parcel: Parcel[SystemResult]) -> None:
+        system_id = SystemId(parcel.message.system)
+        if system_id not in self.systems:
+            return  # delivered before
+        self.systems.discard(system_id)
+        result, error = system_end(parcel)
+        self._call(lambda: self._handlers.system_ended(system_id, result, error))
+
+    def _accepted(self, push: int) -> None:
+        for number in [each for each in self._pushes if each <= push]:
+            pushed = self._pushes.pop(number)
+            self._parcels.pop(number, None)
+            if pushed is not None:
+                self._call(lambda pushed=pushed: self._handlers.accepted(pushed))
+
+    def _rejected(self, message: PushRejected) -> None:
+        self._pushes.pop(message.push, None)
+        parcel = self._parcels.pop(message.push, None)
+        fault = faults.Fault(faults.KIND_LOST, f"the master did not accept the push: {message.text}", message.hint)
+        if parcel is None:
+            return
+        if isinstance(parcel.message, PushTasks):
+            self._end(self.tasks.reject(Parcel(parcel.message, parcel.frames), fault))
+        elif isinstance(parcel.message, PushSystem):
+            self._fail_systems([SystemId(parcel.message.system)], fault)
+
+    def _link_event(self, event: LinkEvent) -> None:
+        if event is LinkEvent.FAILED:
+            error = self.channel.error
+            raise error if error is not None else ConnectionFailed("the compute channel failed")
+        self._call(lambda: self._handlers.link(event))
+        if event is LinkEvent.FORGOTTEN:
+            fault = faults.Fault(
+                faults.KIND_LOST,
+                "the master was restarted without a journal and does not know the task any more",
+                hint="Push it again, or run the master in an environment with a journal.",
+            )
+            self._pushes.clear()
+            self._parcels.clear()
+            self.tasks.forget_code()
+            self._end(self.tasks.fail_pending(fault))
+            self._fail_systems(list(self.systems), fault)
+
+    def _fail_systems(self, systems: list[SystemId], fault: faults.Fault) -> None:
+        error = faults.task_error(fault, slave="", attempt=0)
+        for system_id in systems:
+            self.systems.discard(system_id)
+            self._call(lambda system_id=system_id: self._handlers.system_ended(system_id, None, error))
+

@@ -1,0 +1,271 @@
+"""An owner's compute channel: an I/O thread of its own, so that a handler may take as long as it likes.
+
+The owner's main thread submits pushes and takes notifications; everything else, greeting, heartbeats,
+reconnecting, sending again what was not accepted, happens here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Protocol, TypeAlias
+
+from concurrence.errors import ConcurrenceError, ConnectionFailed, ProtocolError
+from concurrence.nodes.master_link import LinkEvent, MasterLink
+from concurrence.nodes.reactor import Reactor
+from concurrence.tasks.ownership import Push
+from concurrence.transport.api import IClient
+from concurrence.wire.codec import Parcel, decoder_to_owner, encode
+from concurrence.wire.messages import (
+    Bye,
+    Delivered,
+    Hello,
+    Message,
+    PushAccepted,
+    ToOwner,
+    Welcome,
+)
+
+Notification: TypeAlias = Parcel[ToOwner] | LinkEvent
+"""What the main thread is told: a message of the master, or news of the link."""
+
+_TICK_SECONDS = 0.25
+_FLUSH_SECONDS = 2.0
+
+
+class IOwnerChannel(Protocol):
+    """What an owner's main thread needs of its channel."""
+
+    accepted_push: int
+    """The number of the newest push that the master accepted; read from any thread."""
+
+    @property
+    def error(self) -> ConcurrenceError | None:
+        """Why the channel gave up; None while it has not."""
+        ...
+
+    @property
+    def welcome(self) -> Welcome | None:
+        """The master's newest welcome."""
+        ...
+
+    def submit(self, push: Push) -> None:
+        """Send a push; again after a reconnect, until it is accepted."""
+        ...
+
+    def send(self, message: Parcel[Message]) -> None:
+        """Send a message once, when there is a connection."""
+        ...
+
+    def acknowledge(self, delivery: int) -> None:
+        """Everything up to this delivery was handled."""
+        ...
+
+    def receive(self, timeout: float | None) -> Notification | None:
+        """The next notification; None if none came in time.
+
+        Args:
+            timeout: Seconds; None to wait for ever, 0 not to wait.
+        """
+        ...
+
+    def close(self, reason: str) -> None:
+        """Say goodbye and end; what an owner still has at the master is cancelled."""
+        ...
+
+
+class OwnerChannel:
+    """The channel over a transport's client.
+
+    Args:
+        make_client: Makes the client; called in the I/O thread, which owns it.
+        make_hello: Makes the greeting; told whether this incarnation was welcomed before.
+        address: Where the master is.
+        patience: Seconds until the first welcome after which it gives up; None for never.
+    """
+
+    def __init__(
+        self,
+        make_client: Callable[[], IClient],
+        make_hello: Callable[[bool], Hello],
+        address: str,
+        *,
+        patience: float | None,
+    ) -> None:
+        self.accepted_push = 0
+        self._make_client = make_client
+        self._reactor = Reactor()
+        self._link = MasterLink(make_hello, address, self._reactor.now(), patience=patience)
+        self._decoder = decoder_to_owner()
+        self._notifications: SimpleQueue[Notification] = SimpleQueue()
+        self._unaccepted: deque[Push] = deque()
+        self._sent_push = 0
+        self._once: list[Parcel[Message]] = []
+        self._delivered = 0
+        self._delivered_sent = 0
+        self._client: IClient | None = None
+        self._blocked: list[Parcel[Message]] | None = None
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="compute-channel", daemon=True)
+
+    @property
+    def error(self) -> ConcurrenceError | None:
+        """Why the channel gave up."""
+        return self._link.error
+
+    @property
+    def welcome(self) -> Welcome | None:
+        """The master's newest welcome."""
+        return self._link.welcome
+
+    def start(self) -> None:
+        """Start the I/O thread and begin to connect."""
+        self._thread.start()
+
+    def submit(self, push: Push) -> None:
+        """From any thread: send a push; again after a reconnect, until it is accepted."""
+        self._reactor.post(lambda: self._unaccepted.append(push))
+
+    def send(self, message: Parcel[Message]) -> None:
+        """From any thread: send a message once, when there is a connection."""
+        self._reactor.post(lambda: self._once.append(message))
+
+    def acknowledge(self, delivery: int) -> None:
+        """From any thread: everything up to this delivery was handled."""
+
+        def note() -> None:
+            self._delivered = max(self._delivered, delivery)
+
+        self._reactor.post(note)
+
+    def receive(self, timeout: float | None) -> Notification | None:
+        """The next notification; None if none came in time."""
+        try:
+            if timeout == 0:
+                return self._notifications.get_nowait()
+            return self._notifications.get(timeout=timeout)
+        except Empty:
+            return None
+
+    def close(self, reason: str) -> None:
+        """Say goodbye and end the thread; repeatable."""
+        if not self._thread.is_alive():
+            return
+
+        def leave() -> None:
+            self._once.append(Parcel(Bye(reason)))
+            self._closing = True
+
+        self._reactor.post(leave)
+        self._thread.join(_FLUSH_SECONDS + 1.0)
+
+    # --- the I/O thread ---
+
+    def _run(self) -> None:
+        try:
+            self._client = self._make_client()
+            self._reactor.register(self._client.pollable, self._drain)
+            self._reactor.on_cycle_end(self._conclude)
+            self._reactor.call_every(_TICK_SECONDS, self._tick)
+            self._reactor.run()
+        except Exception as error:  # noqa: BLE001  a dead thread must not leave its owner waiting for ever
+            self._link.error = (
+                error
+                if isinstance(error, ConcurrenceError)
+                else ConnectionFailed(f"the compute channel failed: {type(error).__name__}: {error}")
+            )
+            self._notifications.put(LinkEvent.FAILED)
+        finally:
+            if self._client is not None:
+                self._client.close()
+            self._reactor.close()
+
+    def _tick(self) -> None:
+        self._link.tick(self._reactor.now())
+        self._drain()
+
+    def _drain(self) -> None:
+        client = self._client
+        if client is None:
+            return
+        now = self._reactor.now()
+        for event in client.connection_events():
+            self._link.connection(event, now)
+        self._take_events()
+        while (frames := client.receive()) is not None:
+            try:
+                parcels = self._decoder.decode(frames)
+            except ProtocolError as error:
+                raise ConnectionFailed(f"the master sent what is no message: {error.message}") from error
+            for parcel in parcels:
+                self._take(parcel, now)
+
+    def _take(self, parcel: Parcel[ToOwner], now: float) -> None:
+        message = parcel.message
+        if self._link.message(message, now):
+            self._take_events()
+            return
+        if isinstance(message, PushAccepted):
+            self.accepted_push = max(self.accepted_push, message.push)
+            while self._unaccepted and self._unaccepted[0].number <= message.push:
+                self._unaccepted.popleft()
+        self._notifications.put(parcel)
+
+    def _take_events(self) -> None:
+        for event in self._link.events:
+            if event is LinkEvent.READY:
+                self._sent_push = self.accepted_push
+                self._delivered_sent = 0
+            elif event is LinkEvent.FORGOTTEN:
+                self._delivered = self._delivered_sent = 0
+                if self._unaccepted:
+                    self.accepted_push = self._unaccepted[-1].number
+                self._unaccepted.clear()
+            self._notifications.put(event)
+        self._link.events.clear()
+
+    def _conclude(self) -> None:
+        client = self._client
+        if client is None:
+            return
+        if self._link.wants_reconnect:
+            self._link.wants_reconnect = False
+            client.reconnect()
+        self._drain_connection_events(client)
+        parcels = self._blocked or self._collect()
+        if parcels:
+            if client.send(encode(parcels)):
+                self._blocked = None
+                self._reactor.watch_writable(client.pollable, None)
+                self._link.sent(self._reactor.now())
+            else:
+                self._blocked = parcels
+                self._reactor.watch_writable(client.pollable, lambda: None)
+        if self._closing and not (self._blocked and self._link.ready):
+            self._reactor.stop()
+
+    def _drain_connection_events(self, client: IClient) -> None:
+        now = self._reactor.now()
+        for event in client.connection_events():
+            self._link.connection(event, now)
+            self._blocked = None
+        self._take_events()
+
+    def _collect(self) -> list[Parcel[Message]]:
+        parcels: list[Parcel[Message]] = [Parcel(message) for message in self._link.outgoing]
+        self._link.outgoing.clear()
+        if not self._link.ready:
+            return parcels
+        for push in self._unaccepted:
+            if push.number > self._sent_push:
+                parcels.extend(push.parcels)
+                self._sent_push = push.number
+        if self._delivered > self._delivered_sent:
+            self._delivered_sent = self._delivered
+            parcels.append(Parcel(Delivered(self._delivered)))
+        parcels.extend(self._once)
+        self._once.clear()
+        return parcels
+

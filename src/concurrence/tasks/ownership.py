@@ -1,0 +1,280 @@
+"""Tasks in the hands of their owner: packed, numbered, batched, and matched with their results again.
+
+No socket, thread or clock: parcels go out through :meth:`OwnedTasks.take_pushes`, results come in through
+:meth:`OwnedTasks.settle`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import Any, NamedTuple, TypeAlias
+
+from concurrence.errors import TaskError
+from concurrence.ids import SystemId, TaskId
+from concurrence.tasks.api import ITaskSystem, Task, TaskCounts
+from concurrence.tasks.packing import PackedFunction, TaskPacker
+from concurrence.tasks.values import rebuild_exception, unpack_result
+from concurrence.wire import faults
+from concurrence.wire.codec import Frame, Parcel, decode_results, decode_tasks, encode_tasks
+from concurrence.wire.messages import (
+    CANCELLED,
+    FINISHED,
+    DefineBundle,
+    DefineFunction,
+    Message,
+    PackedTask,
+    PushSystem,
+    PushTasks,
+    Results,
+    SystemResult,
+)
+
+MAX_BATCH_TASKS = 2_048
+MAX_BATCH_BYTES = 1024 * 1024
+
+TaskEnd: TypeAlias = tuple[Task, Any, TaskError | None]
+"""A task with its result, or with why it has none."""
+
+
+class Push(NamedTuple):
+    """Parcels that travel together and are accepted together.
+
+    Attributes:
+        number: Rising from 1.
+        parcels: The definitions that the push needs, then the push itself.
+        tasks: How many tasks it brings.
+        bytes: Their size.
+    """
+
+    number: int
+    parcels: list[Parcel[Message]]
+    tasks: int
+    bytes: int
+
+
+class _Pending(NamedTuple):
+    task: Task
+    size: int
+
+
+class _Batch:
+    """Alike tasks that have not been handed over yet."""
+
+    def __init__(self, key: tuple[Any, ...]) -> None:
+        self.key = key
+        self.tasks: list[PackedTask] = []
+        self.frames: list[Frame] = [b""]
+        self.bytes = 0
+
+
+class OwnedTasks:
+    """The unfinished tasks of one owner.
+
+    Args:
+        system: The system they belong to: a task system, or the one of a client's plain tasks.
+        client: The client's node id, which tasks carry.
+        packer: Turns tasks into bytes.
+    """
+
+    def __init__(self, system: SystemId, client: str, packer: TaskPacker) -> None:
+        self.system = system
+        self.pending_bytes = 0
+        self._client = client
+        self._packer = packer
+        self._pending: dict[int, _Pending] = {}
+        self._counter = count()
+        self._push_number = count(1)
+        self._numbers: dict[bytes, int] = {}
+        self._sent_bundles: set[bytes] = set()
+        self._batch: _Batch | None = None
+        self._pushes: list[Push] = []
+        self._definitions: list[Parcel[Message]] = []
+        self._pushed = self._finished = self._failed = self._cancelled = 0
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    @property
+    def counts(self) -> TaskCounts:
+        """How many tasks are in which state."""
+        return TaskCounts(self._pushed, self._finished, self._failed, self._cancelled)
+
+    # --- out ---
+
+    def add(self, task: Task) -> TaskId:
+        """Pack a task, give it its id, and put it into the open batch.
+
+        Raises:
+            PackingError: It cannot be pickled; nothing was added.
+        """
+        call = self._packer.pack(task)
+        number = self._numbers.get(call.function.digest)
+        if number is None:
+            number = self._define(call.function)
+        key = (number, task.priority, task.max_retries, task.timeout or 0.0, task.resources or None)
+        batch = self._batch
+        if batch is None or batch.key != key or len(batch.tasks) >= MAX_BATCH_TASKS or batch.bytes > MAX_BATCH_BYTES:
+            self._close_batch()
+            batch = self._batch = _Batch(key)
+        counter = next(self._counter)
+        size = len(call.arguments)
+        if call.buffers:
+            # Copied: the author may change an array as soon as push_task returns, and a reconnect may send it again.
+            batch.frames.extend(bytes(buffer) for buffer in call.buffers)
+            size += sum(memoryview(buffer).nbytes for buffer in call.buffers)
+        batch.tasks.append(PackedTask(counter, call.arguments, len(call.buffers)))
+        batch.bytes += size
+        task_id = task.task_id = TaskId(self.system, counter)
+        task.system_id = self.system
+        task.client_id = self._client
+        self._pending[counter] = _Pending(task, size)
+        self.pending_bytes += size
+        self._pushed += 1
+        return task_id
+
+    def add_system(self, system_id: SystemId, system: ITaskSystem) -> None:
+        """Pack a task system for pushing.
+
+        Raises:
+            PackingError: It cannot be pickled.
+        """
+        packed = self._packer.pack_system(system)
+        self._close_batch()
+        number = self._define(packed)
+        push = next(self._push_number)
+        name = system.name or type(system).__name__
+        parcels = self._take_definitions()
+        parcels.append(Parcel(PushSystem(push, system_id, number, name)))
+        self._pushes.append(Push(push, parcels, 0, len(packed.blob)))
+
+    def take_pushes(self) -> list[Push]:
+        """Everything that was added since the last call, ready to send."""
+        self._close_batch()
+        pushes, self._pushes = self._pushes, []
+        return pushes
+
+    def forget_code(self) -> None:
+        """The master forgot this owner: announce functions anew."""
+        self._numbers.clear()
+        self._sent_bundles.clear()
+
+    def _define(self, function: PackedFunction) -> int:
+        number = len(self._numbers) + 1
+        self._numbers[function.digest] = number
+        for bundle in function.bundles:
+            if bundle.digest not in self._sent_bundles:
+                self._sent_bundles.add(bundle.digest)
+                self._definitions.append(Parcel(DefineBundle(1, bundle.digest), [bundle.blob]))
+        message = DefineFunction(
+            1,
+            number,
+            function.digest,
+            function.name,
+            function.kind,
+            function.python,
+            [bundle.digest for bundle in function.bundles],
+            list(function.requirements),
+        )
+        self._definitions.append(Parcel(message, [function.blob]))
+        return number
+
+    def _take_definitions(self) -> list[Parcel[Message]]:
+        definitions, self._definitions = self._definitions, []
+        return definitions
+
+    def _close_batch(self) -> None:
+        batch, self._batch = self._batch, None
+        if batch is None or not batch.tasks:
+            return
+        function, priority, max_retries, timeout, resources = batch.key
+        batch.frames[0] = encode_tasks(batch.tasks)
+        number = next(self._push_number)
+        message = PushTasks(
+            len(batch.frames),
+            number,
+            self.system,
+            function,
+            priority,
+            max_retries,
+            timeout,
+            {name: float(amount) for name, amount in (resources or {}).items()},
+        )
+        parcels = self._take_definitions()
+        parcels.append(Parcel(message, batch.frames))
+        self._pushes.append(Push(number, parcels, len(batch.tasks), batch.bytes))
+
+    # --- in ---
+
+    def settle(self, parcel: Parcel[Results]) -> Iterator[TaskEnd]:
+        """The ends that a delivery tells of, each at most once however often it is delivered.
+
+        Raises:
+            ProtocolError: The body is malformed.
+        """
+        message = parcel.message
+        results = decode_results(parcel.frames)
+        position = 1
+        for counter, status, result in zip(message.counters, message.statuses, results, strict=False):
+            buffers = parcel.frames[position : position + result.buffers] if result.buffers else ()
+            position += result.buffers
+            pending = self._pending.pop(counter, None)
+            if pending is None:
+                continue
+            self.pending_bytes -= pending.size
+            if status == FINISHED:
+                self._finished += 1
+                yield self._finish(pending.task, result.payload, buffers)
+            else:
+                if status == CANCELLED:
+                    self._cancelled += 1
+                else:
+                    self._failed += 1
+                yield pending.task, None, error_from(result.payload, message.slave, message.attempt)
+
+    def fail_pending(self, fault: faults.Fault) -> Iterator[TaskEnd]:
+        """End everything unfinished with a fault of this side's finding."""
+        error = faults.task_error(fault, slave="", attempt=0)
+        for counter in list(self._pending):
+            pending = self._pending.pop(counter)
+            self.pending_bytes -= pending.size
+            self._failed += 1
+            yield pending.task, None, error
+
+    def reject(self, push: Parcel[PushTasks], fault: faults.Fault) -> Iterator[TaskEnd]:
+        """End the tasks of a push that the master did not accept."""
+        error = faults.task_error(fault, slave="", attempt=0)
+        for counter in [task.counter for task in decode_tasks(push.frames)]:
+            pending = self._pending.pop(counter, None)
+            if pending is not None:
+                self.pending_bytes -= pending.size
+                self._failed += 1
+                yield pending.task, None, error
+
+    @staticmethod
+    def _finish(task: Task, payload: bytes, buffers: Sequence[Frame]) -> TaskEnd:
+        try:
+            return task, unpack_result(payload, buffers), None
+        except Exception as error:  # noqa: BLE001  unpickling runs the author's code, which may raise anything
+            text = f"the result of {task!r} cannot be unpickled here: {type(error).__name__}: {error}"
+            failure = TaskError(text, kind=faults.KIND_RESULT, cause=error)
+            failure.__cause__ = error
+            return task, None, failure
+
+
+def error_from(payload: bytes, slave: str, attempt: int) -> TaskError:
+    """The error in the payload of a failed task."""
+    fault = faults.decode_fault(payload)
+    return faults.task_error(fault, slave=slave, attempt=attempt, cause=rebuild_exception(fault))
+
+
+def system_end(parcel: Parcel[SystemResult]) -> tuple[Any, TaskError | None]:
+    """A task system's result, or why it has none.
+
+    Raises:
+        ProtocolError: The body is malformed.
+    """
+    entry = decode_results(parcel.frames)[0]
+    if parcel.message.status == FINISHED:
+        return unpack_result(entry.payload, parcel.frames[1:]), None
+    return None, error_from(entry.payload, "", 0)
