@@ -40,6 +40,10 @@ class Environment(ComponentManager):
         path: The folder.
         config: The merged configuration.
         temporary: Whether :meth:`close` removes the folder.
+
+    Attributes:
+        overrides: The texts ``section.name=value`` that it was opened with.
+        config_files: The further config files that it was opened with.
     """
 
     app_name = StrOption("project", "app", "", "The application that the environment runs: an IApp's name.")
@@ -61,7 +65,9 @@ class Environment(ComponentManager):
         self.config = config
         self.log = logging.getLogger(LOGGER)
         self.plugin_failures: list[PluginFailure] = []
-        self._temporary = temporary
+        self.is_temporary = temporary
+        self.overrides: tuple[str, ...] = ()
+        self.config_files: tuple[Path, ...] = ()
 
     @property
     def manager(self) -> Self:
@@ -170,6 +176,8 @@ class Environment(ComponentManager):
             overrides=overrides,
         )
         environment = cls(path, config, temporary=temporary)
+        environment.overrides = tuple(overrides)
+        environment.config_files = tuple(config_files)
         if plugins:
             environment.plugin_failures = load_plugins(environment, path / "plugins", log=environment.log)
         return environment
@@ -214,7 +222,7 @@ class Environment(ComponentManager):
     def close(self) -> None:
         """Forget the modules of ``plugins/``; remove the folder if it is a temporary one. Repeatable."""
         unload(self.path / "plugins")
-        if self._temporary:
+        if self.is_temporary:
             shutil.rmtree(self.path, ignore_errors=True)
 
     def __enter__(self) -> Self:

@@ -34,6 +34,7 @@ class LinkEvent(Enum):
     """The link has given up; see :attr:`MasterLink.error`."""
 
 
+_RETRY_SECONDS = 2.0
 _FIRST_LEASE = 10.0  # seconds, until the master's welcome says its own
 
 
@@ -58,6 +59,7 @@ class MasterLink:
         self._hello_at = now
         self._was_connected = False
         self._auth_failures = 0
+        self._retry_at: float | None = None
         self.state = LinkState.CONNECTING
         self.welcome: Welcome | None = None
         self.error: ConcurrenceError | None = None
@@ -83,6 +85,10 @@ class MasterLink:
             self._auth_failures += 1
             if self.welcome is None:
                 self._fail(self._authentication_error())
+            else:
+                # It was right before: a master that restarts may hang up a few times.
+                self._lose()
+                self._retry_at = now + _RETRY_SECONDS
 
     def message(self, message: Message, now: float) -> bool:
         """A message arrived; returns True if it was the link's own business."""
@@ -107,6 +113,9 @@ class MasterLink:
         """Time passes: heartbeats, silence, deadlines."""
         if self.state is LinkState.FAILED:
             return
+        if self._retry_at is not None and now >= self._retry_at:
+            self._retry_at = None
+            self.wants_reconnect = True
         heartbeat = self.welcome.heartbeat if self.welcome else 1.0
         lease = self.welcome.lease if self.welcome else _FIRST_LEASE
         if self.state is LinkState.READY:

@@ -167,6 +167,7 @@ class OwnerChannel:
         try:
             self._client = self._make_client()
             self._reactor.register(self._client.pollable, self._drain)
+            self._reactor.register(self._client.events_pollable, self._drain)
             self._reactor.on_cycle_end(self._conclude)
             self._reactor.call_every(_TICK_SECONDS, self._tick)
             self._reactor.run()

@@ -1,0 +1,97 @@
+"""The processes that host task systems, on the master's machine: started from a template, ended with their system."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Struct
+
+from concurrence.nodes.launching import Access
+from concurrence.nodes.reactor import Reactor
+from concurrence.scheduling.outbox import HostOrder
+from concurrence.wire.messages import ChildExited
+from concurrence.workers.processes import Template, describe_exit
+
+ENTRY = "concurrence.nodes.host:main"
+_GRACE_SECONDS = 2.0
+
+
+class HostSpec(Struct, frozen=True):
+    """What a host needs to know.
+
+    Attributes:
+        access: How it reaches the master.
+        system: The system that it runs.
+        name: What people see.
+        ticket: What it shows the master.
+        entry: What the template calls.
+    """
+
+    access: Access
+    system: int
+    name: str
+    ticket: str
+    entry: str = ENTRY
+
+
+class Hosting:
+    """The hosts of one master.
+
+    Args:
+        reactor: The master's poll loop.
+        on_exited: Told a system and how its host ended.
+    """
+
+    def __init__(self, reactor: Reactor, on_exited: Callable[[int, str], None]) -> None:
+        self._reactor = reactor
+        self._on_exited = on_exited
+        self._systems: dict[int, int] = {}
+        self._numbers: dict[int, int] = {}
+        self._next = 1
+        self._template = Template(
+            reactor, on_started=lambda number, pid: None, on_exited=self._exited, on_died=self._died
+        )
+
+    def start(self) -> None:
+        """Start the template process.
+
+        Raises:
+            WorkerStartFailed: The system refuses another process.
+        """
+        self._template.start()
+
+    def start_host(self, order: HostOrder, access: Access) -> None:
+        """Start the host of a system."""
+        number = self._next
+        self._next += 1
+        self._systems[number] = order.system
+        self._numbers[order.system] = number
+        spec = HostSpec(access, order.system, order.name, order.ticket)
+        self._template.start_child(number, "host", msgspec.msgpack.encode(spec), [])
+
+    def stop_host(self, system: int) -> None:
+        """The system has ended: its host was told, and is killed if it does not go."""
+        number = self._numbers.get(system)
+        if number is not None:
+            self._reactor.call_later(
+                _GRACE_SECONDS, lambda: self._template.signal_child(number, signal.SIGKILL)
+            )
+
+    def stop(self) -> None:
+        """End all hosts and the template."""
+        self._template.stop(_GRACE_SECONDS)
+
+    def _exited(self, message: ChildExited) -> None:
+        system = self._systems.pop(message.number, None)
+        if system is not None:
+            self._numbers.pop(system, None)
+            self._on_exited(system, describe_exit(message.code))
+
+    def _died(self, reason: str) -> None:
+        for system in list(self._numbers):
+            self._on_exited(system, f"the template process {reason}")
+        self._systems.clear()
+        self._numbers.clear()
+        self._template.start()

@@ -1,0 +1,236 @@
+"""The master node: sockets, processes and time around the pure core that decides everything."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from concurrence import __version__
+from concurrence.component import ComponentManager
+from concurrence.env.extension_options import ExtensionOption
+from concurrence.env.options import BoolOption, ByteSizeOption, DurationOption, IntOption, StrOption
+from concurrence.errors import ProtocolError
+from concurrence.ids import new_node_id
+from concurrence.journal.api import IJournal
+from concurrence.journal.gate import DurabilityGate
+from concurrence.nodes import keys as addresses
+from concurrence.nodes.hosting import Hosting
+from concurrence.nodes.keys import MasterKeys
+from concurrence.nodes.launching import Access, ChildNode, LaunchSpec, Ready
+from concurrence.nodes.node import Node
+from concurrence.scheduling.api import ITaskScheduler, Limits
+from concurrence.scheduling.core import MasterCore
+from concurrence.transport.api import IServer, IWorkQueue
+from concurrence.transport.security import Role
+from concurrence.wire.codec import Parcel, decoder_for_master, encode
+from concurrence.wire.messages import Assign, Bye, Message
+
+_TICK_SECONDS = 0.25
+_DRAIN = 512  # messages taken in one cycle: the others wait for the next, so that what these led to can leave
+_START_SECONDS = 30.0
+
+
+class MasterNode(Node):
+    """Registers nodes, schedules tasks, hosts task systems, notifies clients."""
+
+    host = StrOption("masternode", "host", "127.0.0.1", "Address to listen on; 0.0.0.0 for all interfaces.")
+    port = IntOption("masternode", "port", 7700, "Port of the compute channel; 0 for a free one.", min=0, max=65535)
+    work_port = IntOption(
+        "masternode", "work_port", 0, "Port of the work queue; 0 for a free one.", min=0, max=65535
+    )
+    advertise = StrOption(
+        "masternode", "advertise", "", "Host name or address in connect files; guessed if it is empty."
+    )
+    task_scheduler = ExtensionOption(
+        "masternode", "task_scheduler", ITaskScheduler, "ZMQTaskScheduler", "Decides which task goes where."
+    )
+    journal = ExtensionOption("masternode", "journal", IJournal, "NullJournal", "Keeps what was accepted.")
+    is_standalone = BoolOption("masternode", "is_standalone", False, "Whether the master is its own slave.")
+    lease = DurationOption("masternode", "lease", 10.0, "A node that is silent for so long is given up.")
+    heartbeat = DurationOption("masternode", "heartbeat", 2.0, "A node with nothing to say pings this often.")
+    task_window = IntOption(
+        "masternode", "task_window", 131_072, "Unfinished tasks that one owner may have here.", min=1
+    )
+    delivery_window = ByteSizeOption(
+        "masternode", "delivery_window", 256 * 1024 * 1024, "Results that an owner may leave unacknowledged."
+    )
+    max_attempts = IntOption("masternode", "max_attempts", 3, "Workers that one task may kill.", min=1)
+
+    def __init__(self, manager: ComponentManager) -> None:
+        super().__init__(manager)
+        self._decoder = decoder_for_master()
+        self._gate: DurabilityGate[tuple[bytes, Parcel[Message]]] = DurabilityGate()
+        self._backlog: list[Parcel[Assign]] = []
+        self._slave: ChildNode | None = None
+        self._queue: IWorkQueue | None = None
+        self._is_private = False
+        self._slave_is_up = False
+        self._server: IServer | None = None
+
+    def app_init(self) -> None:
+        """Read the options and make the core."""
+        self._is_private = self.launch is not None and self.launch.spec.private
+        limits = Limits(
+            lease=self.lease,
+            heartbeat=self.heartbeat,
+            task_window=self.task_window,
+            delivery_window=self.delivery_window,
+            max_attempts=self.max_attempts,
+        )
+        self._core = MasterCore(
+            self.task_scheduler,
+            limits,
+            master=new_node_id(),
+            package=__version__,
+            # Later than whatever a predecessor gave out, at a million chunks a second.
+            first_chunk=int(time.time() * 1_000_000),
+        )
+
+    def app_main(self) -> int:
+        """Run until stopped; the exit code."""
+        restore = self.catch_signals()
+        self._thread = threading.get_ident()
+        self._keys = MasterKeys.private() if self._is_private else MasterKeys.of(self.env)
+        if self.is_standalone:
+            self._slave = ChildNode("the master's own slave")
+        self._hosting = Hosting(self.reactor, self._host_exited)
+        try:
+            self._hosting.start()
+            self._announce(self._listen())
+            self.reactor.run()
+        finally:
+            self._shut_down()
+            restore()
+        return 0
+
+    # --- start and stop ---
+
+    def _listen(self) -> IServer:
+        host, port = ("127.0.0.1", 0) if self._is_private else (self.host, self.port)
+        self._server = server = self.transport.server(f"tcp://{host}:{port}", self._keys.ring)
+        self._journal = self.journal
+        self._journal.open(self._durable)
+        if self.task_scheduler.uses_work_queue:
+            work_port = 0 if self._is_private else self.work_port
+            self._queue = self.transport.work_queue(f"tcp://{host}:{work_port}", self._keys.ring)
+            self._core.work_address = self._queue.address
+        self.reactor.register(server.pollable, lambda: self._drain(server))
+        self.reactor.call_every(_TICK_SECONDS, lambda: self._core.tick(self.reactor.now()))
+        self.reactor.on_cycle_end(lambda: self._conclude(server))
+        self._core.tick(self.reactor.now())
+        self.watch_parent()
+        self._local_address = addresses.local(server.address)
+        return server
+
+    def _announce(self, server: IServer) -> None:
+        address = self._local_address
+        if not self._is_private:
+            public = addresses.reachable(server.address, self.advertise)
+            self._keys.publish(self.env, public)
+            self.log.info("listening at %s; connect files are in %s", public, self.env.path / "connect")
+        if self._slave is not None:
+            self._slave.launch(
+                LaunchSpec(
+                    "SlaveNode",
+                    None if self.env.is_temporary else str(self.env.path),
+                    tuple(str(file) for file in self.env.config_files),
+                    self.env.overrides,
+                    access=Access.of(self._keys.credentials(Role.SLAVE, address)),
+                    log_level=self.launch.spec.log_level if self.launch else self.env.log_level,
+                )
+            )
+            self.reactor.register(self._slave.fileno(), self._slave_answered)
+        if self.launch is not None:
+            self.launch.answer(Ready(Access.of(self._keys.credentials(Role.CLIENT, address))))
+
+    def _slave_answered(self) -> None:
+        slave = self._slave
+        if slave is None:
+            return
+        if self._slave_is_up:
+            self.reactor.unregister(slave.fileno())
+            self.log.error("the master's own slave ended with code %s", slave.stop())
+            self._slave = None
+            return
+        slave.wait_ready(_START_SECONDS)
+        self._slave_is_up = True
+
+    def _shut_down(self) -> None:
+        if self._slave is not None:
+            self._slave.stop()
+        self._hosting.stop()
+        if self._server is not None:
+            for node in self._core.swarm.registry:
+                if node.peer is not None:
+                    self._server.send(node.peer, encode([Parcel(Bye("the master stops"))]))
+            self._server.close()
+            self._journal.close()
+        if self._queue is not None:
+            self._queue.close()
+        self.reactor.close()
+
+    # --- the cycle ---
+
+    def _drain(self, server: IServer) -> None:
+        core = self._core
+        now = self.reactor.now()
+        for _ in range(_DRAIN):
+            received = server.receive()
+            if received is None:
+                return
+            peer, frames = received
+            try:
+                parcels = self._decoder.decode(frames)
+            except ProtocolError as error:
+                self.log.warning("bad message from %s: %s", server.origin(peer).address, error.message)
+                core.garbage(peer, error)
+                continue
+            for parcel in parcels:
+                core.receive(peer, parcel, lambda peer=peer: server.origin(peer), now)
+
+    def _host_exited(self, system: int, text: str) -> None:
+        self._core.host_exited(system, text)
+
+    def _durable(self, sequence: int) -> None:
+        """Called by the journal from whatever thread."""
+        self._gate.durable(sequence)
+        if threading.get_ident() != self._thread:
+            self.reactor.post(lambda: None)  # the end of the cycle that this causes releases what waited
+
+    def _conclude(self, server: IServer) -> None:
+        core, outbox = self._core, self._core.outbox
+        core.conclude(self.reactor.now())
+        if outbox.promises:
+            sequence = self._journal.append(outbox.entries)
+            for promise in outbox.promises:
+                self._gate.hold(sequence, promise)
+        outgoing = outbox.messages
+        for peer, parcel in self._gate.release():
+            outgoing.setdefault(peer, []).append(parcel)
+        orders, stopped, dropped = outbox.hosts, outbox.stopped_hosts, outbox.dropped
+        self._backlog += outbox.work
+        outbox.clear()
+        for peer, parcels in outgoing.items():
+            if not server.send(peer, encode(parcels)):
+                core.unreachable(peer, self.reactor.now())
+        self._push_work()
+        for order in orders:
+            access = Access.of(self._keys.credentials(Role.HOST, self._local_address))
+            self._hosting.start_host(order, access)
+        for system in stopped:
+            self._hosting.stop_host(system)
+        for peer in dropped:
+            server.forget(peer)
+
+    def _push_work(self) -> None:
+        queue = self._queue
+        if queue is None or not self._backlog:
+            return
+        assignments = self._core.swarm.ledger.assignments
+        sent = 0
+        for parcel in self._backlog:
+            if parcel.message.chunk in assignments and not queue.send(encode([parcel])):
+                break
+            sent += 1
+        del self._backlog[:sent]
+        self.reactor.watch_writable(queue.pollable, self._push_work if self._backlog else None)

@@ -1,0 +1,251 @@
+"""The slave node: registers with a master, and brings its task manager and the compute channel together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from concurrence import __version__
+from concurrence.component import ComponentManager
+from concurrence.env.extension_options import ExtensionOption
+from concurrence.env.options import ListOption, PathOption
+from concurrence.errors import ConfigError, MessageTooLarge, ProtocolError, UsageError
+from concurrence.nodes.identity import Identity, describe_machine, host_name
+from concurrence.nodes.keys import at_host_of, connect_path
+from concurrence.nodes.launching import Ready
+from concurrence.nodes.master_link import LinkEvent, MasterLink
+from concurrence.nodes.node import Node
+from concurrence.transport.api import IClient, IWorkSource
+from concurrence.transport.security import Credentials, Role, read_connect_file
+from concurrence.wire import faults
+from concurrence.wire.codec import Parcel, decoder_to_slave, encode, encode_results
+from concurrence.wire.messages import (
+    REFUSED,
+    Bye,
+    ChunkResults,
+    FromSlave,
+    Hello,
+    Message,
+    Output,
+    PackedResult,
+)
+from concurrence.workers.api import ITaskManager
+
+_TICK_SECONDS = 0.25
+_MAX_HELD_OUTPUT = 256  # messages that are kept while there is no connection
+
+
+class SlaveNode(Node):
+    """Registers with a full description of its machine, runs workers, reconnects for ever."""
+
+    master = PathOption(
+        "slavenode", "master", None, "The connect file of the master; the environment's own by default."
+    )
+    task_manager = ExtensionOption(
+        "slavenode", "task_manager", ITaskManager, "ZMQTaskManager", "Runs tasks on this machine."
+    )
+    labels = ListOption(
+        "slavenode", "labels", (), 'Resources beyond cores that tasks may ask for, as in ["gpu=1"].'
+    )
+
+    def __init__(self, manager: ComponentManager) -> None:
+        super().__init__(manager)
+        self._upstream: list[Parcel[FromSlave]] = []
+        self._blocked: list[Parcel[Message]] | None = None
+        self._client: IClient | None = None
+        self._source: IWorkSource | None = None
+        self._exit_code = 0
+        self._decoder = decoder_to_slave()
+
+    def app_init(self) -> None:
+        """Read the options.
+
+        Raises:
+            UsageError: There is no connect file.
+            ConfigError: A label is malformed.
+        """
+        self._credentials = self._find_credentials()
+        self._labels = parse_labels(self.labels)
+        self._manager = self.task_manager
+        name = self.node_name or (self.launch.spec.name if self.launch else "") or f"{host_name()}"
+        self._identity = Identity("slave", name, __version__)
+        self._description = describe_machine(self._manager.workers, self._manager.credit, self._labels)
+
+    def app_main(self) -> int:
+        """Run until stopped; the exit code."""
+        restore = self.catch_signals()
+        try:
+            self._manager.start(self.reactor, self._identity.name, self._upstream.append)
+            self._connect()
+            if self.launch is not None:
+                self.launch.answer(Ready())
+            self.reactor.run()
+        finally:
+            self._shut_down()
+            restore()
+        if self._link.error is not None:
+            raise self._link.error
+        return self._exit_code
+
+    # --- start and stop ---
+
+    def _find_credentials(self) -> Credentials:
+        if self.launch is not None and self.launch.spec.access is not None:
+            return self.launch.spec.access.credentials()
+        path = self.master or connect_path(self.env, Role.SLAVE)
+        if self.master is None and not path.exists():
+            raise UsageError(
+                "no master is named",
+                hint="Copy connect/slave.toml from the folder of the master's environment, and run: "
+                "concurrence slave --master slave.toml",
+            )
+        return read_connect_file(Path(path))
+
+    def _connect(self) -> None:
+        address = self._credentials.address
+        self._link = MasterLink(self._hello, address, self.reactor.now(), patience=None)
+        self._client = client = self.transport.client(self._credentials)
+        self.reactor.register(client.pollable, lambda: self._drain(client))
+        self.reactor.register(client.events_pollable, lambda: self._drain(client))
+        self.reactor.call_every(_TICK_SECONDS, lambda: self._link.tick(self.reactor.now()))
+        self.reactor.on_cycle_end(lambda: self._conclude(client))
+        self.watch_parent()
+        self.log.info("connecting to the master at %s with %d workers", address, self._manager.workers)
+
+    def _hello(self, resumes: bool) -> Hello:
+        chunks = set(self._manager.chunks)
+        chunks.update(
+            parcel.message.chunk for parcel in self._upstream if isinstance(parcel.message, ChunkResults)
+        )
+        return self._identity.hello(resumes, slave=self._description, chunks=sorted(chunks))
+
+    def _shut_down(self) -> None:
+        client = self._client
+        if client is not None:
+            if self._link.ready:
+                client.send(encode([*self._upstream, Parcel(Bye("the slave stops"))]))
+            self._detach()
+            client.close()
+        self._manager.stop()
+        self.reactor.close()
+
+    # --- the cycle ---
+
+    def _drain(self, client: IClient) -> None:
+        now = self.reactor.now()
+        self._take_connection_events(client)
+        while (frames := client.receive()) is not None:
+            try:
+                parcels = self._decoder.decode(frames)
+            except ProtocolError as error:
+                self.log.error("bad message from the master: %s", error.message)
+                continue
+            for parcel in parcels:
+                if self._link.message(parcel.message, now):
+                    self._take_events()
+                else:
+                    self._manager.handle(parcel)
+
+    def _take_connection_events(self, client: IClient) -> None:
+        now = self.reactor.now()
+        for event in client.connection_events():
+            self._link.connection(event, now)
+            if event != "connected":
+                self._blocked = None
+        self._take_events()
+
+    def _take_events(self) -> None:
+        for event in self._link.events:
+            if event is LinkEvent.LOST:
+                self.log.warning("lost the master at %s; trying again", self._credentials.address)
+            elif event is LinkEvent.FAILED:
+                self._exit_code = 1
+                self.reactor.stop()
+            else:
+                self._welcomed(forgotten=event is LinkEvent.FORGOTTEN)
+        self._link.events.clear()
+
+    def _welcomed(self, *, forgotten: bool) -> None:
+        if forgotten:
+            self.log.warning("the master was restarted and does not know this slave's work; it is dropped")
+            self._upstream.clear()
+            self._manager.abandon()
+        welcome = self._link.welcome
+        self._detach()
+        if welcome is not None and welcome.work_address:
+            address = at_host_of(welcome.work_address, self._credentials.address)
+            self._source = self.transport.work_source(address, self._credentials)
+            self._manager.attach(self._source)
+        self.log.info("registered with the master at %s", self._credentials.address)
+
+    def _detach(self) -> None:
+        if self._source is not None:
+            self._manager.attach(None)
+            self._source.close()
+            self._source = None
+
+    def _conclude(self, client: IClient) -> None:
+        if self._link.wants_reconnect:
+            self._link.wants_reconnect = False
+            client.reconnect()
+        self._take_connection_events(client)
+        parcels = self._blocked or self._collect()
+        if not parcels:
+            return
+        if self._send(client, parcels):
+            self._blocked = None
+            self.reactor.watch_writable(client.pollable, None)
+            self._link.sent(self.reactor.now())
+        else:
+            self._blocked = parcels
+            self.reactor.watch_writable(client.pollable, lambda: None)
+
+    def _collect(self) -> list[Parcel[Message]]:
+        parcels: list[Parcel[Message]] = [Parcel(message) for message in self._link.outgoing]
+        self._link.outgoing.clear()
+        if self._link.ready:
+            parcels.extend(self._upstream)
+            self._upstream.clear()
+        elif len(self._upstream) > _MAX_HELD_OUTPUT:
+            # What tasks print is dropped without a connection; results are bounded by the credit.
+            self._upstream[:] = [each for each in self._upstream if not isinstance(each.message, Output)]
+        return parcels
+
+    def _send(self, client: IClient, parcels: list[Parcel[Message]]) -> bool:
+        try:
+            return client.send(encode(parcels))
+        except MessageTooLarge as error:
+            self.log.warning("a result is too large to send: %s", error.message)
+            return client.send(encode([_bounded(parcel, error) for parcel in parcels]))
+
+
+def _bounded(parcel: Parcel[Message], error: MessageTooLarge) -> Parcel[Message]:
+    """The parcel, or in place of results among which one is too large, their failure."""
+    message = parcel.message
+    if not isinstance(message, ChunkResults):
+        return parcel
+    fault = faults.Fault(faults.KIND_RESULT, f"the result is too large: {error.message}", hint=error.hint)
+    payload = PackedResult(faults.encode_fault(fault))
+    count = len(message.counters)
+    failed = ChunkResults(1, message.chunk, message.counters, bytes([REFUSED]) * count, message.busy)
+    return Parcel(failed, [encode_results([payload] * count)])
+
+
+def parse_labels(texts: tuple[str, ...]) -> dict[str, float]:
+    """Labels as a mapping.
+
+    Args:
+        texts: Each ``name=amount``, or ``name`` for an amount of 1.
+
+    Raises:
+        ConfigError: An amount is no number.
+    """
+    labels: dict[str, float] = {}
+    for text in texts:
+        name, separator, amount = text.partition("=")
+        try:
+            labels[name.strip()] = float(amount) if separator else 1.0
+        except ValueError:
+            raise ConfigError(
+                f"the label {text!r} is not of the form name=amount", hint='Write it as in labels = ["gpu=1"].'
+            ) from None
+    return labels

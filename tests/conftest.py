@@ -1,0 +1,46 @@
+"""What all tests share: slow tests run only when asked for; where it matters, a skipped test is a failed one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+NO_SKIPS = bool(os.environ.get("CONCURRENCE_NO_SKIPS"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave tests marked ``slow`` out, unless ``-m`` says which ones are wanted."""
+    if config.option.markexpr:
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in set(slow)]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skipped test into a failed one where skips are not allowed."""
+    report = yield
+    if NO_SKIPS and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = _complaint(report.longrepr)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Turn a skipped module into a failed one where skips are not allowed."""
+    report = yield
+    if NO_SKIPS and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = _complaint(report.longrepr)
+    return report
+
+
+def _complaint(longrepr: object) -> str:
+    """Where and why the test was skipped, and why that is an error."""
+    text = f"{longrepr[0]}:{longrepr[1]}: {longrepr[2]}" if isinstance(longrepr, tuple) else str(longrepr)
+    return f"skipped, but CONCURRENCE_NO_SKIPS is set: {text}"
