@@ -139,9 +139,7 @@ def run_there(*tasks: Task) -> list[Outcome]:
     """Pack the tasks here, run each as a chunk of its own in a new process with an empty folder."""
     packer = TaskPacker(BundleCollector())
     calls = [packer.pack(task) for task in tasks]
-    plain = [
-        (call.function, call.arguments, [bytes(buffer) for buffer in call.buffers]) for call in calls
-    ]
+    plain = [(call.function, call.arguments, [bytes(buffer) for buffer in call.buffers]) for call in calls]
     path = os.pathsep.join(part for part in sys.path if part.endswith(("src", "unit", "site-packages")))
     with tempfile.TemporaryDirectory() as empty:
         done = subprocess.run(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Struct
 
+from concurrence.env.environment import Environment
 from concurrence.nodes.launching import Access
 from concurrence.nodes.reactor import Reactor
 from concurrence.scheduling.outbox import HostOrder
@@ -24,15 +25,25 @@ class HostSpec(Struct, frozen=True):
     Attributes:
         access: How it reaches the master.
         system: The system that it runs.
+        client: Node id of the client that pushed it.
         name: What people see.
         ticket: What it shows the master.
+        environment: The folder of the master's environment.
+        config_files: Its further config files.
+        overrides: Its texts ``section.name=value``.
+        transport: The transport's component, as ``module:Class``.
         entry: What the template calls.
     """
 
     access: Access
     system: int
+    client: str
     name: str
     ticket: str
+    environment: str
+    config_files: tuple[str, ...]
+    overrides: tuple[str, ...]
+    transport: str
     entry: str = ENTRY
 
 
@@ -40,11 +51,21 @@ class Hosting:
     """The hosts of one master.
 
     Args:
+        environment: The master's.
+        transport: The transport's component, as ``module:Class``.
         reactor: The master's poll loop.
         on_exited: Told a system and how its host ended.
     """
 
-    def __init__(self, reactor: Reactor, on_exited: Callable[[int, str], None]) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        transport: str,
+        reactor: Reactor,
+        on_exited: Callable[[int, str], None],
+    ) -> None:
+        self._environment = environment
+        self._transport = transport
         self._reactor = reactor
         self._on_exited = on_exited
         self._systems: dict[int, int] = {}
@@ -68,16 +89,24 @@ class Hosting:
         self._next += 1
         self._systems[number] = order.system
         self._numbers[order.system] = number
-        spec = HostSpec(access, order.system, order.name, order.ticket)
+        spec = HostSpec(
+            access,
+            order.system,
+            order.client,
+            order.name,
+            order.ticket,
+            str(self._environment.path),
+            tuple(str(file) for file in self._environment.config_files),
+            self._environment.overrides,
+            self._transport,
+        )
         self._template.start_child(number, "host", msgspec.msgpack.encode(spec), [])
 
     def stop_host(self, system: int) -> None:
         """The system has ended: its host was told, and is killed if it does not go."""
         number = self._numbers.get(system)
         if number is not None:
-            self._reactor.call_later(
-                _GRACE_SECONDS, lambda: self._template.signal_child(number, signal.SIGKILL)
-            )
+            self._reactor.call_later(_GRACE_SECONDS, lambda: self._template.signal_child(number, signal.SIGKILL))
 
     def stop(self) -> None:
         """End all hosts and the template."""

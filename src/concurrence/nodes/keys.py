@@ -19,7 +19,7 @@ from concurrence.transport.security import (
 )
 
 PUBLISHED_ROLES = (Role.CLIENT, Role.SLAVE, Role.ADMIN)
-_WILDCARDS = ("0.0.0.0", "::", "*")  # noqa: S104  recognised here, bound nowhere
+_WILDCARDS = ("0.0.0.0", "::", "*")
 _DOCUMENTATION_ADDRESS = ("192.0.2.1", 9)  # RFC 5737: leads nowhere, and nothing is sent
 
 

@@ -221,4 +221,3 @@ def _has_descriptor() -> bool:
     except (OSError, ValueError, AttributeError):
         return False
     return True
-

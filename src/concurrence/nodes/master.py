@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from concurrence import __version__
-from concurrence.component import ComponentManager
+from concurrence.component import ComponentManager, identity
 from concurrence.env.extension_options import ExtensionOption
 from concurrence.env.options import BoolOption, ByteSizeOption, DurationOption, IntOption, StrOption
 from concurrence.errors import ProtocolError
@@ -22,6 +21,7 @@ from concurrence.scheduling.api import ITaskScheduler, Limits
 from concurrence.scheduling.core import MasterCore
 from concurrence.transport.api import IServer, IWorkQueue
 from concurrence.transport.security import Role
+from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_for_master, encode
 from concurrence.wire.messages import Assign, Bye, Message
 
@@ -34,7 +34,9 @@ class MasterNode(Node):
     """Registers nodes, schedules tasks, hosts task systems, notifies clients."""
 
     host = StrOption("masternode", "host", "127.0.0.1", "Address to listen on; 0.0.0.0 for all interfaces.")
-    port = IntOption("masternode", "port", 7700, "Port of the compute channel; 0 for a free one.", min=0, max=65535)
+    port = IntOption(
+        "masternode", "port", 7700, "Port of the compute channel; 0 for a free one.", min=0, max=65535
+    )
     work_port = IntOption(
         "masternode", "work_port", 0, "Port of the work queue; 0 for a free one.", min=0, max=65535
     )
@@ -93,7 +95,7 @@ class MasterNode(Node):
         self._keys = MasterKeys.private() if self._is_private else MasterKeys.of(self.env)
         if self.is_standalone:
             self._slave = ChildNode("the master's own slave")
-        self._hosting = Hosting(self.reactor, self._host_exited)
+        self._hosting = Hosting(self.env, identity(type(self.transport)), self.reactor, self._core.host_exited)
         try:
             self._hosting.start()
             self._announce(self._listen())
@@ -187,9 +189,6 @@ class MasterNode(Node):
                 continue
             for parcel in parcels:
                 core.receive(peer, parcel, lambda peer=peer: server.origin(peer), now)
-
-    def _host_exited(self, system: int, text: str) -> None:
-        self._core.host_exited(system, text)
 
     def _durable(self, sequence: int) -> None:
         """Called by the journal from whatever thread."""

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
+from dataclasses import replace
 from typing import Any, Protocol
 
 from concurrence.errors import Backpressure, ConnectionFailed, TaskError
 from concurrence.ids import SystemId, TaskId, new_system_id
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner_channel import IOwnerChannel, Notification
-from concurrence.tasks.api import ITaskSystem, Task
+from concurrence.tasks.api import ITaskSystem, Task, TaskCounts
 from concurrence.tasks.ownership import OwnedTasks, Push, TaskEnd, system_end
 from concurrence.wire import faults
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import (
+    MAX_CHUNK_TASKS,
+    Cancel,
     Message,
     PushAccepted,
     PushRejected,
@@ -60,6 +63,10 @@ class IOwnerHandlers(Protocol):
         """What was pushed, a Task, an iterable's last part or a SystemId, is accepted and kept."""
         ...
 
+    def rejected(self, tasks: list[Task], error: TaskError) -> None:
+        """A push was not accepted; each of its tasks ends with the same error."""
+        ...
+
     def message(self, parcel: Parcel[ToOwner]) -> None:
         """Any other message of the master."""
         ...
@@ -79,6 +86,12 @@ class _Source:
     def __init__(self, tasks: Iterable[Task]) -> None:
         self.iterable = tasks
         self.iterator: Iterator[Task] = iter(tasks)
+        self.taken = 0
+
+    @property
+    def left(self) -> int:
+        """How many tasks are to come, if the iterable tells; otherwise 0."""
+        return max(0, len(self.iterable) - self.taken) if isinstance(self.iterable, Sized) else 0
 
 
 class Owner:
@@ -89,6 +102,11 @@ class Owner:
         tasks: Its unfinished tasks.
         handlers: What to call.
         patience: Seconds that a push outside handlers waits for room.
+
+    Attributes:
+        systems: The task systems that have not ended.
+        busy: Seconds that workers spent in its tasks.
+        moved: Bytes of its tasks and results.
     """
 
     def __init__(
@@ -97,6 +115,8 @@ class Owner:
         self.channel = channel
         self.tasks = tasks
         self.systems: set[SystemId] = set()
+        self.busy = 0.0
+        self.moved = 0
         self._handlers = handlers
         self._patience = patience
         self._sources: deque[_Source] = deque()
@@ -111,6 +131,28 @@ class Owner:
     def is_idle(self) -> bool:
         """Whether nothing is unfinished and nothing is left to push."""
         return not (len(self.tasks) or self._sources or self.systems)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether there is nothing to push or hand over before something arrives."""
+        return not (self._sources and self._has_room_for_sources())
+
+    @property
+    def stopped(self) -> bool:
+        """Whether :meth:`stop` was called."""
+        return self._stopped
+
+    @property
+    def counts(self) -> TaskCounts:
+        """How many tasks are in which state."""
+        return replace(self.tasks.counts, undrained=len(self._sources))
+
+    @property
+    def expected(self) -> int:
+        """How many tasks there will have been, as far as the pushed iterables tell; 0 while nobody knows."""
+        if not all(isinstance(source.iterable, Sized) for source in self._sources):
+            return 0
+        return self.tasks.counts.pushed + sum(source.left for source in self._sources)
 
     # --- pushing ---
 
@@ -150,11 +192,23 @@ class Owner:
         self._hand_over(system_id)
         return system_id
 
+    def cancel(self, system: SystemId, counters: list[int] | None) -> None:
+        """Cancel tasks of a system, or all of it; their ends come as notifications."""
+        if counters is None and system == self.tasks.system:
+            self._sources.clear()
+        self._hand_over(None)
+        if counters is None:
+            self.channel.send(Parcel(Cancel(system)))
+            return
+        for start in range(0, len(counters), MAX_CHUNK_TASKS):
+            self.channel.send(Parcel(Cancel(system, counters[start : start + MAX_CHUNK_TASKS])))
+
     def _hand_over(self, pushed: object) -> None:
         for push in self.tasks.take_pushes():
             self._submit(push, pushed)
 
     def _submit(self, push: Push, pushed: object) -> None:
+        self.moved += push.bytes
         self._last_push = push.number
         self._pushes[push.number] = pushed
         self._parcels[push.number] = push.parcels[-1]
@@ -182,6 +236,7 @@ class Owner:
             try:
                 for _ in range(_BURST):
                     self.tasks.add(next(source.iterator))
+                    source.taken += 1
             except StopIteration:
                 self._sources.popleft()
                 self._hand_over(source.iterable)
@@ -242,6 +297,8 @@ class Owner:
             return 0
         message = notification.message
         if isinstance(message, Results):
+            self.busy += message.busy
+            self.moved += sum(memoryview(frame).nbytes for frame in notification.frames)
             self._end(self.tasks.settle(Parcel(message, notification.frames)))
             return message.delivery
         if isinstance(message, SystemResult):
@@ -293,7 +350,10 @@ class Owner:
         if parcel is None:
             return
         if isinstance(parcel.message, PushTasks):
-            self._end(self.tasks.reject(Parcel(parcel.message, parcel.frames), fault))
+            ends = list(self.tasks.reject(Parcel(parcel.message, parcel.frames), fault))
+            error = faults.task_error(fault, slave="", attempt=0)
+            self._call(lambda: self._handlers.rejected([task for task, _, _ in ends], error))
+            self._end(ends)
         elif isinstance(parcel.message, PushSystem):
             self._fail_systems([SystemId(parcel.message.system)], fault)
 
@@ -319,4 +379,3 @@ class Owner:
         for system_id in systems:
             self.systems.discard(system_id)
             self._call(lambda system_id=system_id: self._handlers.system_ended(system_id, None, error))
-

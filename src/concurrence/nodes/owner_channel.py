@@ -269,4 +269,3 @@ class OwnerChannel:
         parcels.extend(self._once)
         self._once.clear()
         return parcels
-

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from concurrence import __version__
 from concurrence.component import ComponentManager
 from concurrence.env.extension_options import ExtensionOption
 from concurrence.env.options import ListOption, PathOption
@@ -16,6 +15,7 @@ from concurrence.nodes.master_link import LinkEvent, MasterLink
 from concurrence.nodes.node import Node
 from concurrence.transport.api import IClient, IWorkSource
 from concurrence.transport.security import Credentials, Role, read_connect_file
+from concurrence.version import __version__
 from concurrence.wire import faults
 from concurrence.wire.codec import Parcel, decoder_to_slave, encode, encode_results
 from concurrence.wire.messages import (

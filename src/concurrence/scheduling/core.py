@@ -178,6 +178,7 @@ class MasterCore:
         self.outbox.send(peer, Parcel(welcome))
         if isinstance(node, SlaveNodeRecord):
             slave_events.reconcile(self.swarm, node, hello.chunks)
+            self._tell_hosts()
         elif isinstance(node, OwnerNode):
             self._greet_owner(node, job)
 
@@ -194,6 +195,7 @@ class MasterCore:
         if job is not None:
             job.owner = owner.id
             owner.known.clear()
+            self.outbox.send(owner.peer, Parcel(self._slave_list()))
             for parcel in swarm.functions.definition(job.function, owner.known):
                 self.outbox.send(owner.peer, parcel)
         elif owner.hello.kind == "client":
@@ -204,12 +206,23 @@ class MasterCore:
         for parcel in owner.deliveries.unacknowledged():
             self.outbox.promise(owner.peer, parcel)
 
+    def _slave_list(self) -> wire.SlaveList:
+        return wire.SlaveList(
+            [wire.SlaveEntry(slave.name, slave.workers) for slave in self.swarm.registry.slaves()]
+        )
+
+    def _tell_hosts(self) -> None:
+        for node in self.swarm.registry:
+            if node.hello.kind == "host":
+                self.outbox.send(node.peer, Parcel(self._slave_list()))
+
     def _lost(self, node: Node) -> None:
         if node.peer is not None:
             self.outbox.dropped.append(node.peer)
         self.swarm.registry.remove(node)
         if isinstance(node, SlaveNodeRecord):
             slave_events.slave_lost(self.swarm, node)
+            self._tell_hosts()
         elif isinstance(node, OwnerNode):
             owner_events.owner_lost(self.swarm, node)
         self._busy = True

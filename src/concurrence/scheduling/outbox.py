@@ -14,11 +14,13 @@ class HostOrder(Struct, frozen=True):
 
     Attributes:
         system: The system it is to run.
+        client: Node id of the client that pushed it.
         name: What people see.
         ticket: What it must show in its hello.
     """
 
     system: int
+    client: str
     name: str
     ticket: str
 

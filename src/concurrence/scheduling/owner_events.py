@@ -88,7 +88,7 @@ def push_system(swarm: Swarm, owner: OwnerNode, parcel: Parcel[PushSystem]) -> N
     owner.systems.add(message.system)
     swarm.outbox.entries.append(JournalEntry(owner.id, parcel))
     swarm.outbox.promise(owner.peer, Parcel(PushAccepted(message.push)))
-    swarm.outbox.hosts.append(HostOrder(job.system, job.name, job.ticket))
+    swarm.outbox.hosts.append(HostOrder(job.system, owner.id, job.name, job.ticket))
 
 
 def cancel(swarm: Swarm, owner: OwnerNode, message: Cancel) -> None:

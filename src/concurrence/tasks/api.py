@@ -101,7 +101,7 @@ class ITaskMaster(Protocol):
 
     @property
     def slaves(self) -> list[SlaveSummary]:
-        """The slaves as last heard of."""
+        """The slaves that are connected, as told when the system started or one came or went."""
         ...
 
     @property
@@ -120,17 +120,26 @@ class SlaveSummary:
 
 @dataclass(frozen=True, slots=True)
 class TaskCounts:
-    """How many of a system's tasks are in which state."""
+    """How many of a system's tasks are in which state.
+
+    Attributes:
+        pushed: Those that were pushed at all.
+        finished: Those that returned a result.
+        failed: Those that failed for good.
+        cancelled: Those that were cancelled.
+        undrained: Iterables that were pushed and have not been drained to their end.
+    """
 
     pushed: int = 0
     finished: int = 0
     failed: int = 0
     cancelled: int = 0
+    undrained: int = 0
 
     @property
     def unfinished(self) -> int:
-        """Those that have not ended yet."""
-        return self.pushed - self.finished - self.failed - self.cancelled
+        """Those that have not ended yet; at least 1 while an iterable is not drained."""
+        return self.pushed - self.finished - self.failed - self.cancelled + self.undrained
 
 
 class ITaskSystem(ABC):
@@ -166,7 +175,7 @@ class ITaskSystem(ABC):
         """
 
     def is_complete(self, master: ITaskMaster) -> bool:
-        """Asked after every notification once ``generate_tasks`` is drained; the default: nothing is unfinished."""
+        """Whether to end; asked again and again. The default: nothing is unfinished, and nothing left to drain."""
         return master.stats.unfinished == 0
 
     @abstractmethod

@@ -100,6 +100,11 @@ class OwnedTasks:
         """How many tasks are in which state."""
         return TaskCounts(self._pushed, self._finished, self._failed, self._cancelled)
 
+    def name_of(self, counter: int) -> str:
+        """What people call an unfinished task; empty if there is no such."""
+        pending = self._pending.get(counter)
+        return (pending.task.name or type(pending.task).__name__) if pending else ""
+
     # --- out ---
 
     def add(self, task: Task) -> TaskId:

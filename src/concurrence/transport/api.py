@@ -1,7 +1,8 @@
 """What nodes ask of a transport: servers, clients and work queues, all driven by somebody else's poll loop.
 
-Nothing here blocks, and nothing here starts a thread that runs Python. Whoever owns the poll loop registers
-``pollable`` for reading and drains with ``receive`` until it returns None.
+Nothing here blocks. Whoever owns the poll loop registers ``pollable`` for reading and drains with ``receive``
+until it returns None. No thread of the transport ever handles a payload; ZeroMQ's has one that only answers
+which keys may connect, so that a handshake does not wait for a busy loop.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from concurrence.wire.codec import Frame
 
 PeerId: TypeAlias = bytes
 """The server's own name for one connection; never chosen by the peer, never used again."""
+
+
+LARGE_FRAME_BYTES = 32 * 1024
+"""Smaller frames are handed out as ``bytes``, others as ``memoryview``, and must not change once they are sent."""
 
 
 class Origin(NamedTuple):
@@ -50,11 +55,19 @@ class IServer(Protocol):
         ...
 
     def send(self, peer: PeerId, frames: Sequence[Frame]) -> bool:
-        """Send without blocking; False if the peer is gone or takes no more."""
+        """Send without blocking; False if the peer is gone, takes no more, or lost its role.
+
+        Raises:
+            MessageTooLarge: A frame exceeds the transport's limit.
+        """
         ...
 
     def origin(self, peer: PeerId) -> Origin:
-        """Who the peer is. Known from its first message until :meth:`forget`."""
+        """Who the peer is. Known from its first message until :meth:`forget`.
+
+        Raises:
+            UsageError: It has sent nothing yet, or was forgotten.
+        """
         ...
 
     def forget(self, peer: PeerId) -> None:
@@ -74,16 +87,32 @@ class IClient(Protocol):
         """What a poll loop waits on."""
         ...
 
+    @property
+    def events_pollable(self) -> Any:
+        """What a poll loop waits on for :meth:`connection_events`; only for reading."""
+        ...
+
     def receive(self) -> list[Frame] | None:
         """The next message, or None if there is none now."""
         ...
 
     def send(self, frames: Sequence[Frame]) -> bool:
-        """Send without blocking; False if nothing more is taken now."""
+        """Send without blocking; False if nothing more is taken now, as without a connection.
+
+        Nothing is taken while ``disconnected`` has not been read from :meth:`connection_events`: the first
+        message on a new connection is one that was meant for it. What a lost connection held is gone.
+
+        Raises:
+            MessageTooLarge: A frame exceeds the transport's limit.
+        """
         ...
 
     def connection_events(self) -> list[str]:
-        """What befell the connection since the last call: ``connected``, ``disconnected``, ``auth_failed``."""
+        """What befell the connection since the last call: ``connected``, ``disconnected``, ``auth_failed``.
+
+        After ``auth_failed`` (the server turned the key away, or hung up again and again during the first
+        handshake, as one with another key does) the client rests until :meth:`reconnect`.
+        """
         ...
 
     def reconnect(self) -> None:
@@ -99,12 +128,23 @@ class IWorkQueue(Protocol):
     """The master's end of the global work socket: whoever pulls first gets the work."""
 
     @property
+    def pollable(self) -> Any:
+        """What a poll loop waits on, for writing only, after ``send`` returned False."""
+        ...
+
+    @property
     def address(self) -> str:
         """Where it really listens."""
         ...
 
     def send(self, frames: Sequence[Frame]) -> bool:
-        """Push without blocking; False if no slave pulls or the queue is full."""
+        """Push without blocking; False if no slave pulls or the queue is full.
+
+        What was pushed may be lost with a connection: it is safe when a slave says that it has it.
+
+        Raises:
+            MessageTooLarge: A frame exceeds the transport's limit.
+        """
         ...
 
     def close(self) -> None:
@@ -125,7 +165,10 @@ class IWorkSource(Protocol):
         ...
 
     def pause(self) -> None:
-        """Disconnect, so that no more work is queued towards this slave."""
+        """Disconnect, so that no more work is queued towards this slave.
+
+        What arrives within a moment is still handed out by :meth:`receive`: call it afterwards until None.
+        """
         ...
 
     def resume(self) -> None:

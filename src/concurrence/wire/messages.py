@@ -485,6 +485,19 @@ class Output(Message, frozen=True, array_like=True, gc=False, tag=44):
     text: Text
 
 
+class SlaveEntry(Struct, frozen=True, array_like=True, gc=False):
+    """A connected slave, as a task system is told of it."""
+
+    name: Name
+    workers: Number
+
+
+class SlaveList(Message, frozen=True, array_like=True, gc=False, tag=45):
+    """To hosts: the connected slaves, whenever one comes or goes."""
+
+    slaves: list[SlaveEntry]
+
+
 # --- status -----------------------------------------------------------------------------------------------
 
 
@@ -581,7 +594,7 @@ FromOwner: TypeAlias = (
 )  # fmt: skip
 ToOwner: TypeAlias = (
     Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | PushAccepted | PushRejected | Results
-    | SystemResult | Progress | Output | Status
+    | SystemResult | Progress | Output | SlaveList | Status
 )  # fmt: skip
 FromSlave: TypeAlias = (
     Hello | Ping | Pong | Bye | NeedFunction | ChunkResults | AttemptLost | Claimed | Output

@@ -41,6 +41,11 @@ class ITaskManager(Interface):
     def credit(self) -> int:
         """How many chunks it takes at once, running and waiting."""
 
+    @property
+    @abstractmethod
+    def chunks(self) -> list[int]:
+        """The numbers of the chunks that are here."""
+
     @abstractmethod
     def handle(self, parcel: Parcel[ToSlave]) -> None:
         """A message from the master: definitions, chunks, take-backs."""

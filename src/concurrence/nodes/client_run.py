@@ -1,0 +1,283 @@
+"""One run of a client application: a swarm, a channel to it, and notifications turned into handler calls."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any
+
+from msgspec import Struct
+
+from concurrence.env.environment import Environment
+from concurrence.errors import TaskError, UsageError
+from concurrence.ids import SystemId, TaskId, new_system_id
+from concurrence.nodes.api import IApplicationHandlers
+from concurrence.nodes.display import IDisplay, RunSummary
+from concurrence.nodes.identity import Identity
+from concurrence.nodes.inline import open_inline
+from concurrence.nodes.local import LocalSwarm
+from concurrence.nodes.master_link import LinkEvent
+from concurrence.nodes.owner import Owner
+from concurrence.nodes.owner_channel import IOwnerChannel, OwnerChannel
+from concurrence.tasks.api import Task
+from concurrence.tasks.bundles import BundleCollector
+from concurrence.tasks.ownership import OwnedTasks
+from concurrence.tasks.packing import TaskPacker
+from concurrence.transport.api import ITransport
+from concurrence.transport.security import Credentials
+from concurrence.wire.codec import Parcel
+from concurrence.wire.messages import Output, Progress, ToOwner
+
+_SHOW_SECONDS = 0.1
+
+
+class RunSettings(Struct):
+    """How a run reaches its swarm.
+
+    Attributes:
+        transport: Makes the client.
+        credentials: How to reach a master; None to start a private swarm.
+        connect_timeout: Seconds to wait for the master's first answer.
+        push_timeout: Seconds that a push outside handlers waits for room.
+        workers: Workers of a private swarm; None for what the options say.
+        inline: Everything in this process and thread.
+        display: What is shown.
+    """
+
+    transport: ITransport
+    credentials: Credentials | None
+    connect_timeout: float
+    push_timeout: float
+    workers: int | None
+    inline: bool
+    display: IDisplay
+
+
+class ClientRun:
+    """One run.
+
+    Args:
+        handlers: The application.
+        environment: The one that it runs in.
+        identity: Who it is in the swarm.
+        settings: How it reaches its swarm.
+    """
+
+    def __init__(
+        self,
+        handlers: IApplicationHandlers,
+        environment: Environment,
+        identity: Identity,
+        settings: RunSettings,
+    ) -> None:
+        self.identity = identity
+        self.system_id = new_system_id()
+        self._handlers = handlers
+        self._environment = environment
+        self._settings = settings
+        self._display = settings.display
+        self._tasks = OwnedTasks(self.system_id, identity.node, TaskPacker(BundleCollector()))
+        self._swarm: LocalSwarm | None = None
+        self._owner: Owner | None = None
+        self._exit_code = 0
+        self._progress: dict[int, Progress] = {}
+        self._started = self._ended = time.perf_counter()
+        self._shown = 0.0
+        self._was_lost = False
+
+    @property
+    def owner(self) -> Owner:
+        """The owner of its tasks.
+
+        Raises:
+            UsageError: There is no swarm yet.
+        """
+        if self._owner is None:
+            raise UsageError(
+                f"{self.identity.name} is not connected yet",
+                hint="Push tasks in start_processing() or in a handler, not in app_init().",
+            )
+        return self._owner
+
+    # --- the run ---
+
+    def run(self) -> int:
+        """Run until the application ends; the exit code.
+
+        Raises:
+            ConcurrenceError: There is no swarm to be had, or it was lost for good.
+            Exception: Whatever a handler raised.
+        """
+        restore = _terminate_like_interrupt()
+        channel: IOwnerChannel | None = None
+        reason = "the application ended"
+        try:
+            channel = self._connect()
+            self._owner = Owner(channel, self._tasks, self, patience=self._settings.push_timeout)
+            self._started = time.perf_counter()
+            self._begin(self._owner)
+            self._owner.run()
+        except KeyboardInterrupt:
+            reason = "the application was interrupted"
+            raise
+        finally:
+            self._ended = time.perf_counter()
+            if channel is not None:
+                channel.close(reason)
+            if self._swarm is not None:
+                self._swarm.stop()
+            restore()
+        return self._exit_code
+
+    def stop(self, exit_code: int) -> None:
+        """End after the present handler."""
+        self._exit_code = exit_code
+        self.owner.stop()
+
+    def cancel(self, task_ids: Iterable[TaskId] | None) -> None:
+        """Cancel plain tasks."""
+        counters = None if task_ids is None else [task_id.counter for task_id in task_ids]
+        self.owner.cancel(self.system_id, counters)
+
+    def summary(self) -> RunSummary:
+        """What the run took so far."""
+        counts = self._tasks.counts
+        systems = [each for system, each in self._progress.items() if system != self.system_id]
+        owner = self._owner
+        return RunSummary(
+            wall=self._ended - self._started,
+            busy=sum(each.busy for each in systems) + (owner.busy if owner else 0.0),
+            finished=sum(each.finished for each in systems) + counts.finished,
+            failed=sum(each.failed for each in systems) + counts.failed,
+            cancelled=sum(each.cancelled for each in systems) + counts.cancelled,
+            moved=sum(each.moved for each in systems) + (owner.moved if owner else 0),
+        )
+
+    def _begin(self, owner: Owner) -> None:
+        system = self._handlers.get_task_system()
+        if system is not None:
+            owner.push_system(system)
+        else:
+            self._handlers.start_processing()
+
+    def _connect(self) -> IOwnerChannel:
+        settings = self._settings
+        if settings.inline:
+            return open_inline(self._environment, self.identity, self.system_id)
+        credentials = settings.credentials
+        if credentials is None:
+            self._swarm = LocalSwarm(self._environment, settings.workers)
+            self._swarm.start()
+            credentials = self._swarm.wait()
+        channel = OwnerChannel(
+            lambda: settings.transport.client(credentials),
+            lambda resumes: self.identity.hello(resumes, system=self.system_id),
+            credentials.address,
+            patience=settings.connect_timeout,
+        )
+        channel.start()
+        return channel
+
+    # --- IOwnerHandlers ---
+
+    def task_ended(self, task: Task, result: Any, error: TaskError | None) -> None:
+        """Tell the application."""
+        self._handlers.task_finished(task, result, error)
+        now = time.perf_counter()
+        if now - self._shown >= _SHOW_SECONDS:
+            self._show_tasks(now)
+
+    def system_ended(self, system_id: SystemId, result: Any, error: TaskError | None) -> None:
+        """Tell the application."""
+        if error is None:
+            self._handlers.work_finished(result, system_id)
+        else:
+            self._handlers.push_tasksystem_failed(system_id, error)
+
+    def accepted(self, pushed: object) -> None:
+        """Tell the application."""
+        if isinstance(pushed, Task):
+            self._handlers.push_task_response(pushed)
+        elif isinstance(pushed, int):
+            self._handlers.push_tasksystem_response(SystemId(pushed))
+        else:
+            self._handlers.push_tasks_response(pushed)  # pyright: ignore[reportArgumentType]  what was pushed
+
+    def rejected(self, tasks: list[Task], error: TaskError) -> None:
+        """Tell the application."""
+        if len(tasks) == 1:
+            self._handlers.push_task_failed(tasks[0], error)
+        else:
+            self._handlers.push_tasks_failed(tasks, error)
+
+    def message(self, parcel: Parcel[ToOwner]) -> None:
+        """Show what tasks print, and how far they are."""
+        message = parcel.message
+        if isinstance(message, Output):
+            self._show_output(message)
+        elif isinstance(message, Progress):
+            self._progress[message.system] = message
+            if message.system != self.system_id:
+                self._show_system(message)
+
+    def link(self, event: LinkEvent) -> None:
+        """Tell the application of losses and reconnections."""
+        if event is LinkEvent.LOST:
+            self._was_lost = True
+            self._handlers.master_disconnected()
+        elif self._was_lost:
+            self._was_lost = False
+            self._handlers.master_reconnected()
+
+    def idle(self) -> None:
+        """All plain tasks ended; nothing to tell if the application pushed only systems."""
+        self._show_tasks(time.perf_counter())
+        if self._tasks.counts.pushed or not self._progress:
+            self._handlers.work_finished(None, self.system_id)
+
+    # --- display ---
+
+    def _show_tasks(self, now: float) -> None:
+        self._shown = now
+        counts = self.owner.counts
+        ended = counts.finished + counts.failed + counts.cancelled
+        total = counts.pushed if not counts.undrained else 0
+        if counts.pushed:
+            self._display.progress(ended, total or self.owner.expected, "")
+            self._handlers.progress(self.system_id, ended, total, "")
+
+    def _show_system(self, message: Progress) -> None:
+        if message.total:
+            done, total = message.done, message.total
+        else:
+            done = message.finished + message.failed + message.cancelled
+            total = done + message.queued + message.running
+        self._display.progress(done, total, message.text)
+        self._handlers.progress(SystemId(message.system), done, total, message.text)
+
+    def _show_output(self, message: Output) -> None:
+        if message.counter is None:
+            source = message.source or "task system"
+        else:
+            name = self._tasks.name_of(message.counter) if message.system == self.system_id else ""
+            source = f"{message.source} {name or f'task {message.counter}'}"
+        self._display.output(source, message.text)
+
+
+def _terminate_like_interrupt() -> Callable[[], None]:
+    """SIGTERM ends the application as Ctrl-C does; returns what puts the previous handler back."""
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+
+    def on_terminate(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, on_terminate)
+
+    def restore() -> None:
+        signal.signal(signal.SIGTERM, previous)
+
+    return restore

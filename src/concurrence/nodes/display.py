@@ -1,0 +1,81 @@
+"""What an application shows while it runs: the seam between applications and the command line's progress bar."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+
+class RunSummary(Struct, frozen=True):
+    """What a run took, for the lines at its end.
+
+    Attributes:
+        wall: Seconds from the first push to the last notification.
+        busy: Seconds that workers spent in its tasks, all together.
+        finished: Tasks that returned a result.
+        failed: Tasks that failed for good.
+        cancelled: Tasks that were cancelled.
+        moved: Bytes of tasks and results, each counted once.
+    """
+
+    wall: float
+    busy: float
+    finished: int
+    failed: int
+    cancelled: int
+    moved: int
+
+    @property
+    def speed_up(self) -> float:
+        """Busy time over wall time: how many workers' worth of work went on at once."""
+        return self.busy / self.wall if self.wall > 0 else 0.0
+
+
+class IDisplay(Protocol):
+    """Shows how a run goes."""
+
+    def say(self, text: str) -> None:
+        """A line for the person who runs the application."""
+        ...
+
+    def announce(self, path: Path, what: str) -> None:
+        """A file was written."""
+        ...
+
+    def output(self, source: str, text: str) -> None:
+        """Lines that a task or task system printed or logged.
+
+        Args:
+            source: Where they come from: the prefix of each line.
+            text: Whole lines, without the last newline.
+        """
+        ...
+
+    def progress(self, done: float, total: float, text: str) -> None:
+        """How far the run is; ``total`` is 0 while nobody knows."""
+        ...
+
+
+class PlainDisplay:
+    """Lines on the standard streams, and no progress bar."""
+
+    def say(self, text: str) -> None:
+        """Print."""
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+    def announce(self, path: Path, what: str) -> None:
+        """Print what was written where."""
+        self.say(f"{what}: {path}")
+
+    def output(self, source: str, text: str) -> None:
+        """Print each line with its prefix."""
+        for line in text.splitlines():
+            sys.stdout.write(f"[{source}] {line}\n")
+        sys.stdout.flush()
+
+    def progress(self, done: float, total: float, text: str) -> None:
+        """Nothing: a log file is no place for a bar."""

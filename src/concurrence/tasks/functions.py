@@ -1,0 +1,149 @@
+"""Plain functions as tasks: ``@task``, and the task that a call to a function becomes."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from concurrence.tasks.api import Task
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class FunctionTask(Task):
+    """One call of a function, to be run on a worker.
+
+    Args:
+        function: What to call. A plain function, a class or a ``@task`` function travels once; any other
+            callable, such as a bound method, travels anew with each task.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        options: Fields of the task that differ from the defaults, as in ``{"priority": 2}``.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        # Task.__init__ is left out: it would only set what the options set, at twice the price.
+        if options:
+            self.__dict__.update(options)
+        self.function: Callable[..., Any] = function
+        self.args = args
+        self.kwargs: Mapping[str, Any] = kwargs if kwargs is not None else {}
+
+    def __call__(self) -> Any:
+        """Call the function."""
+        return self.function(*self.args, **self.kwargs)
+
+    def __repr__(self) -> str:
+        number = f" {self.task_id}" if self.task_id is not None else ""
+        return f"<{self.name or callable_name(self.function)}{number}>"
+
+
+class TaskFunction(Generic[P, R]):
+    """A function that can be called as before, and that makes tasks of itself.
+
+    Args:
+        function: The function.
+        options: Fields of the tasks that differ from the defaults.
+    """
+
+    def __init__(self, function: Callable[P, R], options: Mapping[str, Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.options = dict(options)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function here and now."""
+        return self.function(*args, **kwargs)
+
+    def task(self, *args: P.args, **kwargs: P.kwargs) -> FunctionTask:
+        """A task that calls the function with these arguments; push it."""
+        return FunctionTask(self, args, kwargs, self.options)
+
+    def __reduce_ex__(self, protocol: Any) -> str | tuple[Any, ...]:
+        # By name where the other side can import it, like the bare function that stood in its place.
+        # The main module is never importable there: its functions travel by value.
+        name: str = getattr(self, "__qualname__", "")
+        module = sys.modules.get(self.__module__)
+        if self.__module__ != "__main__" and _attribute(module, name) is self:
+            return name
+        return super().__reduce_ex__(protocol)
+
+    def __repr__(self) -> str:
+        return f"<task function {callable_name(self)}>"
+
+
+@overload
+def task(function: Callable[P, R], /) -> TaskFunction[P, R]: ...
+
+
+@overload
+def task(
+    *,
+    name: str = "",
+    priority: int = 0,
+    max_retries: int = 0,
+    timeout: float | None = None,
+    resources: Mapping[str, float] | None = None,
+) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
+
+
+def task(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str = "",
+    priority: int = 0,
+    max_retries: int = 0,
+    timeout: float | None = None,
+    resources: Mapping[str, float] | None = None,
+) -> Any:
+    """Make a function a task: ``f(3)`` runs it here, ``f.task(3)`` makes a task to push.
+
+    Args:
+        function: The function, when used without arguments.
+        name: What people see; the function's name by default.
+        priority: Higher goes first among the tasks of one client.
+        max_retries: How often the task is tried again after its code raised.
+        timeout: Seconds that one attempt may take; None for no limit.
+        resources: What it needs of a slave beyond one worker, as in ``{"gpu": 1}``.
+    """
+    given: dict[str, Any] = {
+        "name": name,
+        "priority": priority,
+        "max_retries": max_retries,
+        "timeout": timeout,
+        "resources": dict(resources) if resources else None,
+    }
+    options = {key: value for key, value in given.items() if value not in ("", 0, None)}
+
+    def decorate(decorated: Callable[..., Any]) -> TaskFunction[..., Any]:
+        return TaskFunction(decorated, options)
+
+    return decorate if function is None else decorate(function)
+
+
+def callable_name(function: object) -> str:
+    """The name that people see of a function, class or other callable: ``module:qualified_name``."""
+    if isinstance(function, functools.partial):
+        return callable_name(function.func)
+    qualified = getattr(function, "__qualname__", None)
+    named = function if isinstance(qualified, str) else type(function)
+    name = str(getattr(named, "__qualname__", type(function).__name__))
+    module: str | None = getattr(named, "__module__", None)
+    return f"{module}:{name}" if module else name
+
+
+def _attribute(module: object, qualified_name: str) -> object:
+    found = module
+    for part in qualified_name.split("."):
+        found = getattr(found, part, None)
+    return found

@@ -1,0 +1,238 @@
+"""Functions as they arrive at a worker or host: checked, made importable, loaded once."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import traceback
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from concurrence.errors import ConcurrenceError, ProtocolError
+from concurrence.tasks.functions import TaskFunction
+from concurrence.tasks.importer import BundleImporter
+from concurrence.tasks.values import describe_error
+from concurrence.wire.codec import Frame
+from concurrence.wire.faults import KIND_CODE, Fault, shorten
+from concurrence.wire.messages import KIND_OBJECT, DefineFunction, Requirement
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""The version of Python that runs here, as messages name it."""
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class CodeMissing(ConcurrenceError):
+    """The operator's fault, mostly: the slave cannot load a task's code; the text names what is missing.
+
+    Args:
+        fault: What travels to the task's owner.
+    """
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message, hint=fault.hint)
+        self.fault = fault
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.fault,)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedFunction:
+    """A function that is ready to run.
+
+    Attributes:
+        name: What people see.
+        kind: One of the ``KIND_`` constants.
+        target: The function, the Task class or the task system; None for ``KIND_OBJECT``.
+        bundles: The bundles that must be active while it runs.
+    """
+
+    name: str
+    kind: int
+    target: Any
+    bundles: tuple[bytes, ...]
+
+
+def function_digest(
+    name: str,
+    kind: int,
+    python: str,
+    bundles: list[bytes],
+    requirements: list[Requirement],
+    blob: Frame,
+) -> bytes:
+    """The hash by which a function is known: of everything that is sent of it."""
+    described = _encoder.encode([name, kind, python, bundles, requirements])
+    return blake2b(blob, digest_size=16, key=blake2b(described).digest()).digest()
+
+
+class FunctionLoader:
+    """Keeps what was defined, and loads it when it is first needed.
+
+    Args:
+        slave: The name of this machine in errors; an executor fills in its own.
+        importer: What makes bundles importable; one of its own by default.
+    """
+
+    def __init__(self, slave: str = "", importer: BundleImporter | None = None) -> None:
+        self.slave = slave
+        self.importer = importer if importer is not None else BundleImporter()
+        self._defined: dict[int, tuple[DefineFunction, bytes]] = {}
+        self._loaded: dict[int, LoadedFunction] = {}
+
+    @property
+    def _place(self) -> str:
+        return f"slave {self.slave}" if self.slave else "the slave"
+
+    def define_bundle(self, digest: bytes, blob: Frame) -> None:
+        """Keep a bundle.
+
+        Raises:
+            ProtocolError: The bytes are not those that the digest names.
+        """
+        self.importer.add(digest, blob)
+
+    def define_function(self, message: DefineFunction, blob: Frame) -> None:
+        """Keep a function under its number.
+
+        Raises:
+            ProtocolError: The bytes are not those that the digest names.
+        """
+        digest = function_digest(
+            message.name, message.kind, message.python, message.bundles, message.requirements, blob
+        )
+        if digest != message.digest:
+            raise ProtocolError(f"the bytes of function {message.name} do not match its digest")
+        self._loaded.pop(message.number, None)
+        self._defined[message.number] = (message, bytes(blob))
+
+    def forget(self, number: int) -> None:
+        """Drop a function."""
+        self._defined.pop(number, None)
+        self._loaded.pop(number, None)
+
+    def is_loaded(self, number: int) -> bool:
+        """Whether the function is ready without any of its code having to run."""
+        return number in self._loaded
+
+    def load(self, number: int) -> LoadedFunction:
+        """The function, with its bundles active and no others.
+
+        Raises:
+            CodeMissing: It cannot be loaded here; its fault says why.
+        """
+        loaded = self._loaded.get(number)
+        if loaded is not None:
+            self.importer.activate(loaded.bundles)
+            return loaded
+        if number not in self._defined:
+            raise CodeMissing(Fault(KIND_CODE, f"function {number} is not known on {self._place}"))
+        message, blob = self._defined[number]
+        self._check(message)
+        bundles = tuple(message.bundles)
+        self.importer.activate(bundles)
+        target = None if message.kind == KIND_OBJECT else self._unpickle(message.name, blob)
+        if isinstance(target, TaskFunction):
+            target = target.function  # one call less for each task
+        loaded = LoadedFunction(message.name, message.kind, target, bundles)
+        self._loaded[number] = loaded
+        return loaded
+
+    def code_fault(self, what: str, error: BaseException) -> Fault:
+        """The fault of something that could not be loaded here.
+
+        Args:
+            what: What could not be loaded.
+            error: What was raised.
+        """
+        hint = ""
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            top = error.name.partition(".")[0]
+            hint = f"Install the package that brings {top!r} on {self._place}, or put it beside the application."
+        return Fault(
+            KIND_CODE,
+            one_line(f"{what} cannot be loaded on {self._place}: {describe_error(error)}"),
+            hint=hint,
+            traceback=format_traceback(error),
+        )
+
+    def _check(self, message: DefineFunction) -> None:
+        if message.python != PYTHON:
+            text = f"{message.name} was packed by Python {message.python}, but {self._place} runs Python {PYTHON}"
+            hint = f"Run client and slaves with the same Python, as in: python{message.python} on {self._place}."
+            raise CodeMissing(Fault(KIND_CODE, one_line(text), hint=hint))
+        absent = [digest.hex() for digest in message.bundles if digest not in self.importer]
+        if absent:
+            text = f"{message.name} needs modules that did not reach {self._place}: bundle {', '.join(absent)}"
+            raise CodeMissing(Fault(KIND_CODE, one_line(text)))
+        wrong = [(need, here) for need in message.requirements if (here := _version(need)) != need.version]
+        if wrong:
+            texts = [
+                f"{need.distribution} {need.version}"
+                + (f", but {self._place} has {here}" if here else f", which {self._place} does not have")
+                for need, here in wrong
+            ]
+            packages = " ".join(f"{need.distribution}=={need.version}" for need, _ in wrong)
+            text = f"{message.name} needs {'; and '.join(texts)}"
+            raise CodeMissing(Fault(KIND_CODE, one_line(text), hint=f"pip install {packages} on {self._place}"))
+
+    def _unpickle(self, name: str, blob: bytes) -> Any:
+        try:
+            return pickle.loads(blob)
+        except BaseException as error:
+            # Importing runs the author's modules, which may raise anything, SystemExit too.
+            raise CodeMissing(self.code_fault(name, error)) from error
+
+
+def one_line(text: str, limit: int = 2_000) -> str:
+    """The text as one line that every encoding takes."""
+    return shorten(clean_text(" ".join(text.split("\n"))), limit).replace("\n", " ")
+
+
+def clean_text(text: str) -> str:
+    """The text with lone surrogates escaped: they have no bytes in UTF-8."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def format_traceback(error: BaseException) -> str:
+    """The traceback as text, without the frames of the framework that lead to the author's."""
+    try:
+        lines = traceback.format_exception(type(error), error, _authors_frames(error.__traceback__))
+        return shorten(clean_text("".join(lines)))
+    except BaseException as problem:  # noqa: BLE001  # formatting asks the author's exception, which may raise
+        return f"(the traceback of {type(error).__name__} cannot be shown: {describe_error(problem)})"
+
+
+def _authors_frames(frames: TracebackType | None) -> TracebackType | None:
+    while frames is not None and _is_framework(frames.tb_frame.f_code.co_filename):
+        frames = frames.tb_next
+    return frames
+
+
+@cache
+def _is_framework(file: str) -> bool:
+    name = file.replace("\\", "/")
+    if name.startswith("<frozen importlib") or "/importlib/" in name:
+        return True
+    parts = name.split("/")
+    return parts[-3:-1] in (["concurrence", "tasks"], ["concurrence", "workers"]) or parts[-2:] == [
+        "cloudpickle",
+        "cloudpickle.py",
+    ]
+
+
+def _version(requirement: Requirement) -> str | None:
+    """The version of a distribution that is installed here; None if it is not."""
+    # Slow to import, and most functions require nothing.
+    from importlib import metadata  # noqa: PLC0415
+
+    try:
+        return metadata.version(requirement.distribution)
+    except metadata.PackageNotFoundError:
+        return None

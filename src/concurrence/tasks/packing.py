@@ -1,0 +1,279 @@
+"""Tasks -> bytes and buffers, at their owner: the function once, then only what differs from task to task."""
+
+from __future__ import annotations
+
+import copyreg
+import pickle
+import pickletools
+import weakref
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any, Protocol
+
+import cloudpickle
+from msgspec import Struct
+
+from concurrence.errors import PackingError
+from concurrence.tasks.api import ITaskSystem, Task
+from concurrence.tasks.bundles import Bundle, CodeNeeds
+from concurrence.tasks.functions import FunctionTask, TaskFunction, callable_name
+from concurrence.tasks.loading import PYTHON, clean_text, function_digest
+from concurrence.tasks.values import (
+    Buffers,
+    can_be_pickled,
+    pack_value,
+    packing_error,
+    rebuild_exception,
+    unpack_result,
+)
+from concurrence.wire.codec import Frame
+from concurrence.wire.messages import KIND_CALL, KIND_OBJECT, KIND_SYSTEM, KIND_TASK, Requirement
+
+__all__ = [
+    "ICodeCollector",
+    "PackedCall",
+    "PackedFunction",
+    "TaskPacker",
+    "pack_value",
+    "rebuild_exception",
+    "unpack_result",
+]
+
+_MAIN = b"__main__"
+_MAX_NAME = 1_000
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement, not by C
+_HOOKS = ("__reduce_ex__", "__reduce__", "__getstate__", "__new__")
+_ABSENT_HOOKS = ("__setstate__", "__getnewargs__", "__getnewargs_ex__")
+
+
+@dataclass(frozen=True, slots=True)
+class PackedFunction:
+    """A function, task class or task system as it travels, once per peer.
+
+    Attributes:
+        name: What people see, as in ``module:Class``.
+        kind: One of the ``KIND_`` constants.
+        bundles: What must be importable first.
+        requirements: Installed packages that must be there.
+        blob: The pickled function; empty for ``KIND_OBJECT``.
+        python: ``major.minor`` that pickled it.
+        digest: Hash of everything above.
+    """
+
+    name: str
+    kind: int
+    bundles: list[Bundle]
+    requirements: list[Requirement]
+    blob: bytes
+    python: str = PYTHON
+    digest: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        bundles = [bundle.digest for bundle in self.bundles]
+        digest = function_digest(self.name, self.kind, self.python, bundles, self.requirements, self.blob)
+        object.__setattr__(self, "digest", digest)  # the class is frozen for everybody else
+
+
+class PackedCall(Struct, frozen=True):
+    """One task, ready to travel.
+
+    Attributes:
+        function: What it calls.
+        arguments: Pickled.
+        buffers: What did not fit in band; views of the task's own memory, which must not change until sent.
+    """
+
+    function: PackedFunction
+    arguments: bytes
+    buffers: list[Frame]
+
+
+class ICodeCollector(Protocol):
+    """Knows what code must be on a slave: a ``BundleCollector``, or a host that was sent its code."""
+
+    def needs(self, modules: Iterable[str]) -> CodeNeeds:
+        """The bundles and requirements of code that refers to these modules."""
+        ...
+
+
+class TaskPacker:
+    """Packs tasks; what it packed of a function is kept as long as the function lives.
+
+    A function's closure and the globals that travel with it are those of the first packing.
+
+    Args:
+        bundles: Collects the modules that functions need.
+    """
+
+    def __init__(self, bundles: ICodeCollector) -> None:
+        self._bundles = bundles
+        self._functions: dict[int, PackedFunction | None] = {}  # by id of the function or class
+        self._objects: dict[str, PackedFunction] = {}
+        self._references: dict[int, Any] = {}
+
+    def pack(self, task: Task) -> PackedCall:
+        """Pack a task.
+
+        Raises:
+            PackingError: Something in it cannot be pickled; the text names it.
+        """
+        content: Any
+        if type(task) is FunctionTask:
+            target: Any = task.function
+            content = (task.args, task.kwargs)
+        else:
+            target = type(task)
+            content = task.__dict__
+        try:
+            function = self._functions[id(target)]
+        except KeyError:
+            function = self._first_sight(target, is_call=type(task) is FunctionTask)
+        if function is None:
+            return self._pack_object(task)
+        buffers = Buffers()
+        try:
+            arguments = pickle.dumps(content, 5, buffer_callback=buffers)
+        except Exception:  # noqa: BLE001  # whatever it was, cloudpickle has the last word
+            return self._pack_slowly(function, task, content)
+        if _MAIN in arguments:
+            return self._pack_slowly(function, task, content)
+        return PackedCall(function, arguments, buffers)
+
+    def pack_system(self, system: ITaskSystem) -> PackedFunction:
+        """Pack a task system.
+
+        Raises:
+            PackingError: Something in it cannot be pickled; the text names it.
+        """
+        name = system.name or callable_name(type(system))
+        try:
+            blob = cloudpickle.dumps(system, 5)
+        except Exception as error:
+            raise packing_error(system, name, error) from error
+        return self._describe(name, KIND_SYSTEM, blob, type(system).__module__)
+
+    def _first_sight(self, target: Any, *, is_call: bool) -> PackedFunction | None:
+        """Pack a function or class and keep it; None for what has to travel with each task."""
+        function: PackedFunction | None = None
+        if is_call:
+            if not _is_stateless(target):
+                return None  # it travels anew with each task, as its state may differ
+            function = self._pack_function(target, KIND_CALL)
+        elif _is_plain(target):
+            function = self._pack_function(target, KIND_TASK)
+        key = id(target)
+        self._functions[key] = function
+        self._references[key] = weakref.ref(target, lambda _: self._forget(key))
+        return function
+
+    def _forget(self, key: int) -> None:
+        # The object is gone, and the next one may get its id.
+        self._functions.pop(key, None)
+        self._references.pop(key, None)
+
+    def _pack_function(self, target: Any, kind: int) -> PackedFunction:
+        name = callable_name(target)
+        try:
+            blob = cloudpickle.dumps(target, 5)
+        except Exception as error:
+            culprit = target.function if isinstance(target, TaskFunction) else target
+            raise packing_error(culprit, name, error) from error
+        return self._describe(name, kind, blob, target.__module__)
+
+    def _describe(self, name: str, kind: int, blob: bytes, module: str | None) -> PackedFunction:
+        # The main script's folder is always among them: arguments may be of classes from there.
+        needs = self._bundles.needs({*referred_modules(blob), "__main__", *([module] if module else ())})
+        return PackedFunction(
+            name=clean_text(name[:_MAX_NAME]),
+            kind=kind,
+            bundles=list(needs.bundles),
+            requirements=list(needs.requirements),
+            blob=blob if kind != KIND_OBJECT else b"",
+        )
+
+    def _pack_slowly(self, function: PackedFunction, task: Task, content: Any) -> PackedCall:
+        buffers = Buffers()
+        try:
+            arguments = cloudpickle.dumps(content, 5, buffer_callback=buffers)
+        except Exception as error:
+            raise _explain(task, error) from error
+        return PackedCall(function, arguments, buffers)
+
+    def _pack_object(self, task: Task) -> PackedCall:
+        try:
+            arguments, buffers = pack_value(task)
+        except PackingError as error:
+            raise _explain(task, error.__cause__ or error) from error
+        target = task.function if isinstance(task, FunctionTask) else type(task)
+        name = callable_name(target)
+        if name not in self._objects:
+            self._objects[name] = self._describe(name, KIND_OBJECT, arguments, type(task).__module__)
+        return PackedCall(self._objects[name], arguments, buffers)
+
+
+def referred_modules(pickled: bytes) -> set[str]:
+    """The modules that a pickle refers to by name, read off without unpickling it."""
+    modules: set[str] = set()
+    strings = ["", ""]  # the last two that were pushed
+    memo: dict[int, str] = {}
+    memoized = 0
+    is_import = False
+    pushed: str | None = None
+    for opcode, argument, _ in pickletools.genops(pickled):
+        if opcode.name == "MEMOIZE":
+            if pushed is not None:
+                memo[memoized] = pushed
+            memoized += 1
+            continue
+        pushed = None
+        if opcode.name == "STACK_GLOBAL":
+            modules.add(strings[0])
+            is_import = strings[1] == "subimport"  # cloudpickle calls it with the name of a module
+        elif isinstance(argument, str) and "UNICODE" in opcode.name:
+            pushed = argument
+        elif opcode.name in ("BINGET", "LONG_BINGET") and isinstance(argument, int):
+            pushed = memo.get(argument)
+        if pushed is not None:
+            strings = [strings[1], pushed]
+            if is_import:
+                modules.add(pushed)
+                is_import = False
+    return modules
+
+
+def _is_stateless(function: object) -> bool:
+    """Whether the function can be packed once for all calls of it."""
+    if isinstance(function, BuiltinFunctionType):
+        # ``len`` belongs to a module; ``[].append`` to a list.
+        return isinstance(getattr(function, "__self__", None), ModuleType | None)
+    return isinstance(function, FunctionType | TaskFunction | type)
+
+
+def _is_plain(task_class: type) -> bool:
+    """Whether an instance is its class and its ``__dict__``, and nothing else."""
+    if task_class in copyreg.dispatch_table:
+        return False
+    if any(getattr(task_class, hook, None) is not getattr(object, hook, None) for hook in _HOOKS):
+        return False
+    if any(hasattr(task_class, hook) for hook in _ABSENT_HOOKS):
+        return False
+    bases = task_class.__mro__[:-1]
+    return all(base.__flags__ & _HEAP_TYPE and not _has_slots(base) for base in bases)
+
+
+def _has_slots(some_class: type) -> bool:
+    slots: str | Iterable[str] = some_class.__dict__.get("__slots__", ())
+    return bool([slots] if isinstance(slots, str) else list(slots))
+
+
+def _explain(task: Task, error: BaseException) -> PackingError:
+    if not isinstance(task, FunctionTask):
+        return packing_error(task, type(task).__qualname__, error)
+    name = callable_name(task.function)
+    named = [(f"argument {index}", part) for index, part in enumerate(task.args)]
+    named += [(f"argument {key!r}", part) for key, part in task.kwargs.items()]
+    for label, part in named:
+        if not can_be_pickled(part):
+            return packing_error(part, f"{label} of {name}", error)
+    return packing_error(task.function, name, error)

@@ -1,0 +1,196 @@
+"""Values <-> bytes, on both sides: arguments, results and exceptions.
+
+Plain pickle is tried first, because it is several times faster; cloudpickle takes what it cannot do, and
+whatever refers to the main module, which no other process has. Large contiguous buffers (numpy arrays) stay
+out of the bytes and are handed out as views of the value's own memory: they must not change until sent.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
+from types import FunctionType, MethodType
+from typing import Any, cast
+
+import cloudpickle
+
+from concurrence.errors import PackingError
+from concurrence.wire.codec import Frame
+from concurrence.wire.faults import Fault
+
+MIN_BUFFER_BYTES = 32 * 1024
+"""Smaller buffers stay within the pickled bytes: a frame of its own costs more than a copy."""
+
+_MAIN = b"__main__"
+_MAX_DEPTH = 8
+_log = logging.getLogger(__name__)
+
+
+class Buffers(list[Frame]):
+    """Collects the out-of-band buffers of one pickle; it is its own ``buffer_callback``."""
+
+    def __call__(self, buffer: pickle.PickleBuffer) -> bool:
+        """Take a buffer; True leaves it in band."""
+        try:
+            view = buffer.raw()
+        except BufferError:
+            return True  # not contiguous: pickle itself says what it thinks of that
+        if view.nbytes < MIN_BUFFER_BYTES:
+            return True
+        self.append(view)
+        return False
+
+
+def pack_value(value: Any, label: str = "the result") -> tuple[bytes, list[Frame]]:
+    """Pickle a value.
+
+    Args:
+        value: What to pickle.
+        label: How an error calls it.
+
+    Raises:
+        PackingError: It cannot be pickled; the text names the part.
+    """
+    buffers = Buffers()
+    try:
+        payload = pickle.dumps(value, 5, buffer_callback=buffers)
+    except Exception:  # noqa: BLE001  # whatever it was, cloudpickle has the last word
+        return _pack_slowly(value, label)
+    if _MAIN in payload:
+        return _pack_slowly(value, label)
+    return payload, buffers
+
+
+def unpack_value(payload: Frame, buffers: Sequence[Frame] = ()) -> Any:
+    """What :func:`pack_value` packed. Arrays over the given buffers are read-only if the buffers are."""
+    return pickle.loads(payload, buffers=buffers) if buffers else pickle.loads(payload)
+
+
+def unpack_result(payload: Frame, buffers: Sequence[Frame] = ()) -> Any:
+    """A task's result, in its owner's process.
+
+    Raises:
+        Exception: Whatever the result's own code raises when it is unpickled.
+    """
+    return unpack_value(payload, buffers)
+
+
+def pack_exception(exception: BaseException, limit: int = 1_048_576) -> bytes:
+    """The pickled exception, or nothing if it would not survive the journey."""
+    try:
+        payload, buffers = pack_value(exception, "the exception")
+        if buffers or len(payload) > limit:
+            return b""
+        if type(pickle.loads(payload)) is not type(exception):
+            return b""
+    except BaseException as error:  # noqa: BLE001  # it is the author's code that runs here, and may raise anything
+        _log.debug("the exception %s travels as text only: %s", type(exception).__name__, describe_error(error))
+        return b""
+    return payload
+
+
+def rebuild_exception(fault: Fault) -> BaseException | None:
+    """The exception that a fault carries; None if it carries none or it cannot be rebuilt here."""
+    if not fault.exception:
+        return None
+    try:
+        exception = pickle.loads(fault.exception)
+    except BaseException as error:  # noqa: BLE001  # the author's code; the fault's text has all that matters
+        _log.debug("the exception of %r cannot be rebuilt: %s", fault.message, describe_error(error))
+        return None
+    return exception if isinstance(exception, BaseException) else None
+
+
+def describe_error(error: BaseException) -> str:
+    """``TypeName: text``, whatever the error's own methods do."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except BaseException:  # noqa: BLE001  # a failing __str__ must not take its place; the name is reported
+        return type(error).__name__
+
+
+def _pack_slowly(value: Any, label: str) -> tuple[bytes, list[Frame]]:
+    buffers = Buffers()
+    try:
+        payload = cloudpickle.dumps(value, 5, buffer_callback=buffers)
+    except Exception as error:
+        raise packing_error(value, label, error) from error
+    return payload, buffers
+
+
+def packing_error(value: Any, label: str, error: BaseException) -> PackingError:
+    """The error that names the part of ``value`` that cannot be pickled.
+
+    Args:
+        value: What was to be pickled.
+        label: How the error calls it.
+        error: What pickle says.
+    """
+    path, culprit = find_culprit(value)
+    kind = cast("type[Any]", type(culprit))
+    kind_name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    article = "an" if kind_name[0].lower() in "aeiou" else "a"
+    return PackingError(
+        f"{' of '.join([*reversed(path), label])} is {article} {kind_name}, "
+        f"which cannot be pickled ({describe_error(error)})",
+        hint="Leave it out of what travels: create it where it is used, or drop it in __getstate__.",
+    )
+
+
+def find_culprit(value: Any) -> tuple[list[str], Any]:
+    """The innermost part of a value that cannot be pickled, and the path to it, outermost step first."""
+    path: list[str] = []
+    seen = {id(value)}
+    while len(path) < _MAX_DEPTH:
+        for step, part in _parts(value):
+            if id(part) not in seen and not can_be_pickled(part):
+                seen.add(id(part))
+                path.append(step)
+                value = part
+                break
+        else:
+            break
+    return path, value
+
+
+def can_be_pickled(value: Any) -> bool:
+    """Whether the value could travel."""
+    try:
+        cloudpickle.dumps(value, 5, buffer_callback=Buffers())
+    except Exception as error:  # noqa: BLE001  # any error means no; the caller reports the innermost
+        _log.debug("%s cannot be pickled: %s", type(value).__name__, describe_error(error))
+        return False
+    return True
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    state: Any = getattr(value, "__dict__", {})
+    if isinstance(value, FunctionType):
+        yield from _captured(value)
+        return
+    if isinstance(value, MethodType):
+        yield "the object", value.__self__
+    elif isinstance(value, Mapping):
+        yield from ((f"item {key!r}", part) for key, part in cast("Mapping[Any, Any]", value).items())
+    elif isinstance(value, list | tuple | set | frozenset):
+        yield from ((f"item {index}", part) for index, part in enumerate(cast("Sequence[Any]", value)))
+    elif isinstance(value, functools.partial):
+        partial = cast("functools.partial[Any]", value)
+        yield from (("the function", partial.func), ("the arguments", partial.args))
+        yield from ((f"argument {name!r}", part) for name, part in partial.keywords.items())
+    yield from ((f"attribute {name!r}", part) for name, part in dict(state).items())
+
+
+def _captured(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    """What a function takes along when it is pickled by value."""
+    code = function.__code__
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=False):
+        try:
+            yield f"variable {name!r}", cell.cell_contents
+        except ValueError:
+            continue  # the variable is not bound yet
+    for name in code.co_names:
+        if name in function.__globals__:
+            yield f"variable {name!r}", function.__globals__[name]

@@ -1,0 +1,309 @@
+"""Runs the tasks of a chunk in a worker process: whatever they do, each ends in exactly one result."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from concurrence.errors import PackingError, ProtocolError
+from concurrence.ids import SystemId, TaskId
+from concurrence.tasks.api import Task
+from concurrence.tasks.functions import FunctionTask
+from concurrence.tasks.loading import (
+    CodeMissing,
+    FunctionLoader,
+    LoadedFunction,
+    clean_text,
+    format_traceback,
+    one_line,
+)
+from concurrence.tasks.values import describe_error, pack_exception, pack_value, unpack_value
+from concurrence.wire.codec import Frame, Parcel, decode_tasks, encode_results
+from concurrence.wire.faults import KIND_EXCEPTION, KIND_RESULT, Fault, encode_fault
+from concurrence.wire.messages import (
+    FAILED,
+    FINISHED,
+    KIND_CALL,
+    KIND_OBJECT,
+    KIND_TASK,
+    REFUSED,
+    RETURNED,
+    Assign,
+    ChunkResults,
+    DefineFunction,
+    FromWorker,
+    PackedResult,
+    PackedTask,
+    ToSlave,
+)
+
+if TYPE_CHECKING:  # only for their types: workers.api brings the component framework, a worker needs none
+    from concurrence.workers.api import ICell
+    from concurrence.workers.output import OutputCapture
+
+MAX_PENDING_BYTES = 512 * 1024
+"""Results beyond this leave before the chunk is done."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Running:
+    """The task that runs now."""
+
+    __slots__ = ("arguments", "counter", "function", "system", "task")
+
+    def __init__(self) -> None:
+        self.system = SystemId(0)
+        self.counter: int | None = None
+        self.function: LoadedFunction | None = None
+        self.arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+        self.task: Task | None = None
+
+
+_running = _Running()
+
+
+def current_task() -> Task | None:
+    """The task that runs in this process now; None if none does."""
+    running = _running
+    if running.counter is None or running.function is None:
+        return None
+    if running.task is None and running.function.kind == KIND_CALL:
+        args, kwargs = running.arguments
+        running.task = FunctionTask(running.function.target, args, kwargs)
+        _identify(running.task, running.system, running.counter)
+    return running.task
+
+
+class Executor:
+    """Executes chunks, one task after the other, in this process's main thread.
+
+    Args:
+        slave: The slave's name, for errors.
+        cell: Where the slave sees what runs.
+        loader: Brings functions.
+        output: Takes what tasks print.
+    """
+
+    def __init__(self, slave: str, cell: ICell, loader: FunctionLoader, output: OutputCapture) -> None:
+        self._slave = slave
+        self._cell = cell
+        self._loader = loader
+        loader.slave = loader.slave or slave
+        self._output = output
+
+    def define_bundle(self, digest: bytes, blob: Frame) -> None:
+        """Keep an application's module sources."""
+        self._loader.define_bundle(digest, blob)
+
+    def define_function(self, parcel: Parcel[ToSlave]) -> None:
+        """Keep a function; it is loaded when a chunk first needs it."""
+        message = parcel.message
+        if not isinstance(message, DefineFunction):
+            raise ProtocolError(f"a function definition was expected, not a {type(message).__name__}")
+        self._loader.define_function(message, parcel.frames[0] if parcel.frames else b"")
+
+    def forget_function(self, number: int) -> None:
+        """Drop a function."""
+        self._loader.forget(number)
+
+    def run(self, parcel: Parcel[Assign], send: Callable[[Parcel[FromWorker]], None]) -> None:
+        """Execute every task of the chunk; results and output leave through ``send``.
+
+        Raises:
+            ProtocolError: The chunk's body is not a task list.
+        """
+        chunk = parcel.message
+        tasks = decode_tasks(parcel.frames)
+        self._cell.begin_chunk(chunk.chunk)
+        self._output.begin_chunk(chunk.system, send)
+        results = _Results(chunk.chunk, self._cell, self._output)
+        try:
+            function = self._load(chunk.function, tasks, results)
+            if function is not None:
+                self._run_all(chunk, function, tasks, parcel.frames, results)
+        finally:
+            _running.counter = None
+            _running.task = None
+            _running.arguments = ((), {})
+            self._output.begin_task(None)
+            results.flush()
+            self._output.end_chunk()
+
+    def _load(self, number: int, tasks: list[PackedTask], results: _Results) -> LoadedFunction | None:
+        """The chunk's function; None if it cannot be had, and then every task has its result."""
+        self._output.begin_task(tasks[0].counter)
+        # Loading runs the author's modules: should they kill the worker, the first task is to blame.
+        if not self._loader.is_loaded(number) and not self._cell.begin(0):
+            results.add_returned(tasks)
+            return None
+        try:
+            return self._loader.load(number)
+        except CodeMissing as missing:
+            payload = encode_fault(missing.fault)
+            for task in tasks:
+                results.add(task.counter, REFUSED, payload)
+            return None
+
+    def _run_all(
+        self,
+        chunk: Assign,
+        function: LoadedFunction,
+        tasks: list[PackedTask],
+        frames: Sequence[Frame],
+        results: _Results,
+    ) -> None:
+        begin = self._cell.begin
+        begin_task = self._output.begin_task
+        add = results.add
+        run_one = self._run_call if function.kind == KIND_CALL else self._run_object
+        _running.system = SystemId(chunk.system)
+        _running.function = function
+        position = 1
+        for index, packed in enumerate(tasks):
+            if not begin(index):
+                results.add_returned(tasks[index:])
+                return
+            buffers: Sequence[Frame] = ()
+            if packed.buffers:
+                buffers = frames[position : position + packed.buffers]
+                position += packed.buffers
+            counter = packed.counter
+            begin_task(counter)
+            _running.counter = counter
+            status, payload, result_buffers = run_one(function, packed, buffers)
+            add(counter, status, payload, result_buffers)
+
+    def _run_call(
+        self, function: LoadedFunction, packed: PackedTask, buffers: Sequence[Frame]
+    ) -> tuple[int, bytes, Sequence[Frame]]:
+        _running.task = None
+        try:
+            arguments = unpack_value(packed.arguments, buffers)
+        except BaseException as error:  # noqa: BLE001  # it runs the author's code; it becomes a Fault
+            return self._refusal(function, error)
+        _running.arguments = arguments
+        try:
+            result = function.target(*arguments[0], **arguments[1])
+        except BaseException as error:  # noqa: BLE001  # SystemExit ends a task, not a worker; it becomes a Fault
+            return FAILED, self._failure(error), ()
+        return self._pack(result)
+
+    def _run_object(
+        self, function: LoadedFunction, packed: PackedTask, buffers: Sequence[Frame]
+    ) -> tuple[int, bytes, Sequence[Frame]]:
+        try:
+            content = unpack_value(packed.arguments, buffers)
+            if function.kind == KIND_TASK:
+                system = _running.system
+                content["system_id"] = system
+                content["task_id"] = TaskId(system, packed.counter)
+                task = object.__new__(function.target)
+                task.__dict__ = content
+            else:
+                task = content
+                _identify(task, _running.system, packed.counter)
+        except BaseException as error:  # noqa: BLE001  # it runs the author's code; it becomes a Fault
+            return self._refusal(function, error)
+        _running.task = task
+        failure = b""
+        result: Any = None
+        try:
+            result = task()
+        except BaseException as error:  # noqa: BLE001  # SystemExit ends a task, not a worker; it becomes a Fault
+            failure = self._failure(error)
+        try:
+            task.clean_up()
+        except BaseException as error:  # noqa: BLE001  # as above; of two errors the first explains the second
+            if failure:
+                _log.error("clean_up of %s raised as well: %s", function.name, describe_error(error))
+            failure = failure or self._failure(error)
+        return (FAILED, failure, ()) if failure else self._pack(result)
+
+    def _pack(self, result: Any) -> tuple[int, bytes, Sequence[Frame]]:
+        try:
+            payload, buffers = pack_value(result)
+        except PackingError as error:
+            fault = Fault(
+                KIND_RESULT,
+                one_line(error.message),
+                hint=clean_text(error.hint),
+                output=self._output.tail(),
+            )
+            return FAILED, encode_fault(fault), ()
+        except BaseException as error:  # noqa: BLE001  # the author's __reduce__ may raise what is no Exception
+            return FAILED, self._failure(error), ()
+        return FINISHED, payload, buffers
+
+    def _failure(self, error: BaseException) -> bytes:
+        fault = Fault(
+            KIND_EXCEPTION,
+            one_line(describe_error(error)),
+            traceback=format_traceback(error),
+            exception=pack_exception(error),
+            output=self._output.tail(),
+        )
+        return encode_fault(fault)
+
+    def _refusal(self, function: LoadedFunction, error: BaseException) -> tuple[int, bytes, Sequence[Frame]]:
+        what = "the task" if function.kind == KIND_OBJECT else "the arguments"
+        return REFUSED, encode_fault(self._loader.code_fault(f"{what} of {function.name}", error)), ()
+
+
+class _Results:
+    """The results of a chunk that have not left yet."""
+
+    def __init__(self, chunk: int, cell: ICell, output: OutputCapture) -> None:
+        self._chunk = chunk
+        self._cell = cell
+        self._output = output
+        self._counters: list[int] = []
+        self._statuses = bytearray()
+        self._entries: list[PackedResult] = []
+        self._buffers: list[Frame] = []
+        self._size = 0
+        self._since = time.perf_counter()
+
+    def add(self, counter: int, status: int, payload: bytes, buffers: Sequence[Frame] = ()) -> None:
+        """Add the result of one task; it leaves at once if it is large, or the cell has no room for it."""
+        self._counters.append(counter)
+        self._statuses.append(status)
+        self._size += len(payload)
+        if buffers:
+            self._entries.append(PackedResult(payload, len(buffers)))
+            self._buffers.extend(buffers)
+            self.flush()
+            return
+        self._entries.append(PackedResult(payload))
+        if self._size > MAX_PENDING_BYTES or not self._cell.record(counter, status, payload):
+            self.flush()
+
+    def add_returned(self, tasks: Sequence[PackedTask]) -> None:
+        """Add tasks that were taken back before they started."""
+        self._counters.extend(task.counter for task in tasks)
+        self._statuses.extend(bytes([RETURNED]) * len(tasks))
+        self._entries.extend([PackedResult(b"")] * len(tasks))
+
+    def flush(self) -> None:
+        """Send what there is."""
+        if not self._counters:
+            self._cell.clear()
+            return
+        now = time.perf_counter()
+        frames = [encode_results(self._entries), *self._buffers]
+        message = ChunkResults(
+            len(frames), self._chunk, self._counters, bytes(self._statuses), max(now - self._since, 0.0)
+        )
+        self._output.send(Parcel(message, frames))
+        self._cell.clear()
+        self._counters, self._entries, self._buffers = [], [], []
+        self._statuses = bytearray()
+        self._size = 0
+        self._since = time.perf_counter()
+
+
+def _identify(task: Task, system: SystemId, counter: int) -> None:
+    task.system_id = system
+    task.task_id = TaskId(system, counter)

@@ -1,0 +1,253 @@
+"""What the state machine of a slave's workers keeps, sees and says; see :mod:`concurrence.workers.slots`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+from concurrence.errors import ProtocolError
+from concurrence.wire.codec import Frame, Parcel, decode_results, decode_tasks, encode_results
+from concurrence.wire.messages import (
+    LOST,
+    RETURNED,
+    Assign,
+    ChunkResults,
+    FromSlave,
+    PackedResult,
+    ToWorker,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a worker is at, as its cell tells.
+
+    Attributes:
+        chunk: The chunk that it began last.
+        index: The task that runs; None between tasks.
+        started: When that task started, in seconds of the monotonic clock; 0 between tasks.
+    """
+
+    chunk: int
+    index: int | None
+    started: float
+
+
+class Recorded(NamedTuple):
+    """One result that was found in a cell."""
+
+    counter: int
+    status: int
+    payload: bytes
+
+
+class Drained(NamedTuple):
+    """Results found in a cell, and the chunk they belong to; None if the worker never began one."""
+
+    chunk: int | None
+    results: list[Recorded]
+
+
+@dataclass(frozen=True, slots=True)
+class SendToWorker:
+    """Send these to a worker, in this order."""
+
+    worker: int
+    parcels: Sequence[Parcel[ToWorker]]
+
+
+@dataclass(frozen=True, slots=True)
+class SendUpstream:
+    """Send this to the master."""
+
+    parcel: Parcel[FromSlave]
+
+
+@dataclass(frozen=True, slots=True)
+class StartWorker:
+    """Start a worker process under this number, after so many seconds."""
+
+    worker: int
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class KillWorker:
+    """Kill a worker; its end is an event like any other."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopChunk:
+    """Let the worker start no further task of the chunk, then look at the worker."""
+
+    worker: int
+    chunk: int
+
+
+Instruction: TypeAlias = SendToWorker | SendUpstream | StartWorker | KillWorker | StopChunk
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the slave saw in a worker's cell, after it had read everything that the worker sent before.
+
+    Attributes:
+        chunk: The chunk that the worker began last; None if it never began one.
+        index: The task that runs; None if none does, or if that cannot be told.
+        drained: Results that were in the cell.
+        stopped: Chunks that were stopped in the cell so long ago that the worker has taken notice.
+    """
+
+    chunk: int | None = None
+    index: int | None = None
+    drained: Drained = field(default_factory=lambda: Drained(None, []))
+    stopped: AbstractSet[int] = frozenset()
+
+
+class Chunk:
+    """A chunk that is at this slave.
+
+    Args:
+        parcel: The assignment as it came; kept until the chunk is over, to run it elsewhere.
+    """
+
+    __slots__ = ("count", "done", "is_killed", "is_relocated", "is_stopping", "number", "parcel", "worker")
+
+    def __init__(self, parcel: Parcel[Assign]) -> None:
+        self.parcel = parcel
+        self.number = parcel.message.chunk
+        self.count = parcel.message.count
+        self.worker: int | None = None
+        self.done: set[int] = set()  # the tasks that were answered; empty if all are answered at once
+        self.is_stopping = False
+        self.is_killed = False
+        self.is_relocated = False
+
+    def __repr__(self) -> str:
+        return f"<chunk {self.number} of {self.count}, {len(self.done)} done, worker {self.worker}>"
+
+    def counters(self) -> list[int]:
+        """The numbers of its tasks, in order; costs decoding them.
+
+        Raises:
+            ProtocolError: Its body is malformed.
+        """
+        return [task.counter for task in decode_tasks(self.parcel.frames)]
+
+    def counter_at(self, index: int | None) -> int | None:
+        """The number of the task at an index; None if there is none."""
+        counters = self.counters()
+        return counters[index] if index is not None and index < len(counters) else None
+
+
+class WorkerState:
+    """A worker that runs or is to be started."""
+
+    __slots__ = ("bundles", "chunks", "functions", "is_killed", "is_ready")
+
+    def __init__(self) -> None:
+        self.is_ready = False
+        self.is_killed = False
+        self.chunks: list[Chunk] = []  # in the order in which it works them off
+        self.functions: set[int] = set()
+        self.bundles: set[bytes] = set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it could start a chunk at once."""
+        return self.is_ready and not self.is_killed and not self.chunks
+
+    def __repr__(self) -> str:
+        return f"<worker, ready {self.is_ready}, killed {self.is_killed}, {self.chunks}>"
+
+
+def unstarted(state: WorkerState, chunk: Chunk, seen: Seen) -> list[int]:
+    """The tasks of a stopped chunk that cannot start any more, for all that is known."""
+    order = [each.number for each in state.chunks]
+    if seen.chunk not in order or order.index(seen.chunk) < order.index(chunk.number):
+        return chunk.counters()  # the worker works them off in order and has not come to it
+    if seen.chunk == chunk.number and seen.index is not None:
+        return chunk.counters()[seen.index + 1 :]
+    return []
+
+
+def charged(state: WorkerState, chunk: Chunk, seen: Seen) -> int | None:
+    """The task of a dead worker's current chunk that has to answer for it."""
+    if state.is_killed and not chunk.is_killed:
+        return None
+    if seen.index is None:
+        # It died between tasks; if there was none yet, then over preparing the first one: loading its function.
+        return None if chunk.done else chunk.counter_at(0)
+    running = chunk.counter_at(seen.index)
+    return None if running in chunk.done else running
+
+
+def recorded_results(chunk: Chunk, recorded: Sequence[Recorded]) -> Parcel[ChunkResults]:
+    """The results that were found in a cell, as the worker would have sent them; user code may have scribbled."""
+    wanted = set(chunk.counters()) - chunk.done
+    results: list[Recorded] = []
+    for result in recorded:
+        if result.counter in wanted and result.status <= LOST:
+            wanted.discard(result.counter)
+            results.append(result)
+    return _results(
+        chunk.number,
+        [result.counter for result in results],
+        bytes(result.status for result in results),
+        [PackedResult(result.payload) for result in results],
+    )
+
+
+def returned_results(chunk: Chunk, counters: list[int]) -> Parcel[ChunkResults]:
+    """These tasks were taken back."""
+    return _results(
+        chunk.number, counters, bytes([RETURNED]) * len(counters), [PackedResult(b"") for _ in counters]
+    )
+
+
+def without(done: AbstractSet[int], parcel: Parcel[ChunkResults]) -> Parcel[ChunkResults]:
+    """A worker's results without those of tasks that were answered already.
+
+    Raises:
+        ProtocolError: The results are malformed.
+    """
+    message = parcel.message
+    if done.isdisjoint(message.counters):
+        return parcel
+    kept = [position for position, counter in enumerate(message.counters) if counter not in done]
+    if not kept:
+        return _results(message.chunk, [], b"", [])
+    entries = decode_results(parcel.frames)
+    if len(entries) != len(message.counters):
+        raise ProtocolError(f"results of chunk {message.chunk} have {len(entries)} entries instead of one a task")
+    buffers: list[Frame] = []
+    first = 1
+    for position, entry in enumerate(entries):
+        if message.counters[position] not in done:
+            buffers += parcel.frames[first : first + entry.buffers]
+        first += entry.buffers
+    return _results(
+        message.chunk,
+        [message.counters[position] for position in kept],
+        bytes(message.statuses[position] for position in kept),
+        [entries[position] for position in kept],
+        busy=message.busy,
+        buffers=buffers,
+    )
+
+
+def _results(
+    chunk: int,
+    counters: list[int],
+    statuses: bytes,
+    entries: list[PackedResult],
+    *,
+    busy: float = 0.0,
+    buffers: Sequence[Frame] = (),
+) -> Parcel[ChunkResults]:
+    message = ChunkResults(1 + len(buffers), chunk, counters, statuses, busy)
+    return Parcel(message, [encode_results(entries), *buffers])

@@ -1,0 +1,123 @@
+"""A worker process: takes chunks from its slave and executes their tasks, one at a time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from concurrence.errors import ProtocolError
+from concurrence.tasks.loading import FunctionLoader
+from concurrence.wire.codec import MessageDecoder, Parcel, decoder_to_worker, encode
+from concurrence.wire.messages import (
+    Assign,
+    Bye,
+    DefineBundle,
+    DefineFunction,
+    ForgetFunction,
+    FromWorker,
+    ToWorker,
+    WorkerReady,
+)
+from concurrence.workers.cell import WorkerCell
+from concurrence.workers.execution import Executor
+from concurrence.workers.link import BlockingLink
+from concurrence.workers.output import OutputCapture
+
+if TYPE_CHECKING:
+    from concurrence.workers.api import IExecutor
+
+ENTRY: Final = "concurrence.workers.worker:main"
+"""What the template calls in a worker."""
+
+_log = logging.getLogger(__name__)
+
+Send = Callable[[Parcel[FromWorker]], None]
+
+
+class WorkerSpec(msgspec.Struct, frozen=True):
+    """What a worker needs to know.
+
+    Attributes:
+        slave: The slave's name.
+        entry: See :class:`concurrence.workers.template.ChildSpec`.
+    """
+
+    slave: str
+    entry: str = ENTRY
+
+
+def main(spec: bytes, descriptors: list[int]) -> int:
+    """Run a worker until its slave says so or is gone.
+
+    Args:
+        spec: An encoded :class:`WorkerSpec`.
+        descriptors: Its end of the link, and the memory of its cell.
+    """
+    settings = msgspec.msgpack.decode(spec, type=WorkerSpec)
+    link = BlockingLink(socket.socket(fileno=descriptors[0]))
+    cell = WorkerCell(descriptors[1])
+    os.close(descriptors[1])
+    output = OutputCapture(settings.slave)
+    output.install()
+    executor = Executor(settings.slave, cell, FunctionLoader(), output)
+    try:
+        serve(link, executor)
+    except ConnectionError:
+        return 0  # the slave is gone or has closed the link: nobody is left who wants to know
+    finally:
+        link.close()
+    return 0
+
+
+def serve(link: BlockingLink, executor: IExecutor) -> None:
+    """Hand what the slave sends to the executor, until it says goodbye or closes the link.
+
+    Raises:
+        ProtocolError: The slave sent something else.
+        ConnectionError: The slave is gone.
+    """
+
+    def send(parcel: Parcel[FromWorker]) -> None:
+        link.send(encode([parcel]))
+
+    decoder: MessageDecoder[ToWorker] = decoder_to_worker()
+    send(Parcel(WorkerReady(os.getpid())))
+    while (frames := link.receive()) is not None:
+        for parcel in decoder.decode(frames):
+            if isinstance(parcel.message, Bye):
+                return
+            handle(parcel, executor, send)
+
+
+def handle(parcel: Parcel[ToWorker], executor: IExecutor, send: Send) -> None:
+    """Hand one message of the slave to the executor."""
+    match parcel.message:
+        case Assign() as assign:
+            executor.run(Parcel(assign, parcel.frames), send)
+        case DefineBundle() | DefineFunction() as definition:
+            try:
+                define(Parcel(definition, parcel.frames), executor)
+            except ProtocolError as error:
+                # Its tasks fail for want of it, each with its own error; a dead worker would explain less.
+                _log.warning("a definition is dropped: %s", error)
+        case ForgetFunction(number=number):
+            executor.forget_function(number)
+        case Bye():
+            return
+
+
+def define(parcel: Parcel[DefineBundle | DefineFunction], executor: IExecutor) -> None:
+    """Hand a definition to the executor.
+
+    Raises:
+        ProtocolError: It is not what it says it is.
+    """
+    if isinstance(parcel.message, DefineBundle):
+        executor.define_bundle(parcel.message.digest, parcel.frames[0] if parcel.frames else b"")
+    else:
+        executor.define_function(Parcel(parcel.message, parcel.frames))

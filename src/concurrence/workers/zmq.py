@@ -1,0 +1,80 @@
+"""The task manager of homogeneous swarms: in addition pulls chunks from the master's work queue."""
+
+from __future__ import annotations
+
+import logging
+
+from concurrence.component import ComponentManager
+from concurrence.errors import ProtocolError
+from concurrence.transport.api import IWorkSource
+from concurrence.wire.codec import Frame, Parcel, decoder_to_slave
+from concurrence.wire.messages import Assign, Claimed
+from concurrence.workers.generic import GenericTaskManager
+
+_log = logging.getLogger(__name__)
+
+
+class ZMQTaskManager(GenericTaskManager):
+    """Also pulls chunks from the work queue, while fewer than its credit are here.
+
+    Args:
+        manager: The manager that the component belongs to.
+    """
+
+    def __init__(self, manager: ComponentManager) -> None:
+        super().__init__(manager)
+        self._source: IWorkSource | None = None
+        self._is_pulling = False
+        self._decoder = decoder_to_slave()
+
+    def attach(self, source: IWorkSource | None) -> None:
+        """Pull from this queue from now on; None to pull no more."""
+        self._pull_no_more()
+        self._source = source
+        self._changed()
+
+    def stop(self) -> None:
+        """End all workers and leave nothing behind; the queue is closed by whoever opened it."""
+        self._pull_no_more()
+        self._source = None
+        super().stop()
+
+    def _changed(self) -> None:
+        # A readable queue that nobody reads would keep the poll loop spinning: it is watched only while
+        # there is room.
+        if self._source is None or self._is_stopped or self.held >= self.credit:
+            self._pull_no_more()
+        elif not self._is_pulling:
+            self._is_pulling = True
+            self._reactor.register(self._source.pollable, self._pull)
+
+    def _pull_no_more(self) -> None:
+        if self._is_pulling and self._source is not None:
+            self._is_pulling = False
+            self._reactor.unregister(self._source.pollable)
+
+    def _pull(self) -> None:
+        chunks: list[Parcel[Assign]] = []
+        while self._source is not None and self.held + len(chunks) < self.credit:
+            frames = self._source.receive()
+            if frames is None:
+                break
+            chunks += self._decoded(frames)
+        if chunks:
+            self._upstream(Parcel(Claimed([chunk.message.chunk for chunk in chunks])))
+        for chunk in chunks:
+            self.handle(chunk)
+
+    def _decoded(self, frames: list[Frame]) -> list[Parcel[Assign]]:
+        try:
+            parcels = self._decoder.decode(frames)
+        except ProtocolError as error:
+            _log.warning("what came from the work queue is dropped: %s", error)
+            return []
+        chunks: list[Parcel[Assign]] = []
+        for parcel in parcels:
+            if isinstance(parcel.message, Assign):
+                chunks.append(Parcel(parcel.message, parcel.frames))
+            else:
+                _log.warning("a %s on the work queue is dropped", type(parcel.message).__name__)
+        return chunks

@@ -1,0 +1,569 @@
+"""Real worker processes on a real loop: they run, die, are replaced, and leave nothing behind."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import pickle
+import random
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import cloudpickle
+import psutil
+import pytest
+
+from concurrence.component import ComponentManager
+from concurrence.env.config import Config
+from concurrence.tasks.loading import PYTHON, function_digest
+from concurrence.tasks.values import unpack_result
+from concurrence.transport.api import ITimer
+from concurrence.wire.codec import (
+    Frame,
+    Parcel,
+    decode_results,
+    encode,
+    encode_tasks,
+)
+from concurrence.wire.messages import (
+    FINISHED,
+    KIND_CALL,
+    REFUSED,
+    RETURNED,
+    Assign,
+    AttemptLost,
+    ChunkResults,
+    Claimed,
+    DefineFunction,
+    ForgetFunction,
+    FromSlave,
+    Output,
+    PackedTask,
+    TakeBack,
+)
+from concurrence.workers.generic import GenericTaskManager
+from concurrence.workers.zmq import ZMQTaskManager
+
+T = TypeVar("T")
+
+# Workers cannot import a test.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+class Timer:
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class TestReactor:
+    """A poll loop that a test turns by hand."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._calls: dict[int, dict[int, Callable[[], None]]] = {}
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._order = itertools.count()
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def register(self, pollable: Any, on_readable: Callable[[], None]) -> None:
+        self._set(pollable, selectors.EVENT_READ, on_readable)
+
+    def watch_writable(self, pollable: Any, on_writable: Callable[[], None] | None) -> None:
+        self._set(pollable, selectors.EVENT_WRITE, on_writable)
+
+    def unregister(self, pollable: Any) -> None:
+        del self._calls[pollable]
+        self._selector.unregister(pollable)
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> ITimer:
+        timer = Timer(callback)
+        heapq.heappush(self._timers, (self.now() + delay, next(self._order), timer))
+        return timer
+
+    def post(self, callback: Callable[[], None]) -> None:
+        self.call_later(0.0, callback)
+
+    @property
+    def watched(self) -> int:
+        return len(self._calls)
+
+    def cycle(self, longest: float) -> None:
+        if self._timers:
+            longest = min(longest, max(0.0, self._timers[0][0] - self.now()))
+        for key, events in self._selector.select(longest):
+            for event in (selectors.EVENT_READ, selectors.EVENT_WRITE):
+                call = self._calls.get(key.fd, {}).get(event)
+                if events & event and call is not None:
+                    call()
+        while self._timers and self._timers[0][0] <= self.now():
+            callback = heapq.heappop(self._timers)[2].callback
+            if callback is not None:
+                callback()
+
+    def close(self) -> None:
+        self._selector.close()
+
+    def _set(self, descriptor: int, event: int, call: Callable[[], None] | None) -> None:
+        calls = self._calls.setdefault(descriptor, {})
+        if call is None:
+            calls.pop(event, None)
+        else:
+            calls[event] = call
+        mask = sum(calls)
+        if descriptor in self._selector.get_map():
+            self._selector.modify(descriptor, mask)
+        else:
+            self._selector.register(descriptor, mask)
+
+
+class Manager(ComponentManager):
+    """A component manager with a config."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__()
+        self.config = Config.from_layers(overrides=[f"taskmanager.workers={workers}"])
+
+
+class Slave:
+    """A task manager, and what it told the master."""
+
+    def __init__(self, workers: int, kind: type[GenericTaskManager] = GenericTaskManager) -> None:
+        components = Manager(workers)
+        components.register(kind)
+        self.manager = components.component(kind)
+        self.reactor = TestReactor()
+        self.heard: list[Parcel[FromSlave]] = []
+        self.manager.start(self.reactor, "testslave", self.heard.append)
+
+    def messages(self, kind: type[T]) -> list[T]:
+        return [parcel.message for parcel in self.heard if isinstance(parcel.message, kind)]
+
+    def answers(self) -> dict[int, tuple[int, Any]]:
+        """Status and value of every task that was answered."""
+        found: dict[int, tuple[int, Any]] = {}
+        for parcel in self.heard:
+            message = parcel.message
+            if isinstance(message, ChunkResults):
+                first = 1
+                entries = decode_results(parcel.frames)
+                for counter, status, entry in zip(message.counters, message.statuses, entries, strict=True):
+                    assert counter not in found, f"task {counter} was answered twice"
+                    buffers = parcel.frames[first : first + entry.buffers]
+                    first += entry.buffers
+                    value = unpack_result(entry.payload, buffers) if status == FINISHED else None
+                    found[counter] = (status, value)
+        return found
+
+    def values(self) -> dict[int, Any]:
+        return {counter: value for counter, (_, value) in self.answers().items()}
+
+    def until(self, condition: Callable[[], Any], seconds: float = 20.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"nothing came of it; heard {self.heard[-5:]}"
+            self.reactor.cycle(0.1)
+
+    def define(self, function: Callable[..., Any], number: int = 1) -> None:
+        self.manager.handle(definition(function, number))
+
+    def assign(self, chunk: int, arguments: Sequence[tuple[Any, ...]], function: int = 1) -> None:
+        self.manager.handle(assignment(chunk, arguments, function))
+
+    def close(self) -> None:
+        self.manager.stop()
+        assert self.reactor.watched == 0
+        self.reactor.close()
+
+
+def definition(function: Callable[..., Any], number: int = 1) -> Parcel[DefineFunction]:
+    blob: bytes = cloudpickle.dumps(function)
+    digest = function_digest("f", KIND_CALL, PYTHON, [], [], blob)
+    return Parcel(DefineFunction(1, number, digest, "f", KIND_CALL, PYTHON, [], []), [blob])
+
+
+def assignment(chunk: int, arguments: Sequence[tuple[Any, ...]], function: int = 1) -> Parcel[Assign]:
+    tasks = [PackedTask(chunk * 1000 + n, pickle.dumps((each, {}), 5)) for n, each in enumerate(arguments)]
+    return Parcel(Assign(1, chunk, 7, function, 1, len(tasks)), [encode_tasks(tasks)])
+
+
+@pytest.fixture
+def slaves() -> Iterator[Callable[..., Slave]]:
+    made: list[Slave] = []
+
+    def make(*arguments: Any) -> Slave:
+        made.append(Slave(*arguments))
+        return made[-1]
+
+    yield make
+    for slave in made:
+        slave.close()
+
+
+def worker_pids(slave: Slave) -> list[int]:
+    """The processes below the template."""
+    template = slave.manager.template_pid
+    return [child.pid for child in psutil.Process(template).children()] if template else []
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_until_gone(pids: Sequence[int]) -> None:
+    deadline = time.monotonic() + 10
+    while any(is_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, f"still there: {[pid for pid in pids if is_alive(pid)]}"
+        time.sleep(0.01)
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def double(data: bytes) -> bytes:
+    return data + data
+
+
+def do_nothing(_: int) -> None:
+    return None
+
+
+def sleep_for(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def kill_if(is_deadly: bool) -> int:
+    if is_deadly:
+        sys.stdout.write("about to die\n")
+        sys.stdout.flush()
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
+
+
+def test_a_chunk_end_to_end(slaves: Callable[..., Slave]) -> None:
+    slave = slaves(2)
+    slave.define(square)
+    slave.assign(1, [(n,) for n in range(100)])
+    slave.until(lambda: len(slave.answers()) == 100)
+    assert slave.values() == {1000 + n: n * n for n in range(100)}
+    assert slave.manager.credit == 4
+
+
+def test_large_arguments_and_results(slaves: Callable[..., Slave]) -> None:
+    slave = slaves(1)
+    slave.define(double)
+    slave.assign(1, [(b"x" * 5_000_000,)])
+    slave.until(slave.answers)
+    assert slave.values() == {1000: b"x" * 10_000_000}
+
+
+def test_output_and_standard_input(slaves: Callable[..., Slave]) -> None:
+    slave = slaves(1)
+    slave.define(lambda: (sys.stdout.write("hello from below\n"), sys.stdin.read())[1])
+    slave.assign(1, [()])
+    slave.until(slave.answers)
+    assert slave.values() == {1000: ""}
+    assert [(o.counter, o.stream, o.text) for o in slave.messages(Output)] == [
+        (1000, "stdout", "hello from below")
+    ]
+
+
+def test_workers_are_lean_and_alone(slaves: Callable[..., Slave]) -> None:
+    def look_around() -> tuple[list[str], list[str], str, int, int]:
+        heavy = [name for name in ("zmq", "typer", "rich", "sqlalchemy") if name in sys.modules]
+        paths = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd") if int(number) > 2]
+        descriptors = [os.readlink(path) for path in paths if os.path.lexists(path)]
+        return (
+            heavy,
+            descriptors,
+            os.environ["OMP_NUM_THREADS"],
+            os.getpgrp() - os.getpid(),
+            random.getrandbits(64),
+        )
+
+    slave = slaves(2)
+    slave.define(look_around)
+    slave.assign(1, [()])
+    slave.assign(2, [()])
+    slave.until(lambda: len(slave.answers()) == 2)
+    first, second = slave.values().values()
+    assert first[0] == []
+    assert len([name for name in first[1] if "socket" in name]) == 1
+    assert first[2:4] == ("1", 0)
+    assert first[4] != second[4]
+
+
+def test_a_finished_result_does_not_wait_for_the_next_task(slaves: Callable[..., Slave]) -> None:
+    slave = slaves(1)
+    slave.define(sleep_for)
+    slave.assign(1, [(0.0,), (0.0,), (1.0,)])
+    started = time.monotonic()
+    slave.until(lambda: len(slave.answers()) == 2)
+    assert time.monotonic() - started < 0.9
+    slave.until(lambda: len(slave.answers()) == 3)
+
+
+def test_tasks_behind_a_slow_one_are_taken_back(slaves: Callable[..., Slave]) -> None:
+    slave = slaves(1)
+    slave.define(sleep_for)
+    slave.assign(1, [(0.0,), (1.0,), (0.0,)])
+    slave.assign(2, [(0.0,)])
+    slave.assign(3, [(0.0,)])
+    slave.until(lambda: len(slave.answers()) == 1)
+    started = time.monotonic()
+    for chunk in (3, 2, 1):
+        slave.manager.handle(Parcel(TakeBack(chunk)))
+    slave.until(lambda: len(slave.answers()) == 4)
+    assert time.monotonic() - started < 0.8
+    statuses = {counter: status for counter, (status, _) in slave.answers().items()}
+    assert statuses == {1000: FINISHED, 1002: RETURNED, 2000: RETURNED, 3000: RETURNED}
+    slave.until(lambda: len(slave.answers()) == 5)
+    assert slave.values()[1001] == 1.0
+
+
+def test_no_task_waits_behind_another_while_a_worker_is_idle(slaves: Callable[..., Slave]) -> None:
+    slave = slaves(2)
+    slave.define(sleep_for)
+    slave.assign(1, [(2.0,)])
+    slave.assign(2, [(0.0,)])  # behind the first, if one worker was up before the other
+    slave.assign(3, [(0.0,)])
+    slave.assign(4, [(0.0,)])
+    slave.until(lambda: len(slave.answers()) == 3, 1.5)
+
+
+def test_a_cancelled_task_is_ended(slaves: Callable[..., Slave]) -> None:
+    slave = slaves(1)
+    slave.define(sleep_for)
+    slave.assign(1, [(60.0,)])
+    slave.assign(2, [(0.0,)])
+    slave.until(lambda: len(worker_pids(slave)) == 1)
+    slave.reactor.cycle(0.1)
+    time.sleep(0.2)
+    slave.manager.handle(Parcel(TakeBack(1, kill=True)))
+    slave.until(lambda: 2000 in slave.answers())
+    (lost,) = slave.messages(AttemptLost)
+    assert (lost.chunk, lost.running) == (1, 1000)
+
+
+def test_a_worker_killed_in_the_middle(slaves: Callable[..., Slave]) -> None:
+    slave = slaves(1)
+    slave.define(kill_if)
+    slave.assign(1, [(False,), (False,), (True,), (False,)])
+    slave.assign(2, [(False,)])
+    slave.until(lambda: slave.messages(AttemptLost) and len(slave.answers()) == 3)
+    (lost,) = slave.messages(AttemptLost)
+    assert (lost.chunk, lost.running) == (1, 1002)
+    assert "SIGKILL" in lost.text
+    assert lost.peak_memory > 1_000_000
+    assert "about to die" in lost.output
+    values = slave.values()
+    assert values.keys() == {1000, 1001, 2000}
+    assert values[2000] != values[1000]
+
+
+def test_a_worker_that_dies_idle_is_replaced(slaves: Callable[..., Slave]) -> None:
+    slave = slaves(1)
+    slave.until(lambda: worker_pids(slave))
+    (old,) = worker_pids(slave)
+    os.kill(old, signal.SIGKILL)
+    slave.until(lambda: worker_pids(slave) not in ([], [old]))
+    slave.define(square)
+    slave.assign(1, [(3,)])
+    slave.until(slave.answers)
+
+
+def test_a_template_that_dies_is_replaced(slaves: Callable[..., Slave]) -> None:
+    slave = slaves(2)
+    slave.define(sleep_for)
+    slave.assign(1, [(0.3,), (0.3,)])
+    slave.until(lambda: len(worker_pids(slave)) == 2)
+    slave.reactor.cycle(0.1)
+    old = [slave.manager.template_pid or 0, *worker_pids(slave)]
+    os.kill(old[0], signal.SIGKILL)
+    slave.until(lambda: slave.messages(AttemptLost) or len(slave.answers()) == 2)
+    wait_until_gone(old[1:])
+    slave.assign(2, [(0.0,)])
+    slave.until(lambda: 2000 in slave.answers())
+
+
+def test_abandon_ends_what_runs(slaves: Callable[..., Slave]) -> None:
+    slave = slaves(1)
+    slave.define(sleep_for)
+    slave.assign(1, [(60.0,)])
+    slave.until(lambda: worker_pids(slave))
+    slave.reactor.cycle(0.1)
+    slave.manager.abandon()
+    slave.define(square)
+    slave.assign(1, [(3,)])
+    slave.until(lambda: slave.values() == {1000: 9})
+
+
+def test_a_definition_that_is_not_what_it_says_fails_the_task_only(slaves: Callable[..., Slave]) -> None:
+    slave = slaves(1)
+    good = definition(square)
+    slave.manager.handle(Parcel(good.message, [b"something else"]))
+    slave.assign(1, [(3,)])
+    slave.until(slave.answers)
+    assert slave.answers()[1000][0] == REFUSED
+    assert slave.messages(AttemptLost) == []
+
+
+def test_what_a_task_started_ends_with_its_worker(slaves: Callable[..., Slave]) -> None:
+    def start_helper() -> int:
+        return subprocess.Popen(["sleep", "60"]).pid
+
+    slave = slaves(1)
+    slave.define(start_helper)
+    slave.assign(1, [()])
+    slave.until(slave.answers)
+    helper: int = slave.values()[1000]
+    assert is_alive(helper)
+    slave.manager.stop()
+    wait_until_gone([helper])
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_stop_leaves_nothing(is_busy: bool) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    files = set(os.listdir(tempfile.gettempdir()))
+    slave = Slave(2)
+    slave.define(sleep_for)
+    if is_busy:
+        slave.assign(1, [(60.0,)])
+        slave.assign(2, [(60.0,)])
+    slave.until(lambda: len(worker_pids(slave)) == 2)
+    slave.reactor.cycle(0.2)
+    pids = [slave.manager.template_pid or 0, *worker_pids(slave)]
+    started = time.monotonic()
+    slave.close()
+    assert time.monotonic() - started < 5
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert not {name for name in set(os.listdir(tempfile.gettempdir())) - files if "concurrence" in name}
+
+
+OWNER = """
+import runpy, sys, time
+tests = runpy.run_path(sys.argv[1])
+slave = tests["Slave"](2)
+slave.define(tests["start_and_sleep"])
+slave.assign(1, [()])
+slave.assign(2, [()])
+slave.until(lambda: len(slave.messages(tests["Output"])) == 2)
+print(slave.manager.template_pid, *tests["worker_pids"](slave), *[o.text for o in slave.messages(tests["Output"])])
+sys.stdout.flush()
+time.sleep(60)
+"""
+
+
+def start_and_sleep() -> None:
+    sys.stdout.write(f"{subprocess.Popen(['sleep', '60']).pid}\n")
+    sys.stdout.flush()
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("victim", ["owner", "template"])
+def test_kill_nine_leaves_no_process(victim: str) -> None:
+    with subprocess.Popen([sys.executable, "-c", OWNER, __file__], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        pids = [int(word) for word in owner.stdout.readline().split()]
+        assert len(pids) == 5
+        assert all(is_alive(pid) for pid in pids)
+        if victim == "owner":
+            owner.kill()
+            wait_until_gone(pids)
+        else:
+            # What tasks started for themselves is then out of reach: the template was to end it.
+            os.kill(pids[0], signal.SIGKILL)
+            wait_until_gone(pids[:3])
+            owner.kill()
+            for helper in pids[3:]:
+                os.kill(helper, signal.SIGKILL)
+
+
+class Source:
+    """A work queue that hands out what a test puts into it."""
+
+    def __init__(self) -> None:
+        self.reading, self.writing = os.pipe()
+        self.work: list[list[Frame]] = []
+
+    @property
+    def pollable(self) -> int:
+        return self.reading
+
+    def put(self, parcel: Parcel[Any]) -> None:
+        self.work.append(encode([parcel]))
+        os.write(self.writing, b".")
+
+    def receive(self) -> list[Frame] | None:
+        if not self.work:
+            return None
+        os.read(self.reading, 1)
+        return self.work.pop(0)
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def close(self) -> None:
+        os.close(self.reading)
+        os.close(self.writing)
+
+
+def test_chunks_are_pulled_only_while_there_is_room(slaves: Callable[..., Slave]) -> None:
+    slave = slaves(1, ZMQTaskManager)
+    source = Source()
+    slave.define(sleep_for)
+    slave.manager.attach(source)
+    source.put(Parcel(ForgetFunction(99)))
+    source.work[0] = [b"no message at all"]
+    for chunk in range(1, 6):
+        source.put(assignment(chunk, [(0.1,)]))
+    slave.until(lambda: slave.messages(Claimed))
+    assert [claim.chunks for claim in slave.messages(Claimed)] == [[1, 2]]
+    slave.until(lambda: len(slave.answers()) == 5)
+    assert [chunk for claim in slave.messages(Claimed) for chunk in claim.chunks] == [1, 2, 3, 4, 5]
+    slave.manager.attach(None)
+    slave.reactor.cycle(0.0)
+    source.close()
+
+
+def test_throughput(slaves: Callable[..., Slave], capsys: pytest.CaptureFixture[str]) -> None:
+    slave = slaves(1)
+    slave.define(do_nothing)
+    slave.assign(999, [(0,)])
+    slave.until(slave.answers)
+    chunks = deque(assignment(chunk, [(n,) for n in range(512)]) for chunk in range(196))
+    slave.heard.clear()
+    finished = 0
+    started = time.perf_counter()
+    while finished < 196:
+        while chunks and slave.manager.held < slave.manager.credit:
+            slave.manager.handle(chunks.popleft())
+        slave.reactor.cycle(1.0)
+        finished = len(slave.messages(ChunkResults))
+    elapsed = time.perf_counter() - started
+    with capsys.disabled():
+        sys.stdout.write(f"\n{196 * 512 / elapsed:,.0f} no-op tasks/s through one worker\n")
+    assert len(slave.answers()) == 196 * 512
