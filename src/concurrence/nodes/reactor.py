@@ -6,6 +6,7 @@ import heapq
 import socket
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -47,18 +48,14 @@ class Mailbox:
         self._calls.append(call)
         if not self._signalled:
             self._signalled = True
-            try:
+            # A full pipe wakes the loop all the same; a closed one means that the loop has ended.
+            with suppress(OSError):
                 self._writer.send(b"\0")
-            except OSError:
-                # A full pipe wakes the loop all the same; a closed one means that the loop has ended.
-                return
 
     def drain(self) -> None:
         """Make the calls that were left."""
-        try:
+        with suppress(BlockingIOError):
             self._reader.recv(64)
-        except BlockingIOError:
-            pass
         # Before the calls are taken: whoever posts from here on signals again.
         self._signalled = False
         for _ in range(len(self._calls)):
@@ -95,22 +92,25 @@ class Reactor:
 
     def register(self, pollable: Any, on_readable: Callable[[], None]) -> None:
         """Call whenever the pollable is readable (level-triggered)."""
-        self._readers[pollable] = on_readable
-        self._update(pollable)
+        key = _key(pollable)
+        self._readers[key] = on_readable
+        self._update(key)
 
     def watch_writable(self, pollable: Any, on_writable: Callable[[], None] | None) -> None:
         """Also call whenever it is writable; None ends that."""
+        key = _key(pollable)
         if on_writable is None:
-            self._writers.pop(pollable, None)
+            self._writers.pop(key, None)
         else:
-            self._writers[pollable] = on_writable
-        self._update(pollable)
+            self._writers[key] = on_writable
+        self._update(key)
 
     def unregister(self, pollable: Any) -> None:
-        """Stop watching; harmless if it is not watched."""
-        self._readers.pop(pollable, None)
-        self._writers.pop(pollable, None)
-        self._update(pollable)
+        """Stop watching, before the pollable is closed; harmless if it is not watched."""
+        key = _key(pollable)
+        self._readers.pop(key, None)
+        self._writers.pop(key, None)
+        self._update(key)
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Call once after ``delay`` seconds."""
@@ -187,11 +187,14 @@ class Reactor:
             if callback is not None:
                 callback()
 
-    def _update(self, pollable: Any) -> None:
-        flags = (zmq.POLLIN if pollable in self._readers else 0) | (
-            zmq.POLLOUT if pollable in self._writers else 0
-        )
+    def _update(self, key: Any) -> None:
+        flags = (zmq.POLLIN if key in self._readers else 0) | (zmq.POLLOUT if key in self._writers else 0)
         if flags:
-            self._poller.register(pollable, flags)
-        elif pollable in self._poller:
-            self._poller.unregister(pollable)
+            self._poller.register(key, flags)
+        elif key in self._poller:
+            self._poller.unregister(key)
+
+
+def _key(pollable: Any) -> Any:
+    """What poll names it by: a ZeroMQ socket itself, anything else by its descriptor."""
+    return pollable if isinstance(pollable, zmq.Socket | int) else pollable.fileno()
