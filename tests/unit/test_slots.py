@@ -468,5 +468,5 @@ class SlotsMachine(RuleBasedStateMachine):
         assert not any(self.open.values()), "tasks that nobody answered"
 
 
-SlotsMachine.TestCase.settings = settings(max_examples=1500, stateful_step_count=60, deadline=None)
+SlotsMachine.TestCase.settings = settings(max_examples=400, stateful_step_count=60, deadline=None)
 test_whatever_happens = SlotsMachine.TestCase
