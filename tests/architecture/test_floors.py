@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2] / "src" / "concurrence"
 
 FLOORS: list[set[str]] = [
-    {"errors", "clock", "ids"},
+    {"errors", "clock", "ids", "version"},
     {"component"},
     {"telemetry", "env"},
     {"wire"},
@@ -34,6 +34,7 @@ PLAIN_DATA = {
     "concurrence.errors",
     "concurrence.clock",
     "concurrence.ids",
+    "concurrence.version",
     "concurrence.component",
     "concurrence.env.config",
     "concurrence.env.extension_options",

@@ -1,0 +1,152 @@
+"""Messages of every link with a master: greeting, signs of life, refusals, status."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from concurrence.wire.fields import Counters, Message, Name, Number, Resources, Seconds, Text
+from concurrence.wire.result_messages import Progress
+
+
+class SlaveDescription(Struct, frozen=True, array_like=True):
+    """What a slave tells of its machine.
+
+    Attributes:
+        workers: Number of worker processes.
+        credit: Number of chunks that it takes at once.
+        cores: Logical processors.
+        memory: Physical memory in bytes.
+        cpu_model: The processor's name, as the system gives it.
+        speed: Measured speed score: iterations of a fixed loop, in millions per second.
+        system: Operating system and release.
+        labels: Resources beyond ``cpu``, as in ``{"gpu": 1.0}``.
+    """
+
+    workers: Number
+    credit: Number
+    cores: Number
+    memory: Number
+    cpu_model: Name
+    speed: Seconds
+    system: Name
+    labels: Resources
+
+
+class Hello(Message, frozen=True, array_like=True, gc=False, tag=1):
+    """The first message on a connection; binds the connection to the authenticated key.
+
+    Attributes:
+        protocol: The sender's :data:`PROTOCOL_VERSION`.
+        package: The sender's version of Concurrent.
+        kind: ``client``, ``slave``, ``host`` or ``admin``.
+        node: The sender's node id.
+        session: A secret of this incarnation; a second hello with the same one resumes it.
+        name: The name people see.
+        python: Version of Python, ``major.minor``.
+        pid: The sender's process id.
+        resumes: Whether this incarnation was welcomed before.
+        slave: A slave's machine.
+        ticket: What the master gave a host to prove which task system it runs.
+        system: The system a host runs, or the one of a client's plain tasks.
+        chunks: What a slave that resumes still has, so that what got lost on the way is given out again.
+    """
+
+    protocol: Number
+    package: Name
+    kind: Name
+    node: Name
+    session: Name
+    name: Name
+    python: Name
+    pid: Number
+    resumes: bool = False
+    slave: SlaveDescription | None = None
+    ticket: Name = ""
+    system: Number = 0
+    chunks: Counters = []  # noqa: RUF012  copied for each message
+
+
+class Welcome(Message, frozen=True, array_like=True, gc=False, tag=2):
+    """The answer to an accepted hello.
+
+    Attributes:
+        protocol: The master's :data:`PROTOCOL_VERSION`.
+        package: The master's version of Concurrent.
+        master: The master's node id.
+        known: Whether the master knew this incarnation: False after a hello that resumes means that what was
+            under way is lost.
+        heartbeat: A peer with nothing to say sends a ping this often.
+        lease: A peer that was silent for this long is given up.
+        task_window: How many unfinished tasks an owner may have at the master.
+        byte_window: How many bytes of unfinished tasks an owner may have at the master.
+        work_address: Where slaves pull shared work from; empty if the policy has no work queue.
+    """
+
+    protocol: Number
+    package: Name
+    master: Name
+    known: bool
+    heartbeat: Seconds
+    lease: Seconds
+    task_window: Number = 0
+    byte_window: Number = 0
+    work_address: Name = ""
+
+
+class Refusal(Message, frozen=True, array_like=True, gc=False, tag=3):
+    """The master turns the peer away, and why; the peer does not try again unless ``retry``."""
+
+    code: Name
+    text: Text
+    hint: Text
+    retry: bool = False
+
+
+class Ping(Message, frozen=True, array_like=True, gc=False, tag=4):
+    """A sign of life; answered by :class:`Pong`."""
+
+    number: Number = 0
+
+
+class Pong(Message, frozen=True, array_like=True, gc=False, tag=5):
+    """The answer to a ping."""
+
+    number: Number = 0
+
+
+class Bye(Message, frozen=True, array_like=True, gc=False, tag=6):
+    """The sender leaves on purpose; what an owner still has at the master is cancelled."""
+
+    reason: Text = ""
+
+
+class NodeStatus(Struct, frozen=True, array_like=True):
+    """A connected node, for people."""
+
+    node: Name
+    name: Name
+    kind: Name
+    address: Name
+    age: Seconds
+    workers: Number
+    busy_chunks: Number
+    finished: Number
+
+
+class StatusRequest(Message, frozen=True, array_like=True, gc=False, tag=50):
+    """Asks for :class:`Status`."""
+
+    request: Number
+
+
+class Status(Message, frozen=True, array_like=True, gc=False, tag=51):
+    """The state of the swarm, for people."""
+
+    request: Number
+    master: Name
+    package: Name
+    uptime: Seconds
+    scheduler: Name
+    nodes: list[NodeStatus]
+    systems: list[Progress]
+    stats: dict[Name, float]

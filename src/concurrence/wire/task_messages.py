@@ -1,0 +1,167 @@
+"""Messages that carry code and tasks towards workers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from concurrence.wire.fields import (
+    MAX_CHUNK_TASKS,
+    Bodied,
+    Counters,
+    Digest,
+    Frames,
+    Message,
+    Name,
+    Number,
+    Resources,
+    Seconds,
+    Text,
+)
+
+
+class Requirement(Struct, frozen=True, array_like=True, gc=False):
+    """An installed package that a function imports: its import name, distribution and version."""
+
+    module: Name
+    distribution: Name
+    version: Name
+
+
+class DefineBundle(Bodied, frozen=True, array_like=True, gc=False, tag=10):
+    """The sources of an application's own modules; sent once to each peer that needs them."""
+
+    digest: Digest
+
+
+class DefineFunction(Bodied, frozen=True, array_like=True, gc=False, tag=11):
+    """A function, task class or system; sent once to each peer, then named by its number.
+
+    Attributes:
+        number: The sender's number for it: an owner's own, or the master's towards slaves.
+        digest: Hash of everything below.
+        name: What people see, and the kind of task for which rates are measured.
+        kind: One of the ``KIND_`` constants.
+        python: ``major.minor`` that pickled it: code objects do not cross versions.
+        bundles: Bundles that must be importable first.
+        requirements: Installed packages that must be there, in that version.
+    """
+
+    number: Number
+    digest: Digest
+    name: Name
+    kind: Annotated[int, Meta(ge=0, le=3)]
+    python: Name
+    bundles: Annotated[list[Digest], Meta(max_length=64)]
+    requirements: Annotated[list[Requirement], Meta(max_length=1_024)]
+
+
+class NeedFunction(Message, frozen=True, array_like=True, gc=False, tag=12):
+    """A slave has a chunk whose function it does not know; it keeps the chunk until the answer."""
+
+    number: Number
+
+
+class ForgetFunction(Message, frozen=True, array_like=True, gc=False, tag=13):
+    """The function with this number is not used any more."""
+
+    number: Number
+
+
+class PackedTask(Struct, frozen=True, array_like=True, gc=False):
+    """One entry of a chunk's first body frame.
+
+    Attributes:
+        counter: The task's number in its system.
+        arguments: Pickled.
+        buffers: How many of the chunk's further body frames are this task's out-of-band buffers.
+    """
+
+    counter: Number
+    arguments: bytes
+    buffers: Frames = 0
+
+
+class PushTasks(Bodied, frozen=True, array_like=True, gc=False, tag=20):
+    """A chunk of new tasks, alike in everything but arguments.
+
+    Attributes:
+        push: Number of this push in the owner's session, from 1.
+        system: Whose tasks these are.
+        function: The owner's number of the function.
+        priority: Higher first, within a client.
+        max_retries: How often a task that raised is tried again.
+        timeout: Seconds of one attempt; 0 for no limit.
+        resources: What the worker's slave must offer.
+    """
+
+    push: Number
+    system: Number
+    function: Number
+    priority: int = 0
+    max_retries: Number = 0
+    timeout: Seconds = 0.0
+    resources: Resources = {}  # noqa: RUF012  copied for each message
+
+
+class PushSystem(Message, frozen=True, array_like=True, gc=False, tag=21):
+    """A task system, whose pickled self is the function ``function``."""
+
+    push: Number
+    system: Number
+    function: Number
+    name: Name
+
+
+class PushAccepted(Message, frozen=True, array_like=True, gc=False, tag=22):
+    """The push with this number, and all before it, are accepted and kept."""
+
+    push: Number
+
+
+class PushRejected(Message, frozen=True, array_like=True, gc=False, tag=23):
+    """The push with this number is not accepted, and why; none of its tasks will run."""
+
+    push: Number
+    text: Text
+    hint: Text = ""
+
+
+class Assign(Bodied, frozen=True, array_like=True, gc=False, tag=24):
+    """A chunk for a slave, or on the work queue for whoever pulls it; forwarded to a worker as it is.
+
+    Attributes:
+        chunk: Unique per assignment: the fence against late results of an abandoned attempt.
+        system: Whose tasks these are.
+        function: The master's number of the function.
+        attempt: From 1.
+        count: Number of tasks in the first body frame.
+        timeout: Seconds of one attempt of one task; 0 for no limit.
+    """
+
+    chunk: Number
+    system: Number
+    function: Number
+    attempt: Number
+    count: Annotated[int, Meta(ge=1, le=MAX_CHUNK_TASKS)]
+    timeout: Seconds = 0.0
+
+
+class TakeBack(Message, frozen=True, array_like=True, gc=False, tag=25):
+    """Give back what has not started of this chunk.
+
+    Attributes:
+        chunk: The chunk.
+        kill: Also end the task that is running: it was cancelled.
+    """
+
+    chunk: Number
+    kill: bool = False
+
+
+class Cancel(Message, frozen=True, array_like=True, gc=False, tag=26):
+    """An owner cancels tasks of a system, or the whole system if ``counters`` is None."""
+
+    system: Number
+    counters: Counters | None = None
