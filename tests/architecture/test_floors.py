@@ -46,6 +46,8 @@ PLAIN_DATA = {
 
 ALLOWED_BESIDES: dict[str, set[str]] = {
     # How tasks are packed and unpacked is needed wherever they are owned or run.
+    "concurrence.tasks.bundles": {"nodes", "testing"},
+    "concurrence.tasks.importer": {"nodes", "testing"},
     "concurrence.tasks.functions": {"workers", "nodes", "testing"},
     "concurrence.tasks.loading": {"workers", "nodes", "testing"},
     "concurrence.tasks.ownership": {"nodes", "testing"},
@@ -55,9 +57,14 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.env.environment": {"nodes", "testing", "cli"},
     "concurrence.env.log": {"nodes", "testing", "cli"},
     "concurrence.env.plugins": {"nodes", "testing", "cli"},
+    "concurrence.journal.gate": {"nodes", "testing"},
+    "concurrence.scheduling.core": {"nodes", "testing"},
     "concurrence.scheduling.ledger": {"nodes", "testing"},
+    "concurrence.scheduling.outbox": {"nodes", "testing"},
     "concurrence.scheduling.registry": {"nodes", "testing"},
     "concurrence.workers.execution": {"nodes", "testing"},
+    "concurrence.telemetry.stats": {"nodes", "testing"},
+    "concurrence.workers.output": {"nodes", "testing"},
     "concurrence.workers.processes": {"nodes", "testing"},
     "concurrence.workers.template": {"nodes", "testing"},
 }

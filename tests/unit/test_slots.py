@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import Any, TypeVar
 
 import pytest
@@ -364,6 +365,7 @@ class SlotsMachine(RuleBasedStateMachine):
 
     def on_start(self, chunk: int, counter: int) -> None:
         assert (chunk, counter) not in self.returned, "started what was returned"
+        assert (chunk, counter) not in self.started, "started twice under one assignment"
         self.started.add((chunk, counter))
 
     def read(self, number: int) -> None:
@@ -479,5 +481,32 @@ class SlotsMachine(RuleBasedStateMachine):
         assert not any(self.open.values()), "tasks that nobody answered"
 
 
-SlotsMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
+SlotsMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)
 test_whatever_happens = SlotsMachine.TestCase
+
+
+def test_long_histories() -> None:
+    """As above, but longer and busier than what hypothesis likes to draw."""
+    for seed in range(150):
+        chance = Random(seed)
+        machine = SlotsMachine()
+        machine.begin(is_up=chance.random() < 0.9)
+        one, few = lambda: chance.randrange(2), lambda: chance.randrange(1, 4)
+        actions: list[tuple[int, Callable[[], None]]] = [
+            (8, lambda: machine.assign(chance.randrange(1, 5), chance.choice([1, 1, 1, 2]))),
+            (2, lambda: machine.define(few(), one() + 1)),
+            (2, lambda: machine.ready(one())),
+            (1, lambda: machine.forget(few())),
+            (12, lambda: machine.work(one(), few())),
+            (8, lambda: machine.receive(one())),
+            (2, lambda: machine.flush(one())),
+            (12, lambda: machine.look(one(), chance.randrange(4))),
+            (1, lambda: machine.die(one())),
+            (3, lambda: machine.killed and machine.die_of_a_kill()),
+            (2, lambda: machine.take_back(chance.randrange(1, 7), bool(one()))),
+        ]
+        weights = [weight for weight, _ in actions]
+        for _, action in chance.choices(actions, weights, k=300):
+            action()
+            machine.is_sane()
+        machine.teardown()

@@ -25,7 +25,7 @@ from concurrence.version import __version__
 
 
 class ApplicationNode(Component, IApp, IApplicationHandlers, abstract=True):
-    """A client application: override :meth:`get_task_system` or :meth:`start_processing`, and handle notifications.
+    """A client application: override :meth:`get_task_system` or :meth:`start_processing`, and handlers.
 
     All methods run in the main thread, one at a time; each has a default, so write those that you need. A
     handler may take as long as it likes, but may not wait for results.

@@ -1,4 +1,4 @@
-"""The processes that host task systems, on the master's machine: started from a template, ended with their system."""
+"""The processes that host task systems on the master's machine; each lives as long as its system."""
 
 from __future__ import annotations
 

@@ -197,4 +197,8 @@ class Reactor:
 
 def _key(pollable: Any) -> Any:
     """What poll names it by: a ZeroMQ socket itself, anything else by its descriptor."""
-    return pollable if isinstance(pollable, zmq.Socket | int) else pollable.fileno()
+    return pollable if _is_native(pollable) else pollable.fileno()
+
+
+def _is_native(pollable: object) -> bool:
+    return isinstance(pollable, zmq.Socket | int)

@@ -151,7 +151,7 @@ class ITaskSystem(ABC):
 
     name: str = ""
 
-    def init_system(self, master: ITaskMaster) -> None:
+    def init_system(self, master: ITaskMaster) -> None:  # noqa: B027  needs no override
         """Called once, first."""
 
     @abstractmethod
