@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from random import Random
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from concurrence.errors import ProtocolError
-from concurrence.wire.codec import Frame, Parcel, decode_results, decode_tasks, encode_results, encode_tasks
+from concurrence.wire.codec import Frame, Parcel, decode_results, encode_results, encode_tasks
 from concurrence.wire.messages import (
     FINISHED,
     RETURNED,
@@ -241,6 +236,20 @@ def test_what_waits_behind_a_long_chunk_moves_to_an_idle_worker() -> None:
     assert len(upstream(slots.worker_results(other, late))) == 1
 
 
+def test_what_began_before_it_could_move_stays_and_gives_back_the_rest() -> None:
+    slots = started(2)
+    slots.assign(assign(1))
+    slots.assign(assign(2))
+    slots.assign(assign(3))
+    slots.worker_results(2, results(2, [200, 201]))
+    assert slots.worker_seen(1, Seen(1, 0)) == [StopChunk(1, 3)]
+    slots.worker_results(1, results(1, [100, 101]))
+    out = slots.worker_seen(1, Seen(3, 0, stopped={3}))
+    assert [(m.counters, m.statuses) for m in upstream(out)] == [([301], bytes([RETURNED]))]
+    assert not only(out, SendToWorker)
+    assert len(upstream(slots.worker_results(1, results(3, [300])))) == 1
+
+
 def test_abandon_drops_everything() -> None:
     slots = started(2)
     slots.assign(assign(1))
@@ -250,263 +259,3 @@ def test_abandon_drops_everything() -> None:
     assert slots.held == 0
     assert upstream(slots.worker_exited(1, Seen(1, 0), "killed", 0, "")) == []
     assert upstream(slots.assign(assign(1))) == [NeedFunction(1)]
-
-
-class FakeWorker:
-    """A worker that works step by step, with its cell and its socket."""
-
-    def __init__(self) -> None:
-        self.inbox: list[Any] = []
-        self.sent: list[Parcel[ChunkResults]] = []
-        self.functions: set[int] = set()
-        self.stops: set[int] = set()
-        self.is_ready = False
-        self.chunk: int | None = None
-        self.counters: list[int] = []
-        self.position = 0
-        self.index: int | None = None
-        self.recorded: list[int] = []
-        self.drained = 0
-        self.unsent: list[tuple[int, int]] = []
-
-    def step(self, on_start: Callable[[int, int], None]) -> None:
-        if self.index is not None and self.counters[self.index] not in self.recorded:
-            self.recorded.append(self.counters[self.index])
-            self.unsent.append((self.counters[self.index], FINISHED))
-        elif self.chunk is not None and self.position < len(self.counters):
-            if self.chunk in self.stops:
-                self.unsent += [(counter, RETURNED) for counter in self.counters[self.position :]]
-                self.position = len(self.counters)
-                self.index = None
-                return
-            self.index = self.position
-            self.position += 1
-            on_start(self.chunk, self.counters[self.index])
-        elif self.chunk is not None and self.counters:
-            self.flush()
-            self.counters = []
-        elif self.inbox:
-            self._take(self.inbox.pop(0))
-
-    def flush(self) -> None:
-        if self.unsent and self.chunk is not None:
-            counters = [counter for counter, _ in self.unsent]
-            statuses = bytes(status for _, status in self.unsent)
-            frames = [encode_results([PackedResult(b"")] * len(counters))]
-            self.sent.append(Parcel(ChunkResults(1, self.chunk, counters, statuses, 0.0), frames))
-        self.unsent, self.recorded, self.drained, self.index = [], [], 0, None
-
-    def _take(self, parcel: Any) -> None:
-        message = parcel.message
-        if isinstance(message, DefineFunction):
-            self.functions.add(message.number)
-        elif isinstance(message, ForgetFunction):
-            self.functions.discard(message.number)
-        elif isinstance(message, Assign):
-            assert message.function in self.functions
-            self.flush()
-            self.chunk, self.position = message.chunk, 0
-            self.counters = [task.counter for task in decode_tasks(parcel.frames)]
-
-    def look(self) -> Seen:
-        fresh, self.drained = self.recorded[self.drained :], len(self.recorded)
-        drained = Drained(self.chunk, [Recorded(counter, FINISHED, b"") for counter in fresh])
-        return Seen(self.chunk, self.index, drained, set(self.stops))
-
-
-class SlotsMachine(RuleBasedStateMachine):
-    """Whatever master and workers do, each task is answered once, or lost once."""
-
-    @initialize(is_up=st.booleans())
-    def begin(self, is_up: bool) -> None:
-        self.slots = Slots(2)
-        self.workers: dict[int, FakeWorker] = {}
-        self.open: dict[int, set[int]] = {}  # chunk -> tasks that are neither answered nor lost
-        self.started: set[tuple[int, int]] = set()
-        self.returned: set[tuple[int, int]] = set()
-        self.wanted: set[int] = set()
-        self.killed: set[int] = set()
-        self.next_chunk = 1
-        self.carry_out(self.slots.start())
-        if is_up:
-            self.define(1, 1)
-            self.ready(0)
-            self.ready(1)
-
-    def carry_out(self, instructions: list[Instruction]) -> None:
-        for instruction in instructions:
-            match instruction:
-                case StartWorker(number):
-                    self.workers[number] = FakeWorker()
-                case SendToWorker(number, parcels):
-                    self.workers[number].inbox.extend(parcels)
-                case KillWorker(number):
-                    self.killed.add(number)
-                case StopChunk(number, chunk):
-                    self.workers[number].stops.add(chunk)
-                case SendUpstream(parcel):
-                    self.hear(parcel.message)
-
-    def hear(self, message: object) -> None:
-        if isinstance(message, NeedFunction):
-            assert message.number not in self.wanted
-            self.wanted.add(message.number)
-        elif isinstance(message, ChunkResults):
-            for counter, status in zip(message.counters, message.statuses, strict=True):
-                assert counter in self.open[message.chunk], "answered twice"
-                self.open[message.chunk].discard(counter)
-                if status == RETURNED:
-                    assert (message.chunk, counter) not in self.started, "returned what had started"
-                    self.returned.add((message.chunk, counter))
-        elif isinstance(message, AttemptLost):
-            assert self.open[message.chunk], "lost what was answered"
-            assert message.running is None or message.running in self.open[message.chunk]
-            self.open[message.chunk].clear()
-
-    def on_start(self, chunk: int, counter: int) -> None:
-        assert (chunk, counter) not in self.returned, "started what was returned"
-        assert (chunk, counter) not in self.started, "started twice under one assignment"
-        self.started.add((chunk, counter))
-
-    def read(self, number: int) -> None:
-        worker = self.workers[number]
-        if worker.is_ready:
-            while worker.sent:
-                self.carry_out(self.slots.worker_results(number, worker.sent.pop(0)))
-
-    def pick(self, choice: int) -> int:
-        return sorted(self.workers)[choice % len(self.workers)]
-
-    @rule(count=st.integers(1, 4), function=st.sampled_from([1, 1, 1, 2]))
-    def assign(self, count: int, function: int) -> None:
-        chunk, self.next_chunk = self.next_chunk, self.next_chunk + 1
-        self.open[chunk] = {chunk * 100 + index for index in range(count)}
-        self.carry_out(self.slots.assign(assign(chunk, count, function)))
-
-    @rule(function=st.integers(1, 2), version=st.integers(1, 2))
-    def define(self, function: int, version: int) -> None:
-        self.wanted.discard(function)
-        self.carry_out(self.slots.define(define(function, bytes([version]) * 16)))
-
-    @rule(function=st.integers(1, 4))
-    def forget(self, function: int) -> None:
-        self.carry_out(self.slots.forget(Parcel(ForgetFunction(function))))
-
-    @rule(choice=st.integers(0, 1))
-    def ready(self, choice: int) -> None:
-        number = self.pick(choice)
-        if not self.workers[number].is_ready:
-            self.workers[number].is_ready = True
-            self.carry_out(self.slots.worker_ready(number))
-
-    @rule(choice=st.integers(0, 1), steps=st.integers(1, 12))
-    def work(self, choice: int, steps: int) -> None:
-        for _ in range(steps):
-            self.workers[self.pick(choice)].step(self.on_start)
-
-    @rule(choice=st.integers(0, 1))
-    def flush(self, choice: int) -> None:
-        worker = self.workers[self.pick(choice)]
-        if worker.index is None or worker.counters[worker.index] in worker.recorded:  # never while a task runs
-            worker.flush()
-
-    @rule(choice=st.integers(0, 1))
-    def receive(self, choice: int) -> None:
-        self.read(self.pick(choice))
-
-    @rule(choice=st.integers(0, 1), steps=st.integers(0, 8))
-    def look(self, choice: int, steps: int) -> None:
-        number = self.pick(choice)
-        seen = self.workers[number].look()
-        for _ in range(steps):  # it goes on while the slave reads
-            self.workers[number].step(self.on_start)
-        self.read(number)
-        for _ in range(steps):
-            self.workers[number].step(self.on_start)
-        self.carry_out(self.slots.worker_seen(number, seen))
-
-    @rule(choice=st.integers(0, 7))
-    def die(self, choice: int) -> None:
-        if choice < 2:  # not too often: little happens to workers that never live long
-            self.end(self.pick(choice))
-
-    def end(self, number: int) -> None:
-        worker = self.workers[number]
-        finished = [(worker.chunk, counter) for counter in worker.recorded]
-        seen = worker.look()
-        self.read(number)
-        del self.workers[number]
-        self.carry_out(self.slots.worker_exited(number, seen, "died", 0, ""))
-        for chunk, counter in finished:
-            assert chunk is not None
-            assert counter not in self.open.get(chunk, ())
-
-    @precondition(lambda self: self.killed)
-    @rule()
-    def die_of_a_kill(self) -> None:
-        number = self.killed.pop()
-        if number in self.workers:
-            self.end(number)
-
-    @rule(back=st.integers(1, 6), kill=st.booleans())
-    def take_back(self, back: int, kill: bool) -> None:
-        self.carry_out(self.slots.take_back(self.next_chunk - back, kill=kill))
-
-    @rule(choice=st.integers(0, 7))
-    def abandon(self, choice: int) -> None:
-        if choice:
-            return
-        self.carry_out(self.slots.abandon())
-        self.open = {chunk: set() for chunk in self.open}
-        self.wanted.clear()
-
-    @invariant()
-    def is_sane(self) -> None:
-        if hasattr(self, "slots"):
-            self.slots.sanity_check()
-            assert self.slots.held == sum(bool(tasks) for tasks in self.open.values())
-
-    def teardown(self) -> None:
-        if not hasattr(self, "slots"):
-            return
-        while self.killed:
-            self.die_of_a_kill()
-        for function in (1, 2):
-            self.define(function, 1)
-        for _ in range(200):
-            for choice in range(2):
-                self.ready(choice)
-                self.work(choice, 10)
-                self.receive(choice)
-        assert not any(self.open.values()), "tasks that nobody answered"
-
-
-SlotsMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)
-test_whatever_happens = SlotsMachine.TestCase
-
-
-def test_long_histories() -> None:
-    """As above, but longer and busier than what hypothesis likes to draw."""
-    for seed in range(150):
-        chance = Random(seed)
-        machine = SlotsMachine()
-        machine.begin(is_up=chance.random() < 0.9)
-        one, few = lambda: chance.randrange(2), lambda: chance.randrange(1, 4)
-        actions: list[tuple[int, Callable[[], None]]] = [
-            (8, lambda: machine.assign(chance.randrange(1, 5), chance.choice([1, 1, 1, 2]))),
-            (2, lambda: machine.define(few(), one() + 1)),
-            (2, lambda: machine.ready(one())),
-            (1, lambda: machine.forget(few())),
-            (12, lambda: machine.work(one(), few())),
-            (8, lambda: machine.receive(one())),
-            (2, lambda: machine.flush(one())),
-            (12, lambda: machine.look(one(), chance.randrange(4))),
-            (1, lambda: machine.die(one())),
-            (3, lambda: machine.killed and machine.die_of_a_kill()),
-            (2, lambda: machine.take_back(chance.randrange(1, 7), bool(one()))),
-        ]
-        weights = [weight for weight, _ in actions]
-        for _, action in chance.choices(actions, weights, k=300):
-            action()
-            machine.is_sane()
-        machine.teardown()

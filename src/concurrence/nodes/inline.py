@@ -105,7 +105,7 @@ class InlineSwarm:
         self._decoder = decoder_for_master()
         self._to_slave = decoder_to_slave()
         self._executor = Executor(
-            _SLAVE_NAME, InlineCell(), FunctionLoader(_SLAVE_NAME, PresentCode()), OutputCapture(_SLAVE_NAME)
+            _SLAVE_NAME, InlineCell(), FunctionLoader("the inline slave", PresentCode()), OutputCapture(_SLAVE_NAME)
         )
         self._chunks: deque[Parcel[Assign]] = deque()
         self._channels: dict[bytes, InlineChannel] = {}
@@ -211,7 +211,7 @@ class InlineSwarm:
         host = Identity("host", order.name, __version__)
         self.join(channel, host.hello(False, system=order.system, ticket=order.ticket), Role.HOST)
         self._deliver()
-        loader = FunctionLoader(order.name, PresentCode())
+        loader = FunctionLoader(f"task system {order.name}", PresentCode())
         while (notification := channel.receive(0)) is not None:
             if isinstance(notification, LinkEvent) or not isinstance(notification.message, DefineFunction):
                 continue
