@@ -196,10 +196,6 @@ def test_an_unknown_function_refuses_every_task(worker: Worker, packer: TaskPack
     assert outcomes[2].fault.kind == KIND_CODE
 
 
-def test_the_executor_names_the_slave_in_faults_of_its_loader(worker: Worker) -> None:
-    assert worker.loader.slave == "s1"
-
-
 # --- what tasks do ---
 
 

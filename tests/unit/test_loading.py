@@ -28,7 +28,7 @@ def packed(blob: bytes = pickle.dumps(len), **changes: Any) -> PackedFunction:
 
 
 def loader_with(function: PackedFunction, *, bundles: bool = True) -> FunctionLoader:
-    loader = FunctionLoader("s1")
+    loader = FunctionLoader("slave s1")
     for bundle in function.bundles if bundles else ():
         loader.define_bundle(bundle.digest, bundle.blob)
     loader.define_function(travelling.definition(3, function), memoryview(function.blob))

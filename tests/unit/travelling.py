@@ -76,7 +76,7 @@ class Worker:
         self.cell = FreeCell()
         self.output = OutputCapture("s1")
         self.loader = FunctionLoader()
-        self.executor = Executor("s1", self.cell, self.loader, self.output)
+        self.executor = Executor(self.cell, self.loader, self.output)
         self.sent: list[Parcel[Any]] = []
         self._numbers: dict[bytes, int] = {}
 

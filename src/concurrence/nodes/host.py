@@ -81,7 +81,7 @@ def main(spec_bytes: bytes, descriptors: list[int]) -> int:
     output.begin_chunk(spec.system, lambda parcel: channel.send(cast("Parcel[Output]", parcel)))
     output.begin_task(None)
     try:
-        return _run(spec, channel)
+        return _run(spec, channel, output)
     except ConcurrenceError as error:
         _log.error("task system %s: %s", spec.name, error)
         return error.exit_code
@@ -116,8 +116,8 @@ def _open_channel(spec: HostSpec) -> OwnerChannel:
     return channel
 
 
-def _run(spec: HostSpec, channel: IOwnerChannel) -> int:
-    loader = FunctionLoader(f"of task system {spec.name}")
+def _run(spec: HostSpec, channel: IOwnerChannel, output: OutputCapture) -> int:
+    loader = FunctionLoader(f"the host of task system {spec.name}")
     code = ReceivedCode()
     number = _receive_code(channel, loader, code)
     try:
@@ -128,7 +128,8 @@ def _run(spec: HostSpec, channel: IOwnerChannel) -> int:
         return 1
     system_id = SystemId(spec.system)
     tasks = OwnedTasks(system_id, spec.client, TaskPacker(code))
-    SystemRunner(system, system_id, channel, tasks, spec.name).run()
+    # Each turn's output is bounded by itself, as each task's is.
+    SystemRunner(system, system_id, channel, tasks, spec.name).run(lambda: output.begin_task(None))
     return 0
 
 

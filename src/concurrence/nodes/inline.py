@@ -104,9 +104,7 @@ class InlineSwarm:
         self._core = MasterCore(scheduler, Limits(), master=new_node_id(), package=__version__)
         self._decoder = decoder_for_master()
         self._to_slave = decoder_to_slave()
-        self._executor = Executor(
-            _SLAVE_NAME, InlineCell(), FunctionLoader("the inline slave", PresentCode()), OutputCapture(_SLAVE_NAME)
-        )
+        self._executor = Executor(InlineCell(), FunctionLoader(importer=PresentCode()), OutputCapture(_SLAVE_NAME))
         self._chunks: deque[Parcel[Assign]] = deque()
         self._channels: dict[bytes, InlineChannel] = {}
         self._runners: dict[int, SystemRunner] = {}
@@ -211,7 +209,7 @@ class InlineSwarm:
         host = Identity("host", order.name, __version__)
         self.join(channel, host.hello(False, system=order.system, ticket=order.ticket), Role.HOST)
         self._deliver()
-        loader = FunctionLoader(f"task system {order.name}", PresentCode())
+        loader = FunctionLoader(f"the task system {order.name}", PresentCode())
         while (notification := channel.receive(0)) is not None:
             if isinstance(notification, LinkEvent) or not isinstance(notification.message, DefineFunction):
                 continue

@@ -6,7 +6,7 @@ The same code runs in a host process and in a one-process run.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from concurrence.errors import TaskError
@@ -57,14 +57,18 @@ class SystemRunner:
 
     # --- what drives it ---
 
-    def run(self) -> None:
+    def run(self, before_turn: Callable[[], None]) -> None:
         """Run the system until the master has its end.
+
+        Args:
+            before_turn: Called before each turn of the loop.
 
         Raises:
             ConcurrenceError: The channel gave up.
         """
         self.begin()
         while self._end is None and not self.owner.stopped:
+            before_turn()
             self.turn(None)
         self.owner.run()
 

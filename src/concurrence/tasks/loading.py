@@ -76,19 +76,15 @@ class FunctionLoader:
     """Keeps what was defined, and loads it when it is first needed.
 
     Args:
-        slave: The name of this machine in errors; an executor fills in its own.
+        place: What errors call this process, as in ``slave vm``.
         importer: What makes bundles importable; one of its own by default.
     """
 
-    def __init__(self, slave: str = "", importer: BundleImporter | None = None) -> None:
-        self.slave = slave
+    def __init__(self, place: str = "the slave", importer: BundleImporter | None = None) -> None:
+        self.place = place
         self.importer = importer if importer is not None else BundleImporter()
         self._defined: dict[int, tuple[DefineFunction, bytes]] = {}
         self._loaded: dict[int, LoadedFunction] = {}
-
-    @property
-    def _place(self) -> str:
-        return f"slave {self.slave}" if self.slave else "the slave"
 
     def define_bundle(self, digest: bytes, blob: Frame) -> None:
         """Keep a bundle.
@@ -132,7 +128,7 @@ class FunctionLoader:
             self.importer.activate(loaded.bundles)
             return loaded
         if number not in self._defined:
-            raise CodeMissing(Fault(KIND_CODE, f"function {number} is not known on {self._place}"))
+            raise CodeMissing(Fault(KIND_CODE, f"function {number} is not known on {self.place}"))
         message, blob = self._defined[number]
         self._check(message)
         bundles = tuple(message.bundles)
@@ -154,33 +150,33 @@ class FunctionLoader:
         hint = ""
         if isinstance(error, ModuleNotFoundError) and error.name:
             top = error.name.partition(".")[0]
-            hint = f"Install the package that brings {top!r} on {self._place}, or put it beside the application."
+            hint = f"Install the package that brings {top!r} on {self.place}, or put it beside the application."
         return Fault(
             KIND_CODE,
-            one_line(f"{what} cannot be loaded on {self._place}: {describe_error(error)}"),
+            one_line(f"{what} cannot be loaded on {self.place}: {describe_error(error)}"),
             hint=hint,
             traceback=format_traceback(error),
         )
 
     def _check(self, message: DefineFunction) -> None:
         if message.python != PYTHON:
-            text = f"{message.name} was packed by Python {message.python}, but {self._place} runs Python {PYTHON}"
-            hint = f"Run client and slaves with the same Python, as in: python{message.python} on {self._place}."
+            text = f"{message.name} was packed by Python {message.python}, but {self.place} runs Python {PYTHON}"
+            hint = f"Run client and slaves with the same Python, as in: python{message.python} on {self.place}."
             raise CodeMissing(Fault(KIND_CODE, one_line(text), hint=hint))
         absent = [digest.hex() for digest in message.bundles if digest not in self.importer]
         if absent:
-            text = f"{message.name} needs modules that did not reach {self._place}: bundle {', '.join(absent)}"
+            text = f"{message.name} needs modules that did not reach {self.place}: bundle {', '.join(absent)}"
             raise CodeMissing(Fault(KIND_CODE, one_line(text)))
         wrong = [(need, here) for need in message.requirements if (here := _version(need)) != need.version]
         if wrong:
             texts = [
                 f"{need.distribution} {need.version}"
-                + (f", but {self._place} has {here}" if here else f", which {self._place} does not have")
+                + (f", but {self.place} has {here}" if here else f", which {self.place} does not have")
                 for need, here in wrong
             ]
             packages = " ".join(f"{need.distribution}=={need.version}" for need, _ in wrong)
             text = f"{message.name} needs {'; and '.join(texts)}"
-            raise CodeMissing(Fault(KIND_CODE, one_line(text), hint=f"pip install {packages} on {self._place}"))
+            raise CodeMissing(Fault(KIND_CODE, one_line(text), hint=f"pip install {packages} on {self.place}"))
 
     def _unpickle(self, name: str, blob: bytes) -> Any:
         try:

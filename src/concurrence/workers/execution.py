@@ -81,17 +81,14 @@ class Executor:
     """Executes chunks, one task after the other, in this process's main thread.
 
     Args:
-        slave: The slave's name, for errors.
         cell: Where the slave sees what runs.
         loader: Brings functions.
         output: Takes what tasks print.
     """
 
-    def __init__(self, slave: str, cell: ICell, loader: FunctionLoader, output: OutputCapture) -> None:
-        self._slave = slave
+    def __init__(self, cell: ICell, loader: FunctionLoader, output: OutputCapture) -> None:
         self._cell = cell
         self._loader = loader
-        loader.slave = loader.slave or slave
         self._output = output
 
     def define_bundle(self, digest: bytes, blob: Frame) -> None:

@@ -64,7 +64,7 @@ def main(spec: bytes, descriptors: list[int]) -> int:
     os.close(descriptors[1])
     output = OutputCapture(settings.slave)
     output.install()
-    executor = Executor(settings.slave, cell, FunctionLoader(), output)
+    executor = Executor(cell, FunctionLoader(f"slave {settings.slave}"), output)
     try:
         serve(link, executor)
     except ConnectionError:

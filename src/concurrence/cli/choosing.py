@@ -1,0 +1,87 @@
+"""Which application a word on the command line means: the name of a loaded one, a file, or a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from concurrence.component import Component
+from concurrence.env.environment import Environment
+from concurrence.errors import UsageError
+from concurrence.nodes.api import IApp
+
+_LIST_HINT = "List what there is with: concurrence apps"
+
+
+def choose_app(environment: Environment, given: str | None) -> type[Component]:
+    """The application to run; if it is a path, it is loaded.
+
+    Args:
+        environment: Where it is known or loaded.
+        given: What the user named; None for what the environment's config names.
+
+    Raises:
+        UsageError: There is no such application, or no single one.
+        PluginError: It cannot be imported.
+    """
+    if given is None:
+        word = environment.app_name
+        if not word:
+            raise UsageError(
+                "no application is named", hint=f"Run one by name or file: concurrence run APP. {_LIST_HINT}"
+            )
+        base = environment.path
+    else:
+        word, base = given, Path.cwd()
+    path, name = _split(word, base)
+    if path is None:
+        return _by_name(environment, word)
+    return _from_path(environment, path, name, word)
+
+
+def _split(word: str, base: Path) -> tuple[Path | None, str]:
+    """The path in a word, if it is one, and the class behind its colon."""
+    front, _, name = word.rpartition(":") if ":" in word else (word, "", "")
+    path = base / Path(front).expanduser()
+    looks_like_path = front.endswith(".py") or "/" in front or front in (".", "..")
+    return (path if looks_like_path or path.is_dir() else None), name
+
+
+def _from_path(environment: Environment, path: Path, name: str, word: str) -> type[Component]:
+    if not name and "/" not in word and path.suffix != ".py":
+        # A folder that happens to be called like an application does not hide it.
+        with suppress(UsageError):
+            return _by_name(environment, word)
+    apps = [cls for cls in environment.load_app(path.resolve()) if issubclass(cls, IApp)]
+    if name:
+        return _named(apps, name, path)
+    if len(apps) == 1:
+        return apps[0]
+    if not apps:
+        raise UsageError(
+            f"there is no application in {path}",
+            hint="Derive a class from ApplicationNode, and implement what it lacks.",
+        )
+    raise UsageError(
+        f"there are {len(apps)} applications in {path}: {_names(apps)}",
+        hint=f"Name one of them: concurrence run {word}:{apps[0].__name__}",
+    )
+
+
+def _by_name(environment: Environment, word: str) -> type[Component]:
+    try:
+        return environment.find(IApp, word)
+    except UsageError as error:
+        raise UsageError(f"no application is called {word!r}", hint=error.hint) from error
+
+
+def _named(apps: Sequence[type[Component]], name: str, path: Path) -> type[Component]:
+    for cls in apps:
+        if cls.__name__ == name:
+            return cls
+    raise UsageError(f"there is no application {name} in {path}", hint=f"It has: {_names(apps) or 'none'}.")
+
+
+def _names(apps: Sequence[type[Component]]) -> str:
+    return ", ".join(cls.__name__ for cls in apps)

@@ -1,0 +1,132 @@
+"""What ``concurrence run`` shows on a terminal: a progress bar with everything else above it; and the summary."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from concurrence.nodes.display import PlainDisplay, RunSummary
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+class _Rate(ProgressColumn):
+    """Tasks per second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s", "cyan")
+
+
+class _Count(ProgressColumn):
+    """How many of how many."""
+
+    def render(self, task: Task) -> Text:
+        total = "?" if task.total is None else f"{task.total:,.6g}"
+        return Text(f"{task.completed:,.6g}/{total}")
+
+
+class RichDisplay:
+    """A progress bar on a terminal; lines are printed above it.
+
+    Args:
+        console: The terminal; that of standard output by default.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(file=sys.stdout)
+        self._bar = Progress(
+            BarColumn(),
+            _Count(),
+            _Rate(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}", markup=False),
+            console=self._console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """Print above the bar."""
+        self._print(Text(text))
+
+    def announce(self, path: Path, what: str) -> None:
+        """Print what was written where."""
+        self.say(f"{what}: {path}")
+
+    def output(self, source: str, text: str) -> None:
+        """Print each line with its prefix, which is dimmed."""
+        for line in text.splitlines():
+            self._print(Text.assemble((f"[{source}] ", "dim"), line))
+
+    def progress(self, done: float, total: float, text: str) -> None:
+        """Move the bar; without a total it only shows that something is going on."""
+        if self._task is None:
+            self._task = self._bar.add_task("", total=None, text="")
+        self._bar.update(self._task, completed=done, total=total or None, text=text)
+
+    def _print(self, text: Text) -> None:
+        # soft_wrap: what an application prints is not to be cut into lines of the terminal's width.
+        self._console.print(text, soft_wrap=True)
+
+
+class LineDisplay(PlainDisplay):
+    """Lines without a bar, as a context like :class:`RichDisplay`."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to take down."""
+
+
+def summary_lines(summary: RunSummary, workers: int | None) -> list[str]:
+    """The lines at the end of a run.
+
+    Args:
+        summary: What it took.
+        workers: Number of workers of the swarm; None if it is not known.
+    """
+    ends = [f"{summary.finished:,} finished", f"{summary.failed:,} failed", f"{summary.cancelled:,} cancelled"]
+    swarm = "" if workers is None else f" with {workers} worker{'s' if workers != 1 else ''}"
+    return [
+        f"tasks: {', '.join(ends)}; {human_bytes(summary.moved)} moved",
+        f"time:  {summary.wall:.2f} s, {summary.busy:.2f} s of work, speed-up {summary.speed_up:.2f}{swarm}",
+    ]
+
+
+def human_bytes(count: float) -> str:
+    """A number of bytes as people read it: ``1.5 MB``."""
+    for unit in _UNITS[:-1]:
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} {_UNITS[-1]}"
+
+
+def human_seconds(seconds: float) -> str:
+    """A duration as people read it: ``2 h 5 min``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"

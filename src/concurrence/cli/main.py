@@ -1,0 +1,58 @@
+"""The command ``concurrence``: its commands, and where it begins."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from concurrence.cli import apps, env, run, servers, status
+from concurrence.cli.group import Commands
+from concurrence.version import __version__
+
+app = typer.Typer(
+    name="concurrence",
+    cls=Commands,
+    help="Distribute the logic of whole applications onto a swarm of machines.",
+    add_completion=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+app.command(epilog=run.EPILOG)(run.run)
+app.command(epilog=servers.MASTER_EPILOG)(servers.master)
+app.command(epilog=servers.SLAVE_EPILOG)(servers.slave)
+app.command("worker", epilog=servers.SLAVE_EPILOG, hidden=True)(servers.slave)
+app.command(epilog=status.EPILOG)(status.status)
+app.command(epilog=apps.EPILOG)(apps.apps)
+app.add_typer(env.commands, name="env")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"Concurrent {__version__}, Python {sys.version.split()[0]}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end."),
+    ] = False,
+) -> None:
+    """Distribute the logic of whole applications onto a swarm of machines."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; ends the process with its exit code."""
+    app(prog_name="concurrence")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""``concurrence run``: run an application, on a private swarm or at a master."""
+
+# ruff: noqa: PLC0415  a command imports what it needs when it runs: the help of all of them must come quickly
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from concurrence.cli.options import (
+    ConfigOption,
+    EnvOption,
+    MasterOption,
+    SetOption,
+    WorkersOption,
+    examples,
+    files_of,
+    overrides_of,
+)
+
+if TYPE_CHECKING:
+    from concurrence.cli.display import LineDisplay, RichDisplay
+    from concurrence.env.environment import Environment
+    from concurrence.nodes.application import ApplicationNode
+
+EPILOG = examples(
+    "concurrence run mandelbrot",
+    "concurrence run primes.py --workers 2 --set primes.limit=20000",
+    "concurrence run apps.py:Primes --inline",
+    "concurrence run mandelbrot --master client.toml",
+)
+
+
+def run(
+    app: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="APP",
+            help="An application's name, or a .py file or folder; FILE:CLASS if it defines several.",
+            show_default="what the environment's config names",
+        ),
+    ] = None,
+    env: EnvOption = None,
+    config: ConfigOption = None,
+    workers: WorkersOption = None,
+    master: MasterOption = None,
+    settings: SetOption = None,
+    inline: Annotated[
+        bool, typer.Option("--inline", help="Run everything in this process and thread, for debugging.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")] = False,
+) -> int:
+    """Run an application.
+
+    Without a master a private swarm is started for the run, on this machine, and stopped at its end.
+    """
+    from concurrence.cli.choosing import choose_app
+    from concurrence.nodes.api import IApp
+    from concurrence.nodes.application import ApplicationNode
+    from concurrence.nodes.running import open_environment
+
+    _check_combination(workers=workers is not None, master=master is not None, inline=inline)
+    overrides = overrides_of(settings, application__master=master)
+    with open_environment(env, overrides=overrides, config_files=files_of(config)) as environment:
+        environment.start_logging()
+        chosen = choose_app(environment, app)
+        environment.check()
+        made = environment.component(chosen)
+        if isinstance(made, ApplicationNode):
+            return _run_application(environment, made, workers, inline=inline, quiet=quiet)
+        if not isinstance(made, IApp):  # what choose_app found is one
+            raise TypeError(made)
+        made.app_init()
+        return made.app_main() or 0
+
+
+def _check_combination(*, workers: bool, master: bool, inline: bool) -> None:
+    from concurrence.errors import UsageError
+
+    if inline and (workers or master):
+        other = "--workers" if workers else "--master"
+        raise UsageError(
+            f"--inline and {other} exclude each other", hint="Inline, this process is the whole swarm."
+        )
+    if workers and master:
+        raise UsageError(
+            "--workers and --master exclude each other",
+            hint="The workers of a master belong to its slaves: concurrence slave --workers N",
+        )
+
+
+def _run_application(
+    environment: Environment, app: ApplicationNode, workers: int | None, *, inline: bool, quiet: bool
+) -> int:
+    from concurrence.cli.display import summary_lines
+    from concurrence.nodes.running import run_application
+
+    try:
+        with _display(bar=sys.stdout.isatty() and not quiet and not inline) as display:
+            # Again: a bar has taken the place of sys.stderr, and puts what is written there above itself.
+            environment.start_logging()
+            code = run_application(app, workers=workers, inline=inline, display=display)
+    finally:
+        environment.start_logging()
+    if app.summary is not None and not quiet:
+        count = _worker_count(environment, app, workers, inline=inline)
+        sys.stdout.flush()
+        print("\n".join(summary_lines(app.summary, count)), file=sys.stderr)
+    return code
+
+
+def _display(*, bar: bool) -> RichDisplay | LineDisplay:
+    from concurrence.cli.display import LineDisplay, RichDisplay
+
+    return RichDisplay() if bar else LineDisplay()
+
+
+def _worker_count(
+    environment: Environment, app: ApplicationNode, workers: int | None, *, inline: bool
+) -> int | None:
+    """How many workers the swarm had, as far as it is known here."""
+    from concurrence.workers.api import ITaskManager
+
+    if inline or workers is not None:
+        return workers or 1
+    if app.master is not None:
+        return None
+    chosen = environment.config.get("slavenode", "task_manager")
+    name = str(chosen.raw) if chosen is not None else "ZMQTaskManager"
+    return environment.implementation(ITaskManager, name).workers
