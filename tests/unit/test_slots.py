@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from concurrence.errors import ProtocolError
 from concurrence.wire.codec import Frame, Parcel, decode_results, encode_results, encode_tasks
 from concurrence.wire.messages import (
+    EXPIRED,
     FINISHED,
     RETURNED,
     Assign,
@@ -51,6 +53,11 @@ def results(chunk: int, counters: list[int], buffers: int = 0) -> Parcel[ChunkRe
     frames: list[Frame] = [encode_results([PackedResult(b"%d" % counter, buffers) for counter in counters])]
     frames += [b"%d-%d" % (counter, buffer) for counter in counters for buffer in range(buffers)]
     return Parcel(ChunkResults(len(frames), chunk, counters, bytes(len(counters)), 0.1), frames)
+
+
+def timed(chunk: int, timeout: float) -> Parcel[Assign]:
+    parcel = assign(chunk)
+    return Parcel(msgspec.structs.replace(parcel.message, timeout=timeout), parcel.frames)
 
 
 def only(instructions: list[Instruction], kind: type[T]) -> list[T]:
@@ -259,3 +266,35 @@ def test_abandon_drops_everything() -> None:
     assert slots.held == 0
     assert upstream(slots.worker_exited(1, Seen(1, 0), "killed", 0, "")) == []
     assert upstream(slots.assign(assign(1))) == [NeedFunction(1)]
+
+
+# --- time-outs ---
+
+
+def test_a_task_that_takes_too_long_expires_and_its_neighbours_run_elsewhere_uncharged() -> None:
+    slots = Slots(1)
+    slots.start()
+    slots.define(define())
+    slots.worker_ready(1)
+    slots.assign(timed(1, timeout=0.5))
+    assert not slots.worker_seen(1, Seen(1, 0, elapsed=0.4))
+    instructions = slots.worker_seen(1, Seen(1, 0, elapsed=0.6))
+    assert only(instructions, KillWorker) == [KillWorker(1)]
+    (expired,) = upstream(instructions)
+    assert (expired.counters, expired.statuses) == ([100], bytes([EXPIRED]))
+    assert not slots.worker_seen(1, Seen(1, 0, elapsed=0.9)), "it is killed once"
+    assert not slots.worker_results(1, results(1, [100])), "what it still says does not count"
+    (lost,) = [
+        m for m in upstream(slots.worker_exited(1, Seen(1, 0), "killed", 0, "")) if isinstance(m, AttemptLost)
+    ]
+    assert (lost.chunk, lost.running) == (1, None)
+    slots.sanity_check()
+
+
+def test_a_task_without_a_time_out_may_take_for_ever() -> None:
+    slots = Slots(1)
+    slots.start()
+    slots.define(define())
+    slots.worker_ready(1)
+    slots.assign(assign(1))
+    assert not slots.worker_seen(1, Seen(1, 0, elapsed=1e6))

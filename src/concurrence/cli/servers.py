@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from concurrence.env.environment import Environment
+    from concurrence.nodes.node import Node
 
 MASTER_EPILOG = examples(
     "concurrence master --env swarm",
@@ -69,8 +70,7 @@ def master(
         node = environment.component(MasterNode)
         # The first thing that its loop does, and by then it listens and the connect files are written.
         node.reactor.call_later(0.0, lambda: _introduce(environment, is_new=is_new))
-        node.app_init()
-        return node.app_main()
+        return _serve(node)
 
 
 def slave(
@@ -93,8 +93,15 @@ def slave(
         environment.start_logging(node=name or "slave")
         environment.check()
         node = environment.component(SlaveNode)
+        return _serve(node)
+
+
+def _serve(node: Node) -> int:
+    try:
         node.app_init()
-        return node.app_main()
+        return node.app_main() or 0
+    finally:
+        node.reactor.close()  # it has sockets from the start, and app_init may have failed
 
 
 def _open_or_create(
@@ -109,7 +116,7 @@ def _open_or_create(
             f"neither {Path.cwd()} nor a folder around it is an environment, and a master keeps its keys in one",
             hint="Name one, which is made if it does not exist: concurrence master --env PATH",
         )
-    is_new = not folder.exists()
+    is_new = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
     if is_new:
         Environment.create(folder).close()
     return Environment.open(folder, overrides=overrides, config_files=files), is_new

@@ -95,13 +95,16 @@ def _show(answer: Status, address: str) -> None:
         f"{answer.scheduler}"
     )
     slaves = [node for node in answer.nodes if node.kind == "slave"]
-    print(f"{len(slaves)} slaves with {sum(node.workers for node in slaves)} workers\n")
-    console.print(_nodes(answer))
+    print(f"slaves: {len(slaves)}, workers: {sum(node.workers for node in slaves)}")
+    if answer.nodes:
+        print()
+        console.print(_nodes(answer))
     if answer.systems:
         print()
         console.print(_systems(answer))
     stats = ", ".join(f"{name} {value:g}" for name, value in sorted(answer.stats.items()))
-    print(f"\n{stats}" if stats else "")
+    if stats:
+        print(f"\n{stats}")
 
 
 def _nodes(answer: Status) -> Table:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from concurrence.errors import ConnectionFailed, ProtocolError, UsageError
 from concurrence.ids import new_system_id
 from concurrence.nodes.identity import Identity
@@ -26,6 +28,9 @@ def ask_status(transport: ITransport, credentials: Credentials, timeout: float) 
         transport: Makes the client.
         credentials: How to reach the master; an administrator's or a client's.
         timeout: Seconds until it gives up.
+
+    Returns:
+        The status, in which the asking node itself is left out.
 
     Raises:
         UsageError: The key is neither an administrator's nor a client's.
@@ -104,7 +109,14 @@ class _Question:
                 raise ConnectionFailed(f"the master sent what is no message: {error.message}") from error
             for parcel in parcels:
                 if not self._link.message(parcel.message, now) and isinstance(parcel.message, Status):
-                    self._answer = parcel.message
+                    self._answer = self._without_us(parcel.message)
+
+    def _without_us(self, status: Status) -> Status:
+        return replace(
+            status,
+            nodes=[node for node in status.nodes if node.node != self._identity.node],
+            systems=[system for system in status.systems if system.system != self._system],
+        )
 
     def _take_connection_events(self) -> None:
         for event in self._client.connection_events():

@@ -68,9 +68,14 @@ class Task:
             error: Why it failed; None if it did not.
         """
 
+    @property
+    def label(self) -> str:
+        """What people see: the name, or what stands in for it."""
+        return self.name or type(self).__name__
+
     def __repr__(self) -> str:
         number = f" {self.task_id}" if self.task_id is not None else ""
-        return f"<{self.name or type(self).__name__}{number}>"
+        return f"<{self.label}{number}>"
 
 
 class ITaskMaster(Protocol):

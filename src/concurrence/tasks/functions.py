@@ -42,9 +42,10 @@ class FunctionTask(Task):
         """Call the function."""
         return self.function(*self.args, **self.kwargs)
 
-    def __repr__(self) -> str:
-        number = f" {self.task_id}" if self.task_id is not None else ""
-        return f"<{self.name or callable_name(self.function)}{number}>"
+    @property
+    def label(self) -> str:
+        """The name, or the function's without its module."""
+        return self.name or callable_name(self.function).rpartition(":")[2]
 
 
 class TaskFunction(Generic[P, R]):

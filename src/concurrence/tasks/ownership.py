@@ -103,7 +103,7 @@ class OwnedTasks:
     def name_of(self, counter: int) -> str:
         """What people call an unfinished task; empty if there is no such."""
         pending = self._pending.get(counter)
-        return (pending.task.name or type(pending.task).__name__) if pending else ""
+        return pending.task.label if pending else ""
 
     # --- out ---
 

@@ -276,7 +276,9 @@ class GenericTaskManager(Component, ITaskManager):
 
     def _holds_more(self, worker: WorkerHandle) -> bool:
         state = self._slots.states.get(worker.number)
-        return state is not None and (len(state.chunks) > 1 or any(chunk.count > 1 for chunk in state.chunks))
+        if state is None:
+            return False
+        return len(state.chunks) > 1 or any(chunk.count > 1 or chunk.has_timeout for chunk in state.chunks)
 
     def _look(self, worker: WorkerHandle) -> None:
         """See how far a worker is, whether or not it has the time to tell."""
@@ -314,7 +316,9 @@ class GenericTaskManager(Component, ITaskManager):
     def _lose(self, worker: WorkerHandle, text: str, peak: int) -> None:
         seen = self._seen(worker)
         self._close(worker)
-        _log.warning("worker %d is replaced: %s", worker.number, text)
+        state = self._slots.states.get(worker.number)
+        expected = state is not None and state.is_killed
+        _log.log(logging.INFO if expected else logging.WARNING, "worker %d is replaced: %s", worker.number, text)
         output = worker.last_output()
         self._apply(self._slots.worker_exited(worker.number, seen, text, peak, output))
         self._flush_all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections import deque
 from collections.abc import Iterable
 from typing import Final
@@ -97,7 +98,8 @@ class WorkerHandle:
         stopped = {chunk for chunk, since in self.stops.items() if now - since >= NOTICE}
         if running is None:
             return Seen(None, None, drained, stopped)
-        return Seen(running.chunk, running.index, drained, stopped)
+        elapsed = time.monotonic() - running.started if running.index is not None else 0.0
+        return Seen(running.chunk, running.index, drained, stopped, elapsed)
 
     def forget_stops(self, chunks: Iterable[int]) -> None:
         """Drop the stops of chunks other than these."""

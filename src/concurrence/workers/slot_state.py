@@ -9,7 +9,9 @@ from typing import NamedTuple, TypeAlias
 
 from concurrence.errors import ProtocolError
 from concurrence.wire.codec import Frame, Parcel, decode_results, decode_tasks, encode_results
+from concurrence.wire.faults import KIND_TIMEOUT, Fault, encode_fault
 from concurrence.wire.messages import (
+    EXPIRED,
     LOST,
     RETURNED,
     Assign,
@@ -100,12 +102,14 @@ class Seen:
         index: The task that runs; None if none does, or if that cannot be told.
         drained: Results that were in the cell.
         stopped: Chunks that were stopped in the cell so long ago that the worker has taken notice.
+        elapsed: Seconds that the task has been running.
     """
 
     chunk: int | None = None
     index: int | None = None
     drained: Drained = field(default_factory=lambda: Drained(None, []))
     stopped: AbstractSet[int] = frozenset()
+    elapsed: float = 0.0
 
 
 class Chunk:
@@ -129,6 +133,11 @@ class Chunk:
 
     def __repr__(self) -> str:
         return f"<chunk {self.number} of {self.count}, {len(self.done)} done, worker {self.worker}>"
+
+    @property
+    def has_timeout(self) -> bool:
+        """Whether its tasks may take only so long."""
+        return self.parcel.message.timeout > 0
 
     def counters(self) -> list[int]:
         """The numbers of its tasks, in order; costs decoding them.
@@ -207,6 +216,25 @@ def returned_results(chunk: Chunk, counters: list[int]) -> Parcel[ChunkResults]:
     return _results(
         chunk.number, counters, bytes([RETURNED]) * len(counters), [PackedResult(b"") for _ in counters]
     )
+
+
+def overdue(chunk: Chunk, seen: Seen) -> int | None:
+    """The task of the worker's current chunk that runs for longer than it may; None if it may go on."""
+    if not chunk.has_timeout or seen.elapsed <= chunk.parcel.message.timeout:
+        return None
+    running = chunk.counter_at(seen.index)
+    return None if running in chunk.done else running
+
+
+def expired_result(chunk: Chunk, counter: int) -> Parcel[ChunkResults]:
+    """A task took longer than its time-out."""
+    timeout = chunk.parcel.message.timeout
+    fault = Fault(
+        KIND_TIMEOUT,
+        f"the task took longer than its time-out of {timeout:g} s, and its worker was killed",
+        hint="Raise the time-out, or split the task.",
+    )
+    return _results(chunk.number, [counter], bytes([EXPIRED]), [PackedResult(encode_fault(fault))])
 
 
 def without(done: AbstractSet[int], parcel: Parcel[ChunkResults]) -> Parcel[ChunkResults]:

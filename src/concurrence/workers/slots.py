@@ -34,6 +34,8 @@ from concurrence.workers.slot_state import (
     StopChunk,
     WorkerState,
     charged,
+    expired_result,
+    overdue,
     recorded_results,
     returned_results,
     unstarted,
@@ -211,6 +213,7 @@ class Slots:
                 chunk.worker = None
                 self._place(chunk, first=True)
         self._kill_cancelled(worker, state, seen)
+        self._kill_overdue(worker, state, seen)
         self._move_to_idle(worker, state, seen)
         self._dispatch()
         return self._taken()
@@ -352,6 +355,15 @@ class Slots:
                 if running is not None and running not in chunk.done and chunk.number in seen.stopped:
                     state.is_killed = True
                     self._out.append(KillWorker(worker))
+
+    def _kill_overdue(self, worker: int, state: WorkerState, seen: Seen) -> None:
+        """Kill the worker if its task runs for longer than it may; that is the task's end, whatever it does."""
+        chunk = next((chunk for chunk in state.chunks if chunk.number == seen.chunk), None)
+        running = overdue(chunk, seen) if chunk is not None and not state.is_killed else None
+        if chunk is not None and running is not None:
+            state.is_killed = True
+            self._out.append(KillWorker(worker))
+            self._answer(chunk, expired_result(chunk, running))
 
     def _move_to_idle(self, worker: int, state: WorkerState, seen: Seen) -> None:
         """Fetch what waits behind a chunk that takes long, if another worker has nothing to do."""

@@ -9,7 +9,9 @@ from msgspec import Struct
 from concurrence.errors import ProtocolError
 from concurrence.scheduling.ledger.jobs import Assignment, Job
 from concurrence.scheduling.ledger.records import Ended, TaskRecord, TaskSpec, TaskState
-from concurrence.wire.messages import CANCELLED, FAILED, FINISHED, LOST, RETURNED
+from concurrence.wire.messages import CANCELLED, EXPIRED, FAILED, FINISHED, LOST, RETURNED
+
+_RETRIED = (FAILED, EXPIRED)
 
 
 class Settled(Struct, frozen=True):
@@ -148,7 +150,7 @@ class Ledger:
             job.running -= 1
             if status == RETURNED:
                 self._requeue(assignment, record)
-            elif status == FAILED and record.retries < assignment.spec.max_retries:
+            elif status in _RETRIED and record.retries < assignment.spec.max_retries:
                 record.retries += 1
                 self._requeue(assignment, record, next_attempt=True)
             else:
