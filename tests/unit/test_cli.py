@@ -316,3 +316,16 @@ def test_a_mistake_in_users_code_names_the_line(capsys: pytest.CaptureFixture[st
     assert "test_cli.py:" in err
     assert "in users" in err
     assert err.endswith("  yes\n")
+
+
+def test_the_end_of_the_input_is_the_users_exception(folder: Path) -> None:
+    (folder / "cli_asks.py").write_text(
+        "from concurrence import ApplicationNode\n"
+        "class CliAsks(ApplicationNode):\n"
+        "    def start_processing(self):\n"
+        "        input()\n"
+    )
+    result = CliRunner().invoke(app, ["run", "cli_asks.py", "--inline"])
+    assert result.exit_code == 1
+    assert "EOFError" in result.stderr
+    assert "interrupted" not in result.stderr

@@ -13,8 +13,19 @@ from typer.core import TyperGroup
 from concurrence.cli.failures import INTERRUPTED, report, report_exception
 
 
+class _Carried(Exception):
+    """Brings an exception past Typer, which would make something else of it."""
+
+
 class Commands(TyperGroup):
     """The group of all commands, which turns exceptions into messages and exit codes."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, EOFError) as error:
+            raise _Carried from error
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run a command and exit: 0 for success, 1 for a failure, 2 for wrong usage, 130 after Ctrl-C."""
@@ -22,7 +33,7 @@ class Commands(TyperGroup):
         try:
             code = _exit_code(super().main(*args, **kwargs))
             sys.stdout.flush()
-        except (KeyboardInterrupt, typer.Abort) as error:
+        except (_Carried, KeyboardInterrupt, typer.Abort) as error:
             code = _interrupted(error)
         except BrokenPipeError:
             code = _reader_is_gone()
@@ -36,7 +47,6 @@ def _exit_code(result: object) -> int:
 
 
 def _interrupted(error: BaseException) -> int:
-    # Typer makes one exception of Ctrl-C and of input() at the end of the input.
     if isinstance(error.__cause__, EOFError):
         return report_exception(error.__cause__)
     print("interrupted", file=sys.stderr)

@@ -72,7 +72,12 @@ class Hosting:
         self._numbers: dict[int, int] = {}
         self._next = 1
         self._template = Template(
-            reactor, on_started=lambda number, pid: None, on_exited=self._exited, on_died=self._died
+            reactor,
+            # ZeroMQ too: it starts no thread before the first context, so that forking is safe.
+            preload=[ENTRY.partition(":")[0], transport.partition(":")[0]],
+            on_started=lambda number, pid: None,
+            on_exited=self._exited,
+            on_died=self._died,
         )
 
     def start(self) -> None:

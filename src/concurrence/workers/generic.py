@@ -30,7 +30,7 @@ from concurrence.wire.messages import (
     WorkerReady,
 )
 from concurrence.workers.api import ITaskManager, Upstream
-from concurrence.workers.handle import NOTICE, WorkerHandle
+from concurrence.workers.handle import ENTRY, NOTICE, WorkerHandle
 from concurrence.workers.processes import Template, describe_exit
 from concurrence.workers.slot_state import (
     Instruction,
@@ -79,7 +79,11 @@ class GenericTaskManager(Component, ITaskManager):
         self._slave = slave
         self._upstream = upstream
         self._template = Template(
-            reactor, on_started=_ignore_start, on_exited=self._on_exited, on_died=self._on_template_died
+            reactor,
+            preload=[ENTRY.partition(":")[0]],
+            on_started=_ignore_start,
+            on_exited=self._on_exited,
+            on_died=self._on_template_died,
         )
         self._template.start()
         self._is_stopped = False

@@ -38,6 +38,7 @@ class Template:
 
     Args:
         reactor: The owner's poll loop.
+        preload: Modules that every child needs: what the template imported a child need not.
         on_started: Called with a child's number and process id.
         on_exited: Called once for every child that was started, unless the template dies or is stopped.
         on_died: Called with the reason when the template itself ended unasked; its children are dead or dying.
@@ -47,11 +48,13 @@ class Template:
         self,
         reactor: IReactor,
         *,
+        preload: Sequence[str],
         on_started: Callable[[int, int], None],
         on_exited: Callable[[ChildExited], None],
         on_died: Callable[[str], None],
     ) -> None:
         self._reactor = reactor
+        self._preload = preload
         self._on_started = on_started
         self._on_exited = on_exited
         self._on_died = on_died
@@ -76,7 +79,7 @@ class Template:
             try:
                 self._process = subprocess.Popen(
                     # -P: what lies in the working directory must not stand in for the standard library.
-                    [sys.executable, "-P", "-m", _MODULE, str(theirs.fileno())],
+                    [sys.executable, "-P", "-m", _MODULE, str(theirs.fileno()), *self._preload],
                     stdin=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,

@@ -41,7 +41,6 @@ MAX_DESCRIPTORS: Final = 8
 _PR_SET_PDEATHSIG = 1
 _OWNER_DIED = signal.SIGUSR1
 _HANDLED = (signal.SIGCHLD, signal.SIGTERM, _OWNER_DIED)
-_PRELOADED = ("concurrence.workers.worker",)
 _CANNOT_FORK = 71  # EX_OSERR
 
 
@@ -223,12 +222,16 @@ def run_child(child: Child) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the template process, or one of its children; the exit code."""
+    """Run the template process, or one of its children; the exit code.
+
+    Args:
+        arguments: The descriptor of the control socket, and the modules that every child needs.
+    """
     control = socket.socket(fileno=int(arguments[0]))
     control.set_inheritable(False)
     if cast("object", sys.stderr) is not None:  # Python's way of saying that it was started without one
         faulthandler.enable()  # a task that crashes its worker leaves a trace on the slave's standard error
-    for module in _PRELOADED:
+    for module in arguments[1:]:
         importlib.import_module(module)
     # What exists by now is never garbage: a collection in a child would only copy its memory pages.
     gc.collect()

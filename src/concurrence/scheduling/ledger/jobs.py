@@ -31,6 +31,7 @@ class Job:
         self.name = name
         self.queue = RunQueue()
         self.tasks: dict[int, TaskRecord] = {}
+        self.assignments: dict[int, Assignment] = {}
         self.next_counter = 0
         self.running = 0
         self.finished = 0
@@ -67,9 +68,14 @@ class Assignment:
         spec: What they have in common.
         records: The tasks, all of one attempt.
         at: When it was made, in seconds of the master's clock.
+
+    Attributes:
+        pending: The tasks that have not ended.
+        cancelled: Counters of those that were cancelled here, and that the slave has not answered yet.
+        slave: Node id of who has it; None while it lies on the work queue.
     """
 
-    __slots__ = ("at", "attempt", "chunk", "job", "pending", "slave", "spec")
+    __slots__ = ("at", "attempt", "cancelled", "chunk", "job", "pending", "slave", "spec")
 
     def __init__(self, chunk: int, job: Job, spec: TaskSpec, records: Sequence[TaskRecord], *, at: float) -> None:
         self.chunk = chunk
@@ -77,6 +83,7 @@ class Assignment:
         self.spec = spec
         self.attempt = records[0].attempt
         self.pending: dict[int, TaskRecord] = {record.counter: record for record in records}
+        self.cancelled: set[int] = set()
         self.slave: str | None = None
         self.at = at
 

@@ -22,12 +22,14 @@ class Settled(Struct, frozen=True):
         ended: What its owner is to be told; None if nothing ended.
         done: Whether nothing of the chunk is left.
         fresh: Entries that counted; the others were late.
+        ran: Entries that say how long a task takes; the others did not run, or were cut short.
     """
 
     assignment: Assignment
     ended: Ended | None
     done: bool
     fresh: int
+    ran: int = 0
 
 
 class Ledger:
@@ -56,10 +58,9 @@ class Ledger:
         job = self.jobs.pop(system, None)
         if job is None:
             return []
-        left = [assignment for assignment in self.assignments.values() if assignment.job is job]
-        for assignment in left:
-            del self.assignments[assignment.chunk]
-        return left
+        for chunk in job.assignments:
+            del self.assignments[chunk]
+        return list(job.assignments.values())
 
     def accept(self, job: Job, spec: TaskSpec, records: Sequence[TaskRecord]) -> int:
         """Queue new tasks; those that were accepted before are recognised by their counters.
@@ -104,12 +105,12 @@ class Ledger:
         Raises:
             IndexError: The job has nothing queued.
         """
-        spec, records = job.queue.take(limit if job.queue.head_attempt() == 1 else 1)
+        spec, records = job.queue.take(limit)
         for record in records:
             record.state = TaskState.ASSIGNED
         assignment = Assignment(self._next_chunk, job, spec, records, at=now)
         self._next_chunk += 1
-        self.assignments[assignment.chunk] = assignment
+        self.assignments[assignment.chunk] = job.assignments[assignment.chunk] = assignment
         job.running += len(records)
         job.changed = True
         return assignment
@@ -141,23 +142,31 @@ class Ledger:
         if len(counters) == len(pending) and not any(statuses) and pending.keys() == set(counters):
             return self._settle_all(assignment, list(counters), statuses)
         kept: list[int] = []
-        fresh = 0
+        returned: list[TaskRecord] = []
+        retried: list[TaskRecord] = []
+        fresh = ran = 0
         for position, (counter, status) in enumerate(zip(counters, statuses, strict=True)):
             record = pending.pop(counter, None)
             if record is None:
+                assignment.cancelled.discard(counter)
                 continue
             fresh += 1
-            job.running -= 1
+            ran += status in _MEASURED
             if status == RETURNED:
-                self._requeue(assignment, record)
-            elif status in _RETRIED and record.retries < assignment.spec.max_retries:
+                returned.append(record)
+            elif status == FAILED and record.retries < assignment.spec.max_retries:
                 record.retries += 1
-                self._requeue(assignment, record, next_attempt=True)
+                retried.append(record)
             else:
                 self._end(job, record, status)
                 kept.append(position)
-        if not pending:
-            del self.assignments[chunk]
+        job.running -= fresh
+        self._requeue(assignment, returned)
+        for record in retried:
+            self._requeue(assignment, [record], next_attempt=True)
+        done = not pending and not assignment.cancelled
+        if done:
+            self._drop(assignment)
         ended = None
         if kept:
             ended = Ended(
@@ -166,7 +175,7 @@ class Ledger:
                 whole=len(kept) == len(counters),
                 kept=tuple(kept),
             )
-        return Settled(assignment, ended, not pending, fresh)
+        return Settled(assignment, ended, done, fresh, ran)
 
     def _settle_all(self, assignment: Assignment, counters: list[int], statuses: bytes) -> Settled:
         """The common case, a whole chunk without a failure, at the price of a few dictionary operations."""
@@ -180,8 +189,10 @@ class Ledger:
         job.running -= len(counters)
         job.finished += len(counters)
         assignment.pending.clear()
-        del self.assignments[assignment.chunk]
-        return Settled(assignment, Ended(counters, statuses), True, len(counters))
+        done = not assignment.cancelled
+        if done:
+            self._drop(assignment)
+        return Settled(assignment, Ended(counters, statuses), done, len(counters), len(counters))
 
     def lose(self, chunk: int, running: int | None) -> Settled | None:
         """The worker that had this chunk died; everything unfinished is queued again.
@@ -194,40 +205,31 @@ class Ledger:
             The consequences, with the charged task among the ended ones, as ``LOST``, if it killed too many;
             None if the chunk is unknown.
         """
-        assignment = self.assignments.pop(chunk, None)
+        assignment = self.assignments.get(chunk)
         if assignment is None:
             return None
+        self._drop(assignment)
         job = assignment.job
         job.changed = True
-        ended: Ended | None = None
-        for record in sorted(assignment.pending.values(), key=lambda record: -record.counter):
-            job.running -= 1
-            if record.counter == running:
-                record.deaths += 1
-                if record.deaths >= self.max_attempts:
-                    self._end(job, record, LOST)
-                    ended = Ended([record.counter], bytes([LOST]))
-                    continue
-            self._requeue(assignment, record, next_attempt=True)
         fresh = len(assignment.pending)
+        job.running -= fresh
+        charged = assignment.pending.pop(running, None) if running is not None else None
+        self._requeue(assignment, list(assignment.pending.values()), next_attempt=True)
         assignment.pending.clear()
+        ended: Ended | None = None
+        if charged is not None:
+            charged.deaths += 1
+            if charged.deaths >= self.max_attempts:
+                self._end(job, charged, LOST)
+                ended = Ended([charged.counter], bytes([LOST]))
+            else:
+                self._requeue(assignment, [charged], next_attempt=True)
         return Settled(assignment, ended, True, fresh)
 
     def recall(self, chunk: int) -> Assignment | None:
         """Give up a chunk that nobody claimed: its tasks are queued again, before the others."""
-        assignment = self.assignments.pop(chunk, None)
-        if assignment is None:
-            return None
-        job = assignment.job
-        records = list(assignment.pending.values())
-        for record in records:
-            record.state = TaskState.QUEUED
-            record.attempt += 1
-        job.running -= len(records)
-        job.changed = True
-        if records:
-            job.queue.push(assignment.spec, records, front=True)
-        return assignment
+        settled = self.lose(chunk, None)
+        return settled.assignment if settled is not None else None
 
     def cancel(self, job: Job, counters: Iterable[int] | None) -> tuple[Ended | None, list[Assignment]]:
         """Cancel tasks.
@@ -237,30 +239,63 @@ class Ledger:
             counters: Which; None for all that are unfinished.
 
         Returns:
-            Those that ended, and the chunks that must be taken back because they contained running ones.
+            Those that ended, and the chunks under way that contained some of them.
         """
-        wanted = list(job.tasks if counters is None else counters)
-        touched: dict[int, Assignment] = {}
-        removed = job.queue.remove(wanted)
-        chosen = set(wanted)
-        for assignment in [each for each in self.assignments.values() if each.job is job]:
-            for counter in chosen.intersection(assignment.pending):
-                removed.append(assignment.pending.pop(counter))
-                job.running -= 1
-                touched[assignment.chunk] = assignment
-        for record in removed:
-            self._end(job, record, CANCELLED)
         job.changed = True
+        touched: list[Assignment] = []
+        removed, assigned = self._cancel_queued(job, counters)
+        if assigned:
+            for assignment in job.assignments.values():
+                pending = assignment.pending
+                few, many = (assigned, pending) if len(assigned) < len(pending) else (pending, assigned)
+                hit = [counter for counter in few if counter in many]
+                if hit:
+                    removed += [pending.pop(counter) for counter in hit]
+                    assignment.cancelled.update(hit)
+                    job.running -= len(hit)
+                    touched.append(assignment)
+        for record in removed:
+            record.state = TaskState.CANCELLED
+            self._end(job, record, CANCELLED)
         ended = None
         if removed:
             ended = Ended([record.counter for record in removed], bytes([CANCELLED]) * len(removed))
-        return ended, list(touched.values())
+        return ended, touched
 
-    def _requeue(self, assignment: Assignment, record: TaskRecord, *, next_attempt: bool = False) -> None:
-        record.state = TaskState.QUEUED
-        if next_attempt:
-            record.attempt += 1
-        assignment.job.queue.push(assignment.spec, [record], front=True)
+    @staticmethod
+    def _cancel_queued(job: Job, counters: Iterable[int] | None) -> tuple[list[TaskRecord], set[int]]:
+        """Take tasks out of the queue; also returns those of them that are under way."""
+        if counters is None:
+            removed = job.queue.clear()
+            assigned = {counter for counter, record in job.tasks.items() if record.state == TaskState.ASSIGNED}
+            return removed, assigned
+        removed = []
+        assigned = set[int]()
+        for counter in counters:
+            record = job.tasks.get(counter)
+            if record is None:
+                continue
+            if record.state == TaskState.ASSIGNED:
+                assigned.add(counter)
+            elif record.state == TaskState.QUEUED:
+                job.queue.discard(record)
+                removed.append(record)
+        return removed, assigned
+
+    def _requeue(
+        self, assignment: Assignment, records: Sequence[TaskRecord], *, next_attempt: bool = False
+    ) -> None:
+        if not records:
+            return
+        for record in records:
+            record.state = TaskState.QUEUED
+            if next_attempt:
+                record.attempt += 1
+        assignment.job.queue.push(assignment.spec, records, front=True)
+
+    def _drop(self, assignment: Assignment) -> None:
+        del self.assignments[assignment.chunk]
+        del assignment.job.assignments[assignment.chunk]
 
     def _end(self, job: Job, record: TaskRecord, status: int) -> None:
         del job.tasks[record.counter]
@@ -284,12 +319,20 @@ class Ledger:
         for assignment in self.assignments.values():
             job = assignment.job
             assert self.jobs.get(job.system) is job, f"{assignment} belongs to a closed job"
+            assert job.assignments.get(assignment.chunk) is assignment, f"{job} does not know {assignment}"
+            assert assignment.pending or assignment.cancelled, f"{assignment} is over and still here"
+            assert assignment.cancelled.isdisjoint(job.tasks), f"{assignment} has unfinished tasks as cancelled"
             for counter, record in assignment.pending.items():
                 assert record.state == TaskState.ASSIGNED, f"{record} is under way but not assigned"
                 assert record.attempt == assignment.attempt, f"{record} has another attempt than {assignment}"
                 assert counter not in under_way[job.system], f"{record} is in two chunks"
                 under_way[job.system].add(counter)
+        known = sum(len(job.assignments) for job in self.jobs.values())
+        assert known == len(self.assignments), "a job has a chunk that is not under way"
         for job in self.jobs.values():
+            for run in job.queue.runs():
+                attempts = {record.attempt for record in run.records[run.position :] if record.state == 0}
+                assert len(attempts) <= 1, f"{job} queues a run of several attempts"
             queued = [record.counter for record in job.queue]
             assert len(queued) == len(set(queued)) == job.queued, f"{job} counts its queue wrongly"
             assert all(record.state == TaskState.QUEUED for record in job.queue), f"{job} queues assigned tasks"

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec
+from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec, TaskState
+
+MAX_RUN = 4_096
+"""Runs grow no longer, because what was taken from the front of a run is freed with all of it."""
+
+_COMPACT = 1_024  # cancelled records that may lie in a queue whatever its length
 
 
 class Run:
@@ -29,20 +34,29 @@ class Run:
 
 
 class RunQueue:
-    """Runs by priority; its length is the number of waiting tasks."""
+    """Runs by priority; its length is the number of waiting tasks.
+
+    A task that is cancelled here is only marked: its record is skipped when its turn comes, and all such are
+    dropped together when they are more than those that wait. The very next task is never a marked one.
+    """
 
     def __init__(self) -> None:
         self._runs: dict[int, deque[Run]] = {}
         self._priorities: list[int] = []  # ascending: the next to take from is the last
         self._length = 0
+        self._marked = 0
 
     def __len__(self) -> int:
         return self._length
 
     def __iter__(self) -> Iterator[TaskRecord]:
+        for run in self.runs():
+            yield from _waiting(run)
+
+    def runs(self) -> Iterator[Run]:
+        """All runs."""
         for runs in self._runs.values():
-            for run in runs:
-                yield from run.records[run.position :]
+            yield from runs
 
     def push(self, spec: TaskSpec, records: Sequence[TaskRecord], *, front: bool = False) -> None:
         """Add a run of tasks, behind or before the others of its priority.
@@ -56,12 +70,13 @@ class RunQueue:
         if runs is None:
             runs = self._runs[spec.priority] = deque()
             insort(self._priorities, spec.priority)
-        run = Run(spec, list(records))
+        self._length += len(records)
         if front:
-            runs.appendleft(run)
+            runs.appendleft(Run(spec, list(records)))
+        elif runs and _continues(runs[-1], spec, records):
+            runs[-1].records.extend(records)
         else:
-            runs.append(run)
-        self._length += len(run)
+            runs.append(Run(spec, list(records)))
 
     def head(self) -> TaskSpec | None:
         """The spec of what would be taken next; None if the queue is empty."""
@@ -75,40 +90,85 @@ class RunQueue:
         return run.records[run.position].attempt
 
     def take(self, limit: int) -> tuple[TaskSpec, list[TaskRecord]]:
-        """Remove up to ``limit`` alike tasks from the front.
+        """Remove up to ``limit`` alike tasks from the front; one that failed before comes alone.
 
         Raises:
             IndexError: The queue is empty.
         """
-        priority = self._priorities[-1]
-        runs = self._runs[priority]
-        run = runs[0]
+        run = self._runs[self._priorities[-1]][0]
+        if _is_suspect(run.records[run.position]):
+            limit = 1
         taken = run.records[run.position : run.position + limit]
         run.position += len(taken)
+        if self._marked:
+            found = len(taken)
+            taken = [record for record in taken if record.state == TaskState.QUEUED]
+            self._marked -= found - len(taken)
         self._length -= len(taken)
-        if not len(run):
-            runs.popleft()
-            self._forget_if_empty(priority)
+        if self._marked or not len(run):
+            self._advance()
         return run.spec, taken
 
-    def remove(self, counters: Iterable[int]) -> list[TaskRecord]:
-        """Remove these tasks, those of them that wait here."""
-        wanted = set(counters)
-        removed: list[TaskRecord] = []
-        for priority in list(self._priorities):
-            kept: deque[Run] = deque()
-            for run in self._runs[priority]:
-                waiting = run.records[run.position :]
-                removed += [record for record in waiting if record.counter in wanted]
-                rest = [record for record in waiting if record.counter not in wanted]
-                if rest:
-                    kept.append(Run(run.spec, rest))
-            self._runs[priority] = kept
-            self._forget_if_empty(priority)
-        self._length -= len(removed)
+    def discard(self, record: TaskRecord) -> None:
+        """Remove one waiting task."""
+        record.state = TaskState.CANCELLED
+        self._length -= 1
+        self._marked += 1
+        self._advance()
+        if self._marked > max(_COMPACT, self._length):
+            self._compact()
+
+    def clear(self) -> list[TaskRecord]:
+        """Remove all tasks."""
+        removed = list(self)
+        for record in removed:
+            record.state = TaskState.CANCELLED
+        self._runs.clear()
+        self._priorities.clear()
+        self._length = self._marked = 0
         return removed
 
-    def _forget_if_empty(self, priority: int) -> None:
-        if not self._runs[priority]:
-            del self._runs[priority]
-            self._priorities.remove(priority)
+    def _advance(self) -> None:
+        """Drop what is over at the front."""
+        while self._priorities:
+            runs = self._runs[self._priorities[-1]]
+            while runs:
+                run = runs[0]
+                while len(run) and run.records[run.position].state != TaskState.QUEUED:
+                    run.position += 1
+                    self._marked -= 1
+                if len(run):
+                    return
+                runs.popleft()
+            del self._runs[self._priorities.pop()]
+
+    def _compact(self) -> None:
+        for priority in list(self._priorities):
+            kept = deque(
+                Run(run.spec, waiting) for run in self._runs[priority] if (waiting := list(_waiting(run)))
+            )
+            if kept:
+                self._runs[priority] = kept
+            else:
+                del self._runs[priority]
+                self._priorities.remove(priority)
+        self._marked = 0
+
+
+def _waiting(run: Run) -> Iterator[TaskRecord]:
+    return (record for record in run.records[run.position :] if record.state == TaskState.QUEUED)
+
+
+def _is_suspect(record: TaskRecord) -> bool:
+    return record.retries > 0 or record.deaths > 0
+
+
+def _continues(run: Run, spec: TaskSpec, records: Sequence[TaskRecord]) -> bool:
+    last, first = run.records[-1], records[0]
+    return (
+        run.spec == spec
+        and last.attempt == first.attempt
+        and len(run.records) + len(records) <= MAX_RUN
+        and not _is_suspect(last)
+        and not _is_suspect(first)
+    )

@@ -14,6 +14,7 @@ class TaskState(IntEnum):
 
     QUEUED = 0
     ASSIGNED = 1
+    CANCELLED = 2  # not in the ledger any more; marks what still lies in a queue
 
 
 class TaskRecord(Struct, gc=False):
