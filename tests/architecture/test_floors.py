@@ -54,6 +54,7 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.tasks.packing": {"workers", "nodes", "testing"},
     "concurrence.tasks.values": {"workers", "nodes", "testing"},
     # Nodes and commands put the parts together.
+    "concurrence.nodes": {"testing", "cli"},
     "concurrence.env.environment": {"nodes", "testing", "cli"},
     "concurrence.env.log": {"nodes", "testing", "cli"},
     "concurrence.env.plugins": {"nodes", "testing", "cli"},
