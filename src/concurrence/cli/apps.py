@@ -1,7 +1,5 @@
 """``concurrence apps``: the applications that can be run."""
 
-# ruff: noqa: PLC0415  a command imports what it needs when it runs: the help of all of them must come quickly
-
 from __future__ import annotations
 
 import inspect

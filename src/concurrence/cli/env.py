@@ -1,7 +1,5 @@
 """``concurrence env``: make environments, and look into them."""
 
-# ruff: noqa: PLC0415  a command imports what it needs when it runs: the help of all of them must come quickly
-
 from __future__ import annotations
 
 from pathlib import Path

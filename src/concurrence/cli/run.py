@@ -1,7 +1,5 @@
 """``concurrence run``: run an application, on a private swarm or at a master."""
 
-# ruff: noqa: PLC0415  a command imports what it needs when it runs: the help of all of them must come quickly
-
 from __future__ import annotations
 
 import sys
