@@ -589,6 +589,7 @@ class TestStrangers:
         assert guarded.origin(peer) == origin
 
     def test_a_megabyte_of_noise(self, guarded: ZMQServer, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO)
         noise = random.Random(1).randbytes(1_000_000)
         with (
             contextlib.suppress(ConnectionError),

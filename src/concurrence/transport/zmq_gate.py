@@ -67,7 +67,7 @@ class RejectionLog:
         self._next: dict[str, float] = {}
         self._omitted: dict[str, int] = {}
 
-    def reject(self, reason: str, peer: str) -> None:
+    def reject(self, reason: str, peer: str, level: int = logging.WARNING) -> None:
         """Log it, or count it for the next line of its kind."""
         now = self._clock()
         if now < self._next.get(reason, now):
@@ -76,7 +76,7 @@ class RejectionLog:
         self._next[reason] = now + 1.0
         more = self._omitted.pop(reason, 0)
         also = f" (and {more} more since the last such line)" if more else ""
-        _log.warning("rejected %s at %s: %s%s", peer, self.address, reason, also)
+        _log.log(level, "rejected %s at %s: %s%s", peer, self.address, reason, also)
 
 
 class Entrance:
@@ -152,7 +152,8 @@ class Entrance:
         elif self._failed or greeting:
             self.rejections.malformed += 1
             address = plain_address(str(name[0])) if name else "a peer that was gone at once"
-            self.log.reject("it did not complete the handshake with this server's key", address)
+            # No warning: so does everybody who leaves in the middle of it.
+            self.log.reject("it did not complete the handshake with this server's key", address, logging.INFO)
         self._failed = False
 
 
