@@ -35,6 +35,7 @@ class LinkEvent(Enum):
 
 
 _RETRY_SECONDS = 2.0
+_HELLO_SECONDS = 1.0
 _FIRST_LEASE = 10.0  # seconds, until the master's welcome says its own
 
 
@@ -57,6 +58,9 @@ class MasterLink:
         self._heard = now
         self._sent = now
         self._hello_at = now
+        self._greeting_since = now
+        self._pinged = now
+        self._ticked = now
         self._was_connected = False
         self._auth_failures = 0
         self._retry_at: float | None = None
@@ -92,6 +96,8 @@ class MasterLink:
 
     def message(self, message: Message, now: float) -> bool:
         """A message arrived; returns True if it was the link's own business."""
+        if self.state is LinkState.FAILED:
+            return True
         self._heard = now
         if isinstance(message, Welcome):
             self._welcomed(message)
@@ -117,29 +123,38 @@ class MasterLink:
             self._retry_at = None
             self.wants_reconnect = True
         heartbeat = self.welcome.heartbeat if self.welcome else 1.0
+        pause, self._ticked = now - self._ticked, now
         lease = self.welcome.lease if self.welcome else _FIRST_LEASE
+        if pause > lease / 2:
+            # This process was stopped: the silence was its own.
+            self._heard += pause
+            self._greeting_since += pause
         if self.state is LinkState.READY:
             if now - self._heard > lease:
-                self._lose()
-                self.wants_reconnect = True
-                self._heard = now
-            elif now - self._sent >= heartbeat:
-                self._sent = now
+                self._reconnect(now)
+            elif now - min(self._sent, self._heard) >= heartbeat and now - self._pinged >= heartbeat:
+                # Also when much was sent: a master that has nothing to say says at least Pong.
+                self._sent = self._pinged = now
                 self.outgoing.append(Ping())
-        elif self.state is LinkState.GREETING and now - self._hello_at >= 1.0:
-            # The answer may have been lost with a connection that broke unseen.
-            self._greet(now)
+        elif self.state is LinkState.GREETING:
+            if now - self._greeting_since > lease:
+                self._reconnect(now)
+            elif now - self._hello_at >= _HELLO_SECONDS:
+                # The answer may have been lost with a connection that broke unseen.
+                self._greet(now)
         if self._deadline is not None and self.welcome is None and now >= self._deadline:
             self._fail(self._no_answer())
 
     def _greet(self, now: float) -> None:
+        if self.state is not LinkState.GREETING:
+            self._greeting_since = now
         self.state = LinkState.GREETING
         self._hello_at = self._sent = now
         self.outgoing = [self._make_hello(self.welcome is not None)]
 
     def _welcomed(self, welcome: Welcome) -> None:
         resumed = self.welcome is not None
-        if self.state is LinkState.READY:
+        if self.state is not LinkState.GREETING:
             return  # the answer to a hello that was repeated
         self.welcome = welcome
         self.state = LinkState.READY
@@ -153,6 +168,11 @@ class MasterLink:
             return
         self._fail(Refused(f"the master at {self._address} refused: {refusal.text}", hint=refusal.hint))
 
+    def _reconnect(self, now: float) -> None:
+        self._lose()
+        self.wants_reconnect = True
+        self._heard = now
+
     def _lose(self) -> None:
         self.outgoing.clear()
         if self.state is LinkState.READY:
@@ -163,6 +183,7 @@ class MasterLink:
     def _fail(self, error: ConcurrenceError) -> None:
         self.error = error
         self.state = LinkState.FAILED
+        self.outgoing.clear()
         self.events.append(LinkEvent.FAILED)
 
     def _authentication_error(self) -> AuthenticationFailed:

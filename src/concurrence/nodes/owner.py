@@ -6,8 +6,7 @@ Applications and the hosts of task systems are both owners; they differ only in 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -15,6 +14,7 @@ from concurrence.errors import Backpressure, ConnectionFailed, TaskError
 from concurrence.ids import SystemId, TaskId, new_system_id
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner_channel import IOwnerChannel, Notification
+from concurrence.nodes.sources import Sources
 from concurrence.tasks.api import ITaskSystem, Task, TaskCounts
 from concurrence.tasks.ownership import OwnedTasks, Push, TaskEnd, system_end
 from concurrence.wire import faults
@@ -80,20 +80,6 @@ class IOwnerHandlers(Protocol):
         ...
 
 
-class _Source:
-    """An iterable of tasks that is drained as room comes."""
-
-    def __init__(self, tasks: Iterable[Task]) -> None:
-        self.iterable = tasks
-        self.iterator: Iterator[Task] = iter(tasks)
-        self.taken = 0
-
-    @property
-    def left(self) -> int:
-        """How many tasks are to come, if the iterable tells; otherwise 0."""
-        return max(0, len(self.iterable) - self.taken) if isinstance(self.iterable, Sized) else 0
-
-
 class Owner:
     """Pushes, notifications and bounds of one owner.
 
@@ -119,10 +105,11 @@ class Owner:
         self.moved = 0
         self._handlers = handlers
         self._patience = patience
-        self._sources: deque[_Source] = deque()
+        self._sources = Sources()
         self._pushes: dict[int, object] = {}
         self._parcels: dict[int, Parcel[Message]] = {}
         self._last_push = 0
+        self._answered = 0
         self._in_handler = False
         self._busy = True
         self._stopped = False
@@ -135,7 +122,7 @@ class Owner:
     @property
     def is_settled(self) -> bool:
         """Whether there is nothing to push or hand over before something arrives."""
-        return not (self._sources and self._has_room_for_sources())
+        return not self._sources or self._room_for_sources() <= 0
 
     @property
     def stopped(self) -> bool:
@@ -150,9 +137,8 @@ class Owner:
     @property
     def expected(self) -> int:
         """How many tasks there will have been, as far as the pushed iterables tell; 0 while nobody knows."""
-        if not all(isinstance(source.iterable, Sized) for source in self._sources):
-            return 0
-        return self.tasks.counts.pushed + sum(source.left for source in self._sources)
+        left = self._sources.left
+        return self.tasks.counts.pushed + left if left is not None else 0
 
     # --- pushing ---
 
@@ -164,17 +150,17 @@ class Owner:
             ConnectionFailed: Too much is unfinished, and no room came in time.
             PackingError: The task cannot be pickled.
         """
-        if len(self.tasks) >= MAX_PENDING_TASKS or self.tasks.pending_bytes >= MAX_PENDING_BYTES:
+        if not self._has_room():
             self._wait_for_room()
         task_id = self.tasks.add(task)
         self._busy = True
-        if self._last_push - self.channel.accepted_push < UNACCEPTED_PUSHES:
+        if self._may_hand_over():
             self._hand_over(task)
         return task_id
 
     def push_tasks(self, tasks: Iterable[Task]) -> None:
         """Push tasks; the iterable is drained as room comes, also after this returns."""
-        self._sources.append(_Source(tasks))
+        self._sources.add(tasks, in_handler=self._in_handler)
         self._busy = True
         if not self._in_handler:
             self._refill()
@@ -221,7 +207,7 @@ class Owner:
                 hint="A handler may not wait. Give push_tasks a generator: it is drained as room comes.",
             )
         deadline = time.monotonic() + self._patience
-        while len(self.tasks) >= MAX_PENDING_TASKS or self.tasks.pending_bytes >= MAX_PENDING_BYTES:
+        while not (self._has_room() or self._stopped):
             if time.monotonic() > deadline:
                 raise ConnectionFailed(
                     f"no task finished for {self._patience:.0f} s, and {len(self.tasks)} wait",
@@ -230,23 +216,37 @@ class Owner:
             self.turn(1.0)
 
     def _refill(self) -> None:
-        while self._sources and self._has_room_for_sources():
-            source = self._sources[0]
+        while (source := self._sources.first()) is not None and (room := self._room_for_sources()) > 0:
             self._in_handler = True
             try:
-                for _ in range(_BURST):
+                for _ in range(min(room, _BURST)):
                     self.tasks.add(next(source.iterator))
                     source.taken += 1
             except StopIteration:
-                self._sources.popleft()
+                self._sources.remove(source)
                 self._hand_over(source.iterable)
             finally:
                 self._in_handler = False
-            if self._last_push - self.channel.accepted_push < UNACCEPTED_PUSHES:
+            if self._may_hand_over():
                 self._hand_over(None)
 
-    def _has_room_for_sources(self) -> bool:
-        return len(self.tasks) < SOURCE_TASKS and self.tasks.pending_bytes < SOURCE_BYTES
+    def _window(self) -> int:
+        welcome = self.channel.welcome
+        return min(MAX_PENDING_TASKS, welcome.task_window) if welcome is not None else MAX_PENDING_TASKS
+
+    def _has_room(self) -> bool:
+        return len(self.tasks) < self._window() and self.tasks.pending_bytes < MAX_PENDING_BYTES
+
+    def _room_for_sources(self) -> int:
+        """How many tasks may be taken from iterables; 0 until it is worth a push: small ones cost as much."""
+        if self.tasks.pending_bytes >= SOURCE_BYTES:
+            return 0
+        window = min(SOURCE_TASKS, self._window())
+        room = window - len(self.tasks)
+        return room if room >= min(_BURST, max(1, window // 4)) else 0
+
+    def _may_hand_over(self) -> bool:
+        return self._last_push - max(self.channel.accepted_push, self._answered) < UNACCEPTED_PUSHES
 
     # --- the loop ---
 
@@ -274,7 +274,7 @@ class Owner:
             timeout: Seconds to wait for the first notification; None for as long as it takes.
         """
         self._refill()
-        if self._last_push - self.channel.accepted_push < UNACCEPTED_PUSHES:
+        if self._may_hand_over():
             self._hand_over(None)
         if self._busy and self.is_idle:
             timeout = 0
@@ -337,16 +337,17 @@ class Owner:
         self._call(lambda: self._handlers.system_ended(system_id, result, error))
 
     def _accepted(self, push: int) -> None:
-        for number in [each for each in self._pushes if each <= push]:
+        while self._pushes and (number := next(iter(self._pushes))) <= push:
             pushed = self._pushes.pop(number)
             self._parcels.pop(number, None)
             if pushed is not None:
                 self._call(lambda pushed=pushed: self._handlers.accepted(pushed))
 
     def _rejected(self, message: PushRejected) -> None:
+        self._answered = max(self._answered, message.push)
         self._pushes.pop(message.push, None)
         parcel = self._parcels.pop(message.push, None)
-        fault = faults.Fault(faults.KIND_LOST, f"the master did not accept the push: {message.text}", message.hint)
+        fault = faults.Fault(faults.KIND_LOST, f"the push was not accepted: {message.text}", message.hint)
         if parcel is None:
             return
         if isinstance(parcel.message, PushTasks):
@@ -370,6 +371,7 @@ class Owner:
             )
             self._pushes.clear()
             self._parcels.clear()
+            self._answered = self._last_push
             self.tasks.forget_code()
             self._end(self.tasks.fail_pending(fault))
             self._fail_systems(list(self.systems), fault)

@@ -27,8 +27,10 @@ class Limits(Struct, frozen=True):
         heartbeat: A peer with nothing to say sends a ping this often, in seconds.
         task_window: Unfinished tasks of one owner at the master.
         byte_window: Bytes of unfinished tasks of one owner at the master.
-        delivery_window: Bytes of results that an owner has not acknowledged, beyond which its tasks wait.
+        delivery_window: Bytes of results that an owner has not acknowledged, beyond which its tasks wait; as they
+            do beyond ``task_window`` results.
         max_attempts: How many workers a task may kill.
+        system_window: Task systems of one client; each has a process of its own.
     """
 
     lease: float = 10.0
@@ -37,6 +39,7 @@ class Limits(Struct, frozen=True):
     byte_window: int = 512 * 1024 * 1024
     delivery_window: int = 256 * 1024 * 1024
     max_attempts: int = 3
+    system_window: int = 256
 
 
 class Swarm:
@@ -62,7 +65,10 @@ class Swarm:
     def eligible(self, job: Job) -> bool:
         """Whether a job's tasks may go now: its owner takes their results."""
         owner = self.registry.owner(job.owner)
-        return owner is not None and owner.deliveries.bytes < self.limits.delivery_window
+        if owner is None:
+            return False
+        kept = owner.deliveries
+        return kept.bytes < self.limits.delivery_window and kept.tasks < self.limits.task_window
 
     def next_job(self, acceptable: Callable[[Job], bool]) -> Job | None:
         """The job whose turn it is, among the eligible ones that the policy finds acceptable."""
@@ -103,17 +109,19 @@ class Swarm:
         for parcel in self.functions.definition(function, slave.known):
             self.outbox.send(slave.peer, parcel)
 
-    @staticmethod
-    def can_run(slave: SlaveNodeRecord, job: Job) -> bool:
-        """Whether a slave offers what the next task of the job needs."""
+    def can_run(self, slave: SlaveNodeRecord, job: Job) -> bool:
+        """Whether a slave offers what the next task of the job needs, beyond what its other chunks take of it."""
         spec = job.queue.head()
         if spec is None:
             return False
-        labels = slave.description.labels
-        return all(
-            amount <= (slave.workers if name == "cpu" else labels.get(name, 0.0))
-            for name, amount in spec.resources
-        )
+        if not spec.resources:
+            return True
+        free = {"cpu": float(slave.workers), **slave.description.labels}
+        for chunk in slave.chunks:
+            assignment = self.ledger.assignments.get(chunk)
+            for name, amount in assignment.spec.resources if assignment is not None else ():
+                free[name] = free.get(name, 0.0) - amount
+        return all(amount <= free.get(name, 0.0) for name, amount in spec.resources)
 
 
 def _parcel(assignment: Assignment) -> Parcel[Assign]:

@@ -27,6 +27,8 @@ AWAY_SECONDS = 1.0
 PROGRESS_SECONDS = 0.2
 """How often a client hears how its jobs are, while they change."""
 
+_SILENT = "nothing was heard of it for too long"
+
 Handler: TypeAlias = Callable[[Node, Parcel[Any], float], None]
 
 
@@ -55,6 +57,7 @@ class MasterCore:
         self._away: dict[str, float] = {}
         self._next_progress = 0.0
         self._started: float | None = None
+        self._ticked = 0.0
         self._of_owners = self._owner_handlers()
         self._of_slaves = self._slave_handlers()
 
@@ -101,7 +104,9 @@ class MasterCore:
         self.rejected += 1
         self.outbox.send(peer, Parcel(wire.Refusal("protocol", error.message, error.hint)))
         self.outbox.dropped.append(peer)
-        self.unreachable(peer, 0.0)
+        node = self.swarm.registry.at(peer)
+        if node is not None:
+            self._lost(node, "it sent what is no message")
 
     def unreachable(self, peer: bytes, now: float) -> None:
         """A message could not be delivered: the connection is gone; its node may come back on another one."""
@@ -123,18 +128,26 @@ class MasterCore:
 
     def tick(self, now: float) -> None:
         """Time passes: leases, stuck work, progress."""
-        if self._started is None:
-            self._started = now
         registry = self.swarm.registry
+        if self._started is None:
+            self._started = self._ticked = now
+        pause = now - self._ticked
+        self._ticked = now
+        if pause > self.swarm.limits.lease / 2:
+            # The master itself was stopped: what it did not hear meanwhile is nobody's fault.
+            for node in registry:
+                node.heard += pause
+            for node_id in self._away:
+                self._away[node_id] += pause
         for node_id, since in list(self._away.items()):
             node = registry.get(node_id)
             if node is None or node.peer is not None:
                 del self._away[node_id]
             elif isinstance(node, SlaveNodeRecord) and now - since >= AWAY_SECONDS:
                 del self._away[node_id]
-                self._lost(node)
+                self._lost(node, _SILENT)
         for node in registry.silent(now):
-            self._lost(node)
+            self._lost(node, _SILENT)
         self.scheduler.tick(self.swarm, now)
         if now >= self._next_progress:
             self._next_progress = now + PROGRESS_SECONDS
@@ -155,12 +168,14 @@ class MasterCore:
         registry = self.swarm.registry
         try:
             job = self._job_of_host(hello)
-            node, known, previous = registry.greet(peer, hello, origin, now)
+            node, known, previous, replaced = registry.greet(peer, hello, origin, now)
         except Refused as error:
             self.outbox.send(peer, Parcel(wire.Refusal("refused", error.message, error.hint)))
             return
         if previous is not None and previous != peer:
             self.outbox.dropped.append(previous)
+        if replaced is not None:
+            self._lost(replaced, "another incarnation took its place")
         self._away.pop(node.id, None)
         self._busy = True
         limits = self.swarm.limits
@@ -201,6 +216,10 @@ class MasterCore:
         elif owner.hello.kind == "client":
             swarm.ledger.open(Job(owner.hello.system, owner.id, owner.id))
             owner.systems.add(owner.hello.system)
+        for system in owner.systems:
+            swarm.ledger.jobs[system].changed = True
+        for rejection in owner.rejections:
+            self.outbox.send(owner.peer, Parcel(rejection))
         if owner.accepted_push:
             self.outbox.promise(owner.peer, Parcel(wire.PushAccepted(owner.accepted_push)))
         for parcel in owner.deliveries.unacknowledged():
@@ -216,7 +235,7 @@ class MasterCore:
             if node.hello.kind == "host":
                 self.outbox.send(node.peer, Parcel(self._slave_list()))
 
-    def _lost(self, node: Node) -> None:
+    def _lost(self, node: Node, reason: str) -> None:
         if node.peer is not None:
             self.outbox.dropped.append(node.peer)
         self.swarm.registry.remove(node)
@@ -224,13 +243,13 @@ class MasterCore:
             slave_events.slave_lost(self.swarm, node)
             self._tell_hosts()
         elif isinstance(node, OwnerNode):
-            owner_events.owner_lost(self.swarm, node)
+            owner_events.owner_lost(self.swarm, node, reason)
         self._busy = True
 
     def _reject(self, node: Node, error: ProtocolError) -> None:
         self.rejected += 1
         self.outbox.send(node.peer, Parcel(wire.Refusal("protocol", error.message, error.hint)))
-        self._lost(node)
+        self._lost(node, error.message)
 
     # --- messages ---
 
@@ -312,7 +331,7 @@ class MasterCore:
             """Its arrival was the news."""
 
         def bye(node: Node, parcel: Parcel[wire.Bye], now: float) -> None:
-            self._lost(node)
+            self._lost(node, parcel.message.reason)
 
         return {wire.Ping: ping, wire.Pong: pong, wire.Bye: bye, wire.Output: self._output}
 

@@ -1,7 +1,8 @@
 """Fair share between clients, then priority within a client. Pure.
 
 Each client has a virtual time, the seconds of work it was given; who has the least goes next. A client that
-comes, or comes back after a pause, starts at the present minimum: what it did not use is not saved up.
+comes, or comes back after a pause, starts at the *floor*: what it did not use is not saved up. The floor is the
+least virtual time of those that wait for their turn, and never sinks.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ class FairShare:
     def __init__(self) -> None:
         self._served: dict[str, float] = {}
         self._turn: dict[int, int] = {}
+        self._floor = 0.0
         self._count = 0
 
     def choose(self, jobs: Iterable[Job], eligible: Callable[[Job], bool]) -> Job | None:
@@ -30,15 +32,14 @@ class FairShare:
         if not waiting:
             return None
         if len(waiting) == 1:
-            job = waiting[0]
-            if job.client not in self._served:
-                self._served[job.client] = max(self._served.values(), default=0.0)
-            return job
+            client = waiting[0].client
+            self._floor = self._served[client] = max(self._served.get(client, 0.0), self._floor)
+            return waiting[0]
         clients = {job.client for job in waiting}
-        known = [self._served[client] for client in clients if client in self._served]
-        floor = min(known, default=max(self._served.values(), default=0.0))
+        served = [self._served[client] for client in clients if client in self._served]
+        self._floor = max(self._floor, min(served, default=0.0))
         for client in clients:
-            self._served[client] = max(self._served.get(client, floor), floor)
+            self._served[client] = max(self._served.get(client, 0.0), self._floor)
         client = min(clients, key=lambda each: (self._served[each], each))
         mine = [job for job in waiting if job.client == client]
         return max(mine, key=self._precedence)

@@ -55,16 +55,9 @@ class FunctionTable:
         self._by_owner.setdefault(owner, {})[message.number] = number
         return number
 
-    def number(self, owner: str, owners_number: int) -> int:
-        """The master's number for an owner's function.
-
-        Raises:
-            ProtocolError: The owner did not define it.
-        """
-        try:
-            return self._by_owner[owner][owners_number]
-        except KeyError:
-            raise ProtocolError(f"function {owners_number} was used before it was defined") from None
+    def find(self, owner: str, owners_number: int) -> int | None:
+        """The master's number for an owner's function; None if the owner did not define it."""
+        return self._by_owner.get(owner, {}).get(owners_number)
 
     def name(self, number: int) -> str:
         """What people see; empty if it is forgotten."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrence.errors import ProtocolError
 from concurrence.journal.api import JournalEntry
 from concurrence.scheduling.api import Swarm
+from concurrence.scheduling.deliveries import frame_size
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec
 from concurrence.scheduling.outbox import HostOrder
@@ -32,25 +33,28 @@ from concurrence.wire.messages import (
     TakeBack,
 )
 
+_UNKNOWN_FUNCTION = "its function was not defined first"
+_UNHANDLED_WINDOWS = 4  # an owner acknowledges after it has handled what came, which may be several windows
+
 
 def push_tasks(swarm: Swarm, owner: OwnerNode, parcel: Parcel[PushTasks]) -> None:
     """An owner pushes a chunk of tasks; a repeated push is recognised and only acknowledged again.
 
     Raises:
-        ProtocolError: The push names a system or function that is not the owner's, or is malformed.
+        ProtocolError: The push names a system that is not the owner's, or is malformed.
     """
     message = parcel.message
     if message.push <= owner.accepted_push:
         swarm.outbox.promise(owner.peer, Parcel(PushAccepted(owner.accepted_push)))
         return
     job = _own_job(swarm, owner, message.system)
-    function = swarm.functions.number(owner.id, message.function)
     tasks = decode_tasks(parcel.frames)
-    owner.accepted_push = message.push
-    if len(job.tasks) + len(tasks) > swarm.limits.task_window:
-        text = f"{owner.name} pushed more than the {swarm.limits.task_window} unfinished tasks that it may have"
-        swarm.outbox.send(owner.peer, Parcel(PushRejected(message.push, text)))
+    function = swarm.functions.find(owner.id, message.function)
+    refusal = _refusal(swarm, owner, job, parcel, len(tasks)) if function is not None else _UNKNOWN_FUNCTION
+    if function is None or refusal:
+        _reject(swarm, owner, message.push, refusal)
         return
+    owner.accepted_push = message.push
     spec = TaskSpec(
         function, message.priority, message.max_retries, message.timeout, tuple(sorted(message.resources.items()))
     )
@@ -72,15 +76,24 @@ def push_system(swarm: Swarm, owner: OwnerNode, parcel: Parcel[PushSystem]) -> N
     """A client pushes a task system: a host is started for it.
 
     Raises:
-        ProtocolError: The id is another client's, or the function is not defined.
+        ProtocolError: The id is taken, or whoever pushes is no client.
     """
     message = parcel.message
     if message.push <= owner.accepted_push:
         swarm.outbox.promise(owner.peer, Parcel(PushAccepted(owner.accepted_push)))
         return
+    if owner.hello.kind != "client":
+        raise ProtocolError(f"a {owner.hello.kind} may not push task systems")
     if message.system in swarm.ledger.jobs:
         raise ProtocolError(f"the system id {message.system:x} is taken")
-    function = swarm.functions.number(owner.id, message.function)
+    function = swarm.functions.find(owner.id, message.function)
+    if function is None:
+        _reject(swarm, owner, message.push, _UNKNOWN_FUNCTION)
+        return
+    if len(owner.systems) > swarm.limits.system_window:
+        text = f"{owner.name} has {len(owner.systems) - 1} unfinished task systems, and each takes a process"
+        _reject(swarm, owner, message.push, text)
+        return
     owner.accepted_push = message.push
     job = swarm.ledger.open(Job(message.system, owner.id, None, message.name))
     job.function = function
@@ -103,15 +116,26 @@ def cancel(swarm: Swarm, owner: OwnerNode, message: Cancel) -> None:
     ended, touched = swarm.ledger.cancel(job, message.counters)
     for assignment in touched:
         slave = swarm.registry.slave(assignment.slave)
-        if slave is not None:
-            swarm.outbox.send(slave.peer, Parcel(TakeBack(assignment.chunk, kill=True)))
+        if slave is None:
+            # It lies on the work queue, where nothing can be taken back: the copy there does not count any more.
+            swarm.unclaimed.pop(assignment.chunk, None)
+            swarm.ledger.recall(assignment.chunk)
+        else:
+            # The worker is ended only if that hurts no other task; what waits there is queued again.
+            swarm.outbox.send(slave.peer, Parcel(TakeBack(assignment.chunk, kill=not assignment.pending)))
     if ended is not None:
         tell_fault(swarm, job, ended, faults.Fault(faults.KIND_CANCELLED, "the task was cancelled by its owner"))
 
 
 def system_ended(swarm: Swarm, owner: OwnerNode, parcel: Parcel[SystemEnded]) -> None:
-    """A host hands over its system's one result."""
+    """A host hands over its system's one result.
+
+    Raises:
+        ProtocolError: It is not that system's host.
+    """
     job = _own_job(swarm, owner, parcel.message.system)
+    if job.client == owner.id:
+        raise ProtocolError(f"{owner.name} ended the system {job.system:x}, which is that of its plain tasks")
     end_system(swarm, job, parcel.message.status, parcel.frames)
 
 
@@ -169,12 +193,15 @@ def close_job(swarm: Swarm, job: Job) -> None:
     host = swarm.registry.owner(job.owner)
     if host is not None and host.id != job.client:
         swarm.outbox.send(host.peer, Parcel(Bye("the task system has ended")))
-        owner_lost(swarm, host)
         swarm.registry.remove(host)
+        owner_lost(swarm, host, "its task system has ended")
 
 
-def owner_lost(swarm: Swarm, owner: OwnerNode) -> None:
-    """An owner is gone for good: what it has is cancelled and forgotten."""
+def owner_lost(swarm: Swarm, owner: OwnerNode, reason: str) -> None:
+    """An owner is gone for good: what it has is cancelled and forgotten, and a host's client is told."""
+    hosted = swarm.ledger.jobs.get(owner.hello.system)
+    if hosted is not None and hosted.owner == owner.id and hosted.client != owner.id:
+        host_exited(swarm, hosted.system, reason)
     for system in sorted(owner.systems):
         job = swarm.ledger.jobs.get(system)
         if job is not None and job.client == owner.id:
@@ -210,6 +237,26 @@ def progress_of(job: Job) -> Progress:
         total=job.total,
         text=job.text,
     )
+
+
+def _refusal(swarm: Swarm, owner: OwnerNode, job: Job, parcel: Parcel[PushTasks], count: int) -> str:
+    """Why a push is beyond what an owner may have here; empty if it is not."""
+    limits = swarm.limits
+    if len(job.tasks) + count > limits.task_window:
+        return f"{owner.name} pushed more than the {limits.task_window} unfinished tasks that it may have"
+    if job.bytes_held + sum(map(frame_size, parcel.frames)) > limits.byte_window:
+        return f"{owner.name} pushed more than the {limits.byte_window} bytes of unfinished tasks that it may have"
+    if owner.deliveries.tasks > _UNHANDLED_WINDOWS * limits.task_window:
+        return f"{owner.name} did not acknowledge {owner.deliveries.tasks} results"
+    return ""
+
+
+def _reject(swarm: Swarm, owner: OwnerNode, push: int, text: str) -> None:
+    """Answer a push that is not accepted; kept, because later pushes that are accepted count for it too."""
+    owner.accepted_push = push
+    rejection = PushRejected(push, text)
+    owner.rejections.append(rejection)
+    swarm.outbox.send(owner.peer, Parcel(rejection))
 
 
 def _own_job(swarm: Swarm, owner: OwnerNode, system: int) -> Job:

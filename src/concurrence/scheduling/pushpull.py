@@ -80,7 +80,7 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
             return
         if not any(len(slave.chunks) < slave.workers for slave in swarm.registry.slaves()):
             return
-        for chunk, offered in list(swarm.unclaimed.items()):
+        for chunk, offered in reversed(list(swarm.unclaimed.items())):  # so that the oldest comes first again
             if now - offered >= UNCLAIMED_SECONDS:
                 del swarm.unclaimed[chunk]
                 swarm.ledger.recall(chunk)

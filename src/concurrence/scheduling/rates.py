@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 CHUNK_SECONDS = 0.002
 """What a chunk should take: long against the 160 us that sending one costs, short against a person's patience."""
 
@@ -21,8 +23,8 @@ class Rates:
         self._mean: dict[int, float] = {}
 
     def observe(self, function: int, tasks: int, seconds: float) -> None:
-        """A worker spent ``seconds`` in ``tasks`` tasks of the function."""
-        if not tasks:
+        """A worker spent ``seconds`` in ``tasks`` tasks of the function; what cannot be a measurement is none."""
+        if tasks <= 0 or seconds <= 0 or not isfinite(seconds):
             return
         sample = seconds / tasks
         mean = self._mean.get(function)
@@ -52,6 +54,6 @@ class Rates:
         mean = self._mean.get(function)
         if mean is None:
             return 1
-        by_time = int(CHUNK_SECONDS / mean) if mean > 0 else MAX_CHUNK
+        by_time = int(min(CHUNK_SECONDS / mean, MAX_CHUNK)) if mean > 0 else MAX_CHUNK
         share = -(-queued // max(1, windows))
         return max(1, min(by_time, share, MAX_CHUNK))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from concurrence.errors import Refused
 from concurrence.ids import NodeId
 from concurrence.scheduling.deliveries import Deliveries
 from concurrence.transport.api import Origin
 from concurrence.transport.security import Role
-from concurrence.wire.messages import PROTOCOL_VERSION, Hello, SlaveDescription
+from concurrence.wire.messages import PROTOCOL_VERSION, Hello, PushRejected, SlaveDescription
+
+MAX_REJECTIONS = 4_096
 
 _KINDS_OF_ROLE = {
     Role.CLIENT: ("client",),
@@ -48,7 +52,15 @@ class Node:
 
 
 class OwnerNode(Node):
-    """A client or a host: something that owns tasks."""
+    """A client or a host: something that owns tasks.
+
+    Attributes:
+        deliveries: What it has not acknowledged.
+        accepted_push: The newest push that was answered.
+        systems: A client's: those of its plain tasks and of the task systems that it pushed.
+        known: Digests of code that it was sent on this connection.
+        rejections: Pushes that were not accepted, newest last: told again when it comes back.
+    """
 
     def __init__(self, hello: Hello, origin: Origin, now: float) -> None:
         super().__init__(hello, origin, now)
@@ -56,6 +68,7 @@ class OwnerNode(Node):
         self.accepted_push = 0
         self.systems: set[int] = set()
         self.known: set[bytes] = set()
+        self.rejections: deque[PushRejected] = deque(maxlen=MAX_REJECTIONS)
 
 
 class SlaveNodeRecord(Node):
@@ -82,6 +95,22 @@ class SlaveNodeRecord(Node):
     def room(self) -> int:
         """How many more chunks it takes."""
         return max(0, self.description.credit - len(self.chunks))
+
+
+class Greeting(NamedTuple):
+    """What a hello led to.
+
+    Attributes:
+        node: The node.
+        known: Whether it was known, as the same incarnation.
+        previous: The connection it had before, if any.
+        replaced: The other incarnation whose place it took; whoever that was is gone for good.
+    """
+
+    node: Node
+    known: bool
+    previous: bytes | None = None
+    replaced: Node | None = None
 
 
 class Registry:
@@ -128,7 +157,7 @@ class Registry:
             node for node in self._nodes.values() if isinstance(node, SlaveNodeRecord) and node.peer is not None
         ]
 
-    def greet(self, peer: bytes, hello: Hello, origin: Origin, now: float) -> tuple[Node, bool, bytes | None]:
+    def greet(self, peer: bytes, hello: Hello, origin: Origin, now: float) -> Greeting:
         """Bind a connection to a node.
 
         Args:
@@ -138,7 +167,7 @@ class Registry:
             now: The time.
 
         Returns:
-            The node; whether it was known, as the same incarnation; and its previous connection, if any.
+            Who it is, and what changed for others.
 
         Raises:
             Refused: It may not come in; the text says why.
@@ -146,26 +175,26 @@ class Registry:
         self._check(hello, origin)
         node = self._nodes.get(hello.node)
         if node is not None and node.hello.session != hello.session:
-            if node.peer is not None and now - node.heard < self.lease:
+            is_alive = node.peer is not None or node.origin.key != origin.key
+            if is_alive and now - node.heard < self.lease:
                 raise Refused(
                     f"the identity {hello.node} is in use by {node.name} at {node.origin.address}",
                     hint="Two nodes were started from one copy of an identity: give each its own environment.",
                 )
-            return self._bind(self._make(hello, origin, now), peer, now), False, node.peer
+            previous = node.peer
+            return Greeting(self._bind(self._make(hello, origin, now), peer, now), False, previous, node)
         if node is not None:
             if node.origin.key != origin.key:
                 raise Refused(
                     f"the identity {hello.node} belongs to another key", hint="Use the key it began with."
                 )
+            if node.hello.kind != hello.kind:
+                raise Refused(f"the identity {hello.node} is that of a {node.hello.kind}, not of a {hello.kind}")
             previous = node.peer
             node.hello = hello
             node.origin = origin
-            return self._bind(node, peer, now), True, previous
-        return self._bind(self._make(hello, origin, now), peer, now), False, None
-
-    def heard(self, node: Node, now: float) -> None:
-        """A sign of life."""
-        node.heard = now
+            return Greeting(self._bind(node, peer, now), True, previous)
+        return Greeting(self._bind(self._make(hello, origin, now), peer, now), False)
 
     def disconnect(self, peer: bytes) -> Node | None:
         """The connection is gone; the node stays until its lease runs out."""
@@ -207,11 +236,13 @@ class Registry:
         return OwnerNode(hello, origin, now)
 
     def _bind(self, node: Node, peer: bytes, now: float) -> Node:
-        if node.peer is not None:
-            self._by_peer.pop(node.peer, None)
-        replaced = self._nodes.get(node.id)
-        if replaced is not None and replaced is not node and replaced.peer is not None:
-            self._by_peer.pop(replaced.peer, None)
+        other = self._by_peer.get(peer)
+        if other is not None and other is not node:
+            other.peer = None  # one connection is one node
+        for former in (node, self._nodes.get(node.id)):
+            if former is not None and former.peer is not None:
+                self._by_peer.pop(former.peer, None)
+                former.peer = None
         node.peer = peer
         node.heard = now
         self._nodes[node.id] = node

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from math import isfinite
 
 from msgspec import Struct
 
+from concurrence.errors import ProtocolError
 from concurrence.journal.api import JournalEntry
 from concurrence.scheduling.api import Swarm
 from concurrence.scheduling.deliveries import frame_size
@@ -17,6 +19,8 @@ from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.wire import faults
 from concurrence.wire.codec import Frame, Parcel, decode_results, encode_results
 from concurrence.wire.messages import (
+    MAX_CHUNK_TASKS,
+    REFUSED,
     AttemptLost,
     ChunkResults,
     NeedFunction,
@@ -38,29 +42,45 @@ NOT_RUN = RunInfo()
 
 
 def results(swarm: Swarm, slave: SlaveNodeRecord, parcel: Parcel[ChunkResults]) -> None:
-    """A slave brings results of a chunk: settle them and tell the owner; late ones count for nothing."""
+    """A slave brings results of a chunk: settle them and tell the owner; late ones count for nothing.
+
+    Raises:
+        ProtocolError: The body has other entries than the message says; what cannot be told apart has failed.
+    """
     message = parcel.message
-    swarm.unclaimed.pop(message.chunk, None)
-    settled = swarm.ledger.settle(message.chunk, message.counters, message.statuses, message.busy)
+    if not _holds(swarm, slave, message.chunk):
+        return
+    busy = message.busy if isfinite(message.busy) else 0.0
+    settled = swarm.ledger.settle(message.chunk, message.counters, message.statuses, busy)
     if settled is None:
-        slave.chunks.discard(message.chunk)
         return
     assignment = settled.assignment
-    assignment.slave = slave.id
-    swarm.rates.observe(assignment.spec.function, len(message.counters), message.busy)
+    if settled.ran:
+        swarm.rates.observe(assignment.spec.function, settled.ran, busy)
     if settled.done:
         slave.chunks.discard(message.chunk)
-    else:
-        slave.chunks.add(message.chunk)
+    elif not assignment.pending:
+        # Only cancelled tasks are left there: ending them hurts no other.
+        swarm.outbox.send(slave.peer, Parcel(TakeBack(message.chunk, kill=True)))
     slave.finished += settled.fresh
     if settled.ended is not None:
-        frames = parcel.frames if settled.ended.whole else _selected(parcel, settled.ended.kept)
-        run = RunInfo(slave.name, assignment.attempt, message.busy)
+        run = RunInfo(slave.name, assignment.attempt, busy)
+        try:
+            frames = parcel.frames if settled.ended.whole else _selected(parcel, settled.ended.kept)
+        except ProtocolError as error:
+            ended = Ended(settled.ended.counters, bytes([REFUSED]) * len(settled.ended.counters))
+            fault = faults.Fault(
+                faults.KIND_RESULT, f"slave {slave.name} sent a malformed result: {error.message}"
+            )
+            tell_fault(swarm, assignment.job, ended, fault, run)
+            raise
         tell_owner(swarm, assignment.job, settled.ended, frames, run)
 
 
 def attempt_lost(swarm: Swarm, slave: SlaveNodeRecord, message: AttemptLost) -> None:
     """A worker died: its tasks run again, and only the running one is charged."""
+    if not _holds(swarm, slave, message.chunk):
+        return
     slave.chunks.discard(message.chunk)
     settled = swarm.ledger.lose(message.chunk, message.running)
     if settled is not None:
@@ -69,8 +89,7 @@ def attempt_lost(swarm: Swarm, slave: SlaveNodeRecord, message: AttemptLost) -> 
 
 def slave_lost(swarm: Swarm, slave: SlaveNodeRecord) -> None:
     """A slave is gone: what it had runs elsewhere, and nothing is charged."""
-    for chunk in sorted(slave.chunks):
-        swarm.ledger.lose(chunk, None)
+    _lose(swarm, slave.chunks)
     slave.chunks.clear()
 
 
@@ -84,8 +103,7 @@ def reconcile(swarm: Swarm, slave: SlaveNodeRecord, held: list[int]) -> None:
     """A slave resumed: give out again what got lost on the way to it, take back what it should not have."""
     slave.known.clear()
     holding = set(held)
-    for chunk in sorted(slave.chunks - holding):
-        swarm.ledger.lose(chunk, None)
+    _lose(swarm, slave.chunks - holding)
     for chunk in sorted(holding):
         swarm.unclaimed.pop(chunk, None)
         assignment = swarm.ledger.assignments.get(chunk)
@@ -94,6 +112,9 @@ def reconcile(swarm: Swarm, slave: SlaveNodeRecord, held: list[int]) -> None:
             holding.discard(chunk)
         else:
             assignment.slave = slave.id
+            if assignment.cancelled:
+                # Whether it heard of that is not known.
+                swarm.outbox.send(slave.peer, Parcel(TakeBack(chunk, kill=not assignment.pending)))
     slave.chunks = holding
 
 
@@ -128,9 +149,32 @@ def tell_owner(swarm: Swarm, job: Job, ended: Ended, frames: Sequence[Frame], ru
 
 
 def tell_fault(swarm: Swarm, job: Job, ended: Ended, fault: faults.Fault, run: RunInfo = NOT_RUN) -> None:
-    """Deliver the same fault for all these tasks."""
-    payload = faults.encode_fault(fault)
-    tell_owner(swarm, job, ended, [encode_results([PackedResult(payload)] * len(ended.counters))], run)
+    """Deliver the same fault for all these tasks, in as many messages as it takes."""
+    payload = PackedResult(faults.encode_fault(fault))
+    for start in range(0, len(ended.counters), MAX_CHUNK_TASKS):
+        counters = ended.counters[start : start + MAX_CHUNK_TASKS]
+        part = Ended(counters, ended.statuses[start : start + MAX_CHUNK_TASKS])
+        tell_owner(swarm, job, part, [encode_results([payload] * len(counters))], run)
+
+
+def _holds(swarm: Swarm, slave: SlaveNodeRecord, chunk: int) -> bool:
+    """Whether a slave speaks of a chunk that is its own; what it pulled without a word is its own from now on."""
+    swarm.unclaimed.pop(chunk, None)
+    assignment = swarm.ledger.assignments.get(chunk)
+    if assignment is not None and assignment.slave in (None, slave.id):
+        assignment.slave = slave.id
+        slave.chunks.add(chunk)
+        return True
+    if chunk in slave.chunks:
+        slave.chunks.discard(chunk)
+    else:
+        swarm.outbox.send(slave.peer, Parcel(TakeBack(chunk, kill=True)))
+    return False
+
+
+def _lose(swarm: Swarm, chunks: Iterable[int]) -> None:
+    for chunk in sorted(chunks, reverse=True):  # so that the oldest comes first again
+        swarm.ledger.lose(chunk, None)
 
 
 def _quarantine(swarm: Swarm, slave: SlaveNodeRecord, settled: Settled, message: AttemptLost) -> None:
@@ -140,9 +184,9 @@ def _quarantine(swarm: Swarm, slave: SlaveNodeRecord, settled: Settled, message:
     peak = f", peak memory {message.peak_memory / 1e6:.0f} MB" if message.peak_memory else ""
     fault = faults.Fault(
         faults.KIND_WORKER,
-        f"the task killed {swarm.limits.max_attempts} workers; the last one: {message.text}{peak}",
+        f"the task killed {swarm.limits.max_attempts} workers; the last one: {faults.shorten(message.text)}{peak}",
         hint="Run it with --inline, or look at the output below: it is the last that the task wrote.",
-        output=message.output,
+        output=faults.shorten(message.output),
     )
     tell_fault(swarm, assignment.job, settled.ended, fault, RunInfo(slave.name, assignment.attempt))
 
@@ -150,6 +194,8 @@ def _quarantine(swarm: Swarm, slave: SlaveNodeRecord, settled: Settled, message:
 def _selected(parcel: Parcel[ChunkResults], kept: Sequence[int]) -> list[Frame]:
     """The body with only some of its entries; the price of a mixed chunk, paid only then."""
     entries = decode_results(parcel.frames)
+    if len(entries) != len(parcel.message.counters):
+        raise ProtocolError(f"{len(entries)} results came for {len(parcel.message.counters)} tasks")
     starts = list(accumulate((entry.buffers for entry in entries), initial=1))
     frames: list[Frame] = [encode_results([entries[position] for position in kept])]
     for position in kept:

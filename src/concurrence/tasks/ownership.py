@@ -6,11 +6,11 @@ No socket, thread or clock: parcels go out through :meth:`OwnedTasks.take_pushes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
-from concurrence.errors import TaskError
+from concurrence.errors import ProtocolError, TaskError
 from concurrence.ids import SystemId, TaskId
 from concurrence.tasks.api import ITaskSystem, Task, TaskCounts
 from concurrence.tasks.packing import PackedFunction, TaskPacker
@@ -32,6 +32,7 @@ from concurrence.wire.messages import (
 
 MAX_BATCH_TASKS = 2_048
 MAX_BATCH_BYTES = 1024 * 1024
+MAX_BATCH_FRAMES = 1_024
 
 TaskEnd: TypeAlias = tuple[Task, Any, TaskError | None]
 """A task with its result, or with why it has none."""
@@ -67,6 +68,15 @@ class _Batch:
         self.frames: list[Frame] = [b""]
         self.bytes = 0
 
+    def is_full(self, size: int) -> bool:
+        """Whether a task of this size must go into the next one; a very large one always travels alone."""
+        count = len(self.tasks)
+        return (
+            count >= MAX_BATCH_TASKS
+            or len(self.frames) > MAX_BATCH_FRAMES
+            or (count > 0 and self.bytes + size > MAX_BATCH_BYTES)
+        )
+
 
 class OwnedTasks:
     """The unfinished tasks of one owner.
@@ -85,6 +95,7 @@ class OwnedTasks:
         self._pending: dict[int, _Pending] = {}
         self._counter = count()
         self._push_number = count(1)
+        self._function_number = count(1)
         self._numbers: dict[bytes, int] = {}
         self._sent_bundles: set[bytes] = set()
         self._batch: _Batch | None = None
@@ -117,17 +128,16 @@ class OwnedTasks:
         number = self._numbers.get(call.function.digest)
         if number is None:
             number = self._define(call.function)
-        key = (number, task.priority, task.max_retries, task.timeout or 0.0, task.resources or None)
+        key = (number, task.priority, task.max_retries, task.timeout or 0.0, dict(task.resources) or None)
+        size = len(call.arguments) + sum(memoryview(buffer).nbytes for buffer in call.buffers)
         batch = self._batch
-        if batch is None or batch.key != key or len(batch.tasks) >= MAX_BATCH_TASKS or batch.bytes > MAX_BATCH_BYTES:
+        if batch is None or batch.key != key or batch.is_full(size):
             self._close_batch()
             batch = self._batch = _Batch(key)
         counter = next(self._counter)
-        size = len(call.arguments)
         if call.buffers:
-            # Copied: the author may change an array as soon as push_task returns, and a reconnect may send it again.
+            # Copied: the author may change an array as soon as push_task returns, and it may be sent again.
             batch.frames.extend(bytes(buffer) for buffer in call.buffers)
-            size += sum(memoryview(buffer).nbytes for buffer in call.buffers)
         batch.tasks.append(PackedTask(counter, call.arguments, len(call.buffers)))
         batch.bytes += size
         task_id = task.task_id = TaskId(self.system, counter)
@@ -160,12 +170,15 @@ class OwnedTasks:
         return pushes
 
     def forget_code(self) -> None:
-        """The master forgot this owner: announce functions anew."""
+        """The master forgot this owner: announce functions anew, and drop what was not handed over."""
         self._numbers.clear()
         self._sent_bundles.clear()
+        self._definitions.clear()
+        self._pushes.clear()
+        self._batch = None
 
     def _define(self, function: PackedFunction) -> int:
-        number = len(self._numbers) + 1
+        number = next(self._function_number)
         self._numbers[function.digest] = number
         for bundle in function.bundles:
             if bundle.digest not in self._sent_bundles:
@@ -192,7 +205,8 @@ class OwnedTasks:
         batch, self._batch = self._batch, None
         if batch is None or not batch.tasks:
             return
-        function, priority, max_retries, timeout, resources = batch.key
+        function, priority, max_retries, timeout, _ = batch.key
+        resources: dict[str, float] = batch.key[-1] or {}
         batch.frames[0] = encode_tasks(batch.tasks)
         number = next(self._push_number)
         message = PushTasks(
@@ -203,7 +217,7 @@ class OwnedTasks:
             priority,
             max_retries,
             timeout,
-            {name: float(amount) for name, amount in (resources or {}).items()},
+            {name: float(amount) for name, amount in resources.items()},
         )
         parcels = self._take_definitions()
         parcels.append(Parcel(message, batch.frames))
@@ -214,13 +228,21 @@ class OwnedTasks:
     def settle(self, parcel: Parcel[Results]) -> Iterator[TaskEnd]:
         """The ends that a delivery tells of, each at most once however often it is delivered.
 
-        Raises:
-            ProtocolError: The body is malformed.
+        A malformed body is the fault of the slave that sent it; the tasks end with an error that says so.
         """
         message = parcel.message
-        results = decode_results(parcel.frames)
+        if message.system != self.system:
+            return
+        try:
+            results = decode_results(parcel.frames)
+            if len(results) != len(message.counters):
+                raise ProtocolError(f"{len(results)} results came for {len(message.counters)} tasks")  # noqa: TRY301
+        except ProtocolError as error:
+            text = f"the slave {message.slave} sent a malformed result: {error.message}"
+            yield from self._fail(message.counters, faults.Fault(faults.KIND_RESULT, text), message)
+            return
         position = 1
-        for counter, status, result in zip(message.counters, message.statuses, results, strict=False):
+        for counter, status, result in zip(message.counters, message.statuses, results, strict=True):
             buffers = parcel.frames[position : position + result.buffers] if result.buffers else ()
             position += result.buffers
             pending = self._pending.pop(counter, None)
@@ -239,17 +261,19 @@ class OwnedTasks:
 
     def fail_pending(self, fault: faults.Fault) -> Iterator[TaskEnd]:
         """End everything unfinished with a fault of this side's finding."""
-        error = faults.task_error(fault, slave="", attempt=0)
-        for counter in list(self._pending):
-            pending = self._pending.pop(counter)
-            self.pending_bytes -= pending.size
-            self._failed += 1
-            yield pending.task, None, error
+        return self._fail(list(self._pending), fault)
 
     def reject(self, push: Parcel[PushTasks], fault: faults.Fault) -> Iterator[TaskEnd]:
         """End the tasks of a push that the master did not accept."""
-        error = faults.task_error(fault, slave="", attempt=0)
-        for counter in [task.counter for task in decode_tasks(push.frames)]:
+        return self._fail([task.counter for task in decode_tasks(push.frames)], fault)
+
+    def _fail(
+        self, counters: Iterable[int], fault: faults.Fault, message: Results | None = None
+    ) -> Iterator[TaskEnd]:
+        error = faults.task_error(
+            fault, slave=message.slave if message else "", attempt=message.attempt if message else 0
+        )
+        for counter in counters:
             pending = self._pending.pop(counter, None)
             if pending is not None:
                 self.pending_bytes -= pending.size
@@ -261,25 +285,31 @@ class OwnedTasks:
         try:
             return task, unpack_result(payload, buffers), None
         except Exception as error:  # noqa: BLE001  unpickling runs the author's code, which may raise anything
-            text = f"the result of {task!r} cannot be unpickled here: {type(error).__name__}: {error}"
-            failure = TaskError(text, kind=faults.KIND_RESULT, cause=error)
-            failure.__cause__ = error
-            return task, None, failure
+            return task, None, _unusable(f"the result of {task!r}", error)
 
 
 def error_from(payload: bytes, slave: str, attempt: int) -> TaskError:
     """The error in the payload of a failed task."""
-    fault = faults.decode_fault(payload)
+    try:
+        fault = faults.decode_fault(payload)
+    except ProtocolError as error:
+        fault = faults.Fault(faults.KIND_RESULT, f"the task failed, and why is lost: {error.message}")
     return faults.task_error(fault, slave=slave, attempt=attempt, cause=rebuild_exception(fault))
 
 
 def system_end(parcel: Parcel[SystemResult]) -> tuple[Any, TaskError | None]:
-    """A task system's result, or why it has none.
-
-    Raises:
-        ProtocolError: The body is malformed.
-    """
-    entry = decode_results(parcel.frames)[0]
-    if parcel.message.status == FINISHED:
-        return unpack_result(entry.payload, parcel.frames[1:]), None
+    """A task system's result, or why it has none."""
+    try:
+        (entry,) = decode_results(parcel.frames)
+        if parcel.message.status == FINISHED:
+            return unpack_result(entry.payload, parcel.frames[1:]), None
+    except Exception as error:  # noqa: BLE001  unpickling runs the author's code, which may raise anything
+        return None, _unusable("the result of the task system", error)
     return None, error_from(entry.payload, "", 0)
+
+
+def _unusable(what: str, error: Exception) -> TaskError:
+    text = f"{what} cannot be unpickled here: {type(error).__name__}: {error}"
+    failure = TaskError(text, kind=faults.KIND_RESULT, cause=error)
+    failure.__cause__ = error
+    return failure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Generic, TypeAlias, TypeVar
 
 import msgspec
@@ -60,6 +60,38 @@ def encode(parcels: Iterable[Parcel[Message]]) -> list[Frame]:
         frames.extend(parcel.frames)
     frames[0] = _encoder.encode(messages)
     return frames
+
+
+BATCH_FRAMES = 8_192
+BATCH_BYTES = 64 * 1024 * 1024
+
+
+def in_batches(parcels: Sequence[Parcel[Message]]) -> Iterator[Sequence[Parcel[Message]]]:
+    """The parcels in groups that are each well within the limits of one transport message, in order.
+
+    A group has at least one parcel; a single large one travels alone.
+
+    Args:
+        parcels: What waits for one peer.
+    """
+    start = frames = size = 0
+    for position, parcel in enumerate(parcels):
+        if not parcel.frames and position - start < MAX_MESSAGES:
+            continue
+        more_bytes = sum(frame_size(frame) for frame in parcel.frames)
+        is_full = frames + len(parcel.frames) > BATCH_FRAMES or size + more_bytes > BATCH_BYTES
+        if position > start and (is_full or position - start >= MAX_MESSAGES):
+            yield parcels[start:position]
+            start, frames, size = position, 0, 0
+        frames += len(parcel.frames)
+        size += more_bytes
+    if start < len(parcels):
+        yield parcels[start:]
+
+
+def frame_size(frame: Frame) -> int:
+    """Bytes of a frame."""
+    return frame.nbytes if isinstance(frame, memoryview) else len(frame)
 
 
 class MessageDecoder(Generic[M]):

@@ -12,6 +12,7 @@ from concurrence.scheduling.ledger.records import Ended, TaskRecord, TaskSpec, T
 from concurrence.wire.messages import CANCELLED, EXPIRED, FAILED, FINISHED, LOST, RETURNED
 
 _RETRIED = (FAILED, EXPIRED)
+_MEASURED = (FINISHED, FAILED, EXPIRED)
 
 
 class Settled(Struct, frozen=True):
@@ -136,11 +137,17 @@ class Ledger:
         if assignment is None:
             return None
         job = assignment.job
-        job.busy += busy
         job.changed = True
         pending = assignment.pending
         if len(counters) == len(pending) and not any(statuses) and pending.keys() == set(counters):
+            job.busy += busy
             return self._settle_all(assignment, list(counters), statuses)
+        settled = self._settle_some(assignment, counters, statuses)
+        job.busy += busy if settled.fresh else 0.0
+        return settled
+
+    def _settle_some(self, assignment: Assignment, counters: Sequence[int], statuses: bytes) -> Settled:
+        job, pending = assignment.job, assignment.pending
         kept: list[int] = []
         returned: list[TaskRecord] = []
         retried: list[TaskRecord] = []
@@ -154,7 +161,7 @@ class Ledger:
             ran += status in _MEASURED
             if status == RETURNED:
                 returned.append(record)
-            elif status == FAILED and record.retries < assignment.spec.max_retries:
+            elif status in _RETRIED and record.retries < assignment.spec.max_retries:
                 record.retries += 1
                 retried.append(record)
             else:
@@ -269,7 +276,7 @@ class Ledger:
             removed = job.queue.clear()
             assigned = {counter for counter, record in job.tasks.items() if record.state == TaskState.ASSIGNED}
             return removed, assigned
-        removed = []
+        removed = list[TaskRecord]()
         assigned = set[int]()
         for counter in counters:
             record = job.tasks.get(counter)

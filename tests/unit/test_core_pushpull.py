@@ -1,0 +1,155 @@
+"""Whole conversations with a master: the work queue, and the windows of owners."""
+
+from __future__ import annotations
+
+from swarm_story import SYSTEM, Master, counters_of, ends, machine
+
+from concurrence.wire.messages import (
+    FINISHED,
+    Assign,
+    Claimed,
+    DefineFunction,
+    Delivered,
+    NeedFunction,
+    PushAccepted,
+    PushRejected,
+    Results,
+    TakeBack,
+)
+
+
+class TestWorkQueue:
+    def test_what_nobody_claims_is_given_out_again_and_the_late_copy_is_fenced(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave()
+        client.define()
+        client.push(1, [0, 1])
+        stuck, master.work[:] = list(master.work), []
+        master.wait(0.5, slave, client)
+        fresh = slave.take(Assign)
+        assert [counters_of(chunk) for chunk in fresh] == [counters_of(chunk) for chunk in stuck]
+        slave.say(Claimed([chunk.message.chunk for chunk in stuck]))
+        assert all(message.kill for message in slave.messages(TakeBack))
+        for chunk in stuck:
+            slave.answer(chunk)
+        assert not client.take(Results)
+        for chunk in fresh:
+            slave.answer(chunk)
+        assert ends(client.messages(Results)) == {0: FINISHED, 1: FINISHED}
+
+    def test_a_recalled_chunk_stays_a_chunk(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave(description=machine(1, 1))
+        client.define()
+        client.push(1, range(101))
+        slave.answer(*slave.pull(), busy=0.000_01)
+        master.work.clear()
+        master.wait(0.5, slave, client)
+        assert counters_of(*slave.take(Assign)) == list(range(1, 101))
+
+    def test_nothing_is_taken_back_while_everybody_is_busy(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave(description=machine(1, 2))
+        client.define()
+        client.push(1, [0, 1])
+        slave.pull(1)
+        master.wait(5.0, slave, client)
+        assert len(master.core.swarm.unclaimed) == 1
+
+    def test_what_the_queue_does_not_take_waits_for_its_turn(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave()
+        client.define()
+        client.push(1, [0])
+        chunk = master.work.pop()
+        master.core.work_not_taken(chunk.message.chunk)
+        assert master.ledger.jobs[SYSTEM].queued == 1
+        master.wait(0.25, slave, client)
+        assert counters_of(*slave.take(Assign)) == [0]
+
+    def test_no_more_is_under_way_than_there_is_credit(self) -> None:
+        master = Master()
+        client = master.client()
+        slaves = [master.slave("a", machine(1, 2)), master.slave("b", machine(2, 4))]
+        client.define()
+        client.push(1, range(500))
+        assert len(master.work) == 6
+        slaves[0].pull(3)  # more than its own: whoever pulls first gets it
+        assert len(master.ledger.assignments) == 6
+
+    def test_long_tasks_do_not_wait_behind_each_other(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave(description=machine(2, 4))
+        client.define()
+        client.push(1, range(50))
+        for chunk in slave.pull():
+            slave.answer(chunk, busy=1.0)
+        assert len(master.ledger.assignments) == 2
+
+    def test_resources_are_taken_up(self) -> None:
+        master = Master()
+        client = master.client()
+        plain, gpu = master.slave("plain"), master.slave("gpu", machine(4, 8, gpu=2.0))
+        client.define()
+        client.push(1, range(5), resources={"gpu": 1.0})
+        assert not master.work
+        assert not plain.take(Assign)
+        chunks = gpu.take(Assign)
+        assert len(chunks) == 2, "two at a time on two"
+        gpu.answer(chunks[0])
+        assert len(gpu.take(Assign)) == 1
+
+    def test_a_slave_that_lacks_a_function_is_sent_it_again(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave()
+        client.define()
+        client.push(1, [0])
+        (chunk,) = slave.pull()
+        slave.take(DefineFunction)
+        slave.say(NeedFunction(chunk.message.function))
+        assert slave.one(DefineFunction).number == chunk.message.function
+
+
+class TestWindows:
+    def test_a_push_beyond_the_window_is_rejected_and_later_ones_are_not(self) -> None:
+        master = Master(task_window=10)
+        client = master.client()
+        client.define()
+        client.push(1, range(8))
+        client.push(2, range(8, 16))
+        rejection = client.one(PushRejected)
+        assert (rejection.push, "unfinished tasks" in rejection.text) == (2, True)
+        client.push(3, [16])
+        assert [message.push for message in client.messages(PushAccepted)] == [1, 3]
+        client.vanish()
+        back = master.client(resumes=True)
+        assert back.one(PushRejected).push == 2, "the acceptance of a later one must not hide it"
+        assert back.one(PushAccepted).push == 3
+
+    def test_bytes_are_bounded_too(self) -> None:
+        master = Master(byte_window=100)
+        client = master.client()
+        client.define()
+        client.push(1, range(3))
+        client.push(2, range(3, 20))
+        assert "bytes" in client.one(PushRejected).text
+
+    def test_a_push_of_an_unknown_function_is_rejected(self) -> None:
+        master = Master()
+        client = master.client()
+        client.push(1, [0])
+        assert "not defined" in client.one(PushRejected).text
+        client.define()
+        client.push(2, [1])
+        assert client.one(PushAccepted).push == 2
+
+    def test_an_owner_that_does_not_acknowledge_is_given_no_more(self) -> None:
+        master = Master(task_window=4)
+        client, slave = master.client(), master.slave()
+        client.define()
+        client.push(1, range(4))
+        assert len(slave.work_off()) == 4
+        client.push(2, range(4, 8))
+        assert not slave.work_off()
+        client.say(Delivered(client.messages(Results)[-1].delivery))
+        assert slave.work_off() == [4, 5, 6, 7]

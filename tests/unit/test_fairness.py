@@ -1,0 +1,141 @@
+"""Fair share between clients, and the size of chunks that follows from measured rates."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from swarm_story import Master, counters_of, machine
+
+from concurrence.scheduling.fairness import FairShare
+from concurrence.scheduling.ledger.jobs import Job
+from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec
+from concurrence.scheduling.rates import LONG_TASK_SECONDS, MAX_CHUNK, Rates
+
+
+def job(system: int, client: str, priority: int = 0, tasks: int = 1_000) -> Job:
+    made = Job(system, client, client)
+    if tasks:
+        made.queue.push(TaskSpec(1, priority), [TaskRecord(counter, b"") for counter in range(tasks)])
+    return made
+
+
+def serve(share: FairShare, jobs: list[Job], rounds: int, seconds: float = 1.0) -> list[int]:
+    served: list[int] = []
+    for _ in range(rounds):
+        chosen = share.choose(jobs, lambda job: True)
+        assert chosen is not None
+        chosen.queue.take(1)
+        share.charge(chosen, seconds)
+        served.append(chosen.system)
+    return served
+
+
+def test_clients_take_turns_however_many_jobs_they_have() -> None:
+    jobs = [job(1, "a"), job(2, "a"), job(3, "a"), job(4, "b")]
+    served = serve(FairShare(), jobs, 60)
+    assert served.count(4) == 30
+    assert served.count(1) == served.count(2) == served.count(3) == 10
+
+
+def test_priority_counts_within_a_client_only() -> None:
+    jobs = [job(1, "a", priority=9), job(2, "a"), job(3, "b", priority=-9)]
+    served = serve(FairShare(), jobs, 20)
+    assert (served.count(1), served.count(2), served.count(3)) == (10, 0, 10)
+
+
+def test_who_comes_late_or_paused_has_saved_nothing_up() -> None:
+    share = FairShare()
+    a, b = job(1, "a"), job(2, "b")
+    serve(share, [a, b], 2)
+    serve(share, [a], 500)
+    assert serve(share, [b], 1) == [2], "alone for a moment"
+    assert serve(share, [a, b], 20).count(1) >= 9
+    c = job(3, "c")
+    served = serve(share, [a, b, c], 30)
+    assert 9 <= served.count(3) <= 11
+
+
+def test_who_is_not_eligible_is_passed_over() -> None:
+    share = FairShare()
+    a, b = job(1, "a"), job(2, "b")
+    assert share.choose([a, b], lambda job: job is b) is b
+    assert share.choose([a, b], lambda job: False) is None
+    assert share.choose([job(3, "c", tasks=0)], lambda job: True) is None
+
+
+def test_clients_that_left_are_forgotten() -> None:
+    share = FairShare()
+    for number in range(100):
+        each = job(number, f"client {number}")
+        serve(share, [each], 3)
+        share.forget(each, client_too=True)
+    assert all(not getattr(share, name) for name in ("_served", "_turn"))
+
+
+def test_a_million_tasks_do_not_delay_ten() -> None:
+    master = Master()
+    crowd, few = master.client("crowd", 1), master.client("few", 2)
+    slave = master.slave(description=machine(2, 4))
+    crowd.define()
+    few.define(1, b"another function")
+    master.checked = False  # it costs as much as there is
+    for push in range(30):
+        crowd.push(push + 1, range(push * 4_000, push * 4_000 + 4_000), system=1)
+    for _ in range(10):
+        for chunk in slave.pull():
+            slave.answer(chunk, busy=len(counters_of(chunk)) * 1e-5)
+    few.push(1, range(10), system=2)
+    chunks_before = 0
+    waiting = set(range(10))
+    while waiting:
+        (chunk,) = slave.pull(1)
+        if chunk.message.system == 2:
+            waiting -= set(counters_of(chunk))
+        else:
+            chunks_before += 1
+        slave.answer(chunk, busy=len(counters_of(chunk)) * 1e-5)
+    assert chunks_before <= 4 + 10 + 1, "what was under way, and then one each in turn"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "queued", "windows", "size"),
+    [
+        (None, 1_000, 4, 1),
+        (0.001, 1_000, 4, 2),
+        (0.000_01, 100_000, 4, 200),
+        (0.000_000_1, 100_000, 4, MAX_CHUNK),
+        (0.000_01, 40, 4, 10),
+        (0.000_01, 3, 4, 1),
+        (0.000_01, 100, 0, 100),
+        (5.0, 100, 4, 1),
+        (1e-308, 100_000, 4, MAX_CHUNK),
+    ],
+)
+def test_chunk_sizes(seconds: float | None, queued: int, windows: int, size: int) -> None:
+    rates = Rates()
+    if seconds is not None:
+        rates.observe(1, 1, seconds)
+    assert rates.chunk_size(1, queued, windows) == size
+
+
+def test_rates_fade_and_are_forgotten() -> None:
+    rates = Rates()
+    rates.observe(1, 10, 10.0)
+    assert rates.is_long(1)
+    for _ in range(20):
+        rates.observe(1, 10, 0.01)
+    assert rates.mean(1) == pytest.approx(0.001, rel=1)
+    assert not rates.is_long(1)
+    rates.forget(1)
+    assert rates.mean(1) is None
+    assert not rates.is_long(1)
+    assert LONG_TASK_SECONDS > 0
+
+
+@pytest.mark.parametrize(("tasks", "seconds"), [(0, 1.0), (5, 0.0), (5, -1.0), (5, math.inf), (5, math.nan)])
+def test_what_is_no_measurement_changes_nothing(tasks: int, seconds: float) -> None:
+    rates = Rates()
+    rates.observe(1, 1, 0.001)
+    rates.observe(1, tasks, seconds)
+    assert rates.mean(1) == 0.001

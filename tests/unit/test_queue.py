@@ -1,0 +1,110 @@
+"""The queue of one job: order, runs, priorities, and what is cancelled in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from concurrence.scheduling.ledger.queue import MAX_RUN, RunQueue
+from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec
+
+SPEC = TaskSpec(1)
+
+
+def some(*counters: int, attempt: int = 1, deaths: int = 0) -> list[TaskRecord]:
+    return [TaskRecord(counter, b"", attempt=attempt, deaths=deaths) for counter in counters]
+
+
+def drain(queue: RunQueue, limit: int = 100) -> list[list[int]]:
+    taken: list[list[int]] = []
+    while queue:
+        taken.append([record.counter for record in queue.take(limit)[1]])
+    return taken
+
+
+def test_an_empty_queue() -> None:
+    queue = RunQueue()
+    assert (len(queue), queue.head(), queue.head_attempt(), list(queue)) == (0, None, 0, [])
+    with pytest.raises(IndexError):
+        queue.take(1)
+
+
+def test_alike_tasks_join_and_others_do_not() -> None:
+    queue = RunQueue()
+    queue.push(SPEC, some(0))
+    queue.push(TaskSpec(1), some(1))
+    queue.push(TaskSpec(2), some(2))
+    queue.push(SPEC, some(3))
+    assert drain(queue) == [[0, 1], [2], [3]]
+
+
+def test_higher_priorities_go_first_and_the_front_before_the_back() -> None:
+    queue = RunQueue()
+    queue.push(TaskSpec(1, priority=-1), some(0))
+    queue.push(TaskSpec(1, priority=5), some(1))
+    queue.push(SPEC, some(2))
+    queue.push(SPEC, some(3, attempt=2), front=True)
+    assert queue.head() == TaskSpec(1, priority=5)
+    assert drain(queue) == [[1], [3], [2], [0]]
+
+
+def test_new_tasks_never_join_ones_that_were_tried() -> None:
+    queue = RunQueue()
+    queue.push(SPEC, some(0, 1, attempt=2), front=True)
+    queue.push(SPEC, some(2))
+    assert queue.head_attempt() == 2
+    assert drain(queue) == [[0, 1], [2]]
+    queue.push(SPEC, some(3, deaths=1), front=True)
+    queue.push(SPEC, some(4))
+    assert drain(queue) == [[3], [4]]
+
+
+def test_tasks_that_killed_workers_go_alone() -> None:
+    queue = RunQueue()
+    queue.push(SPEC, some(0, 1, deaths=1))
+    assert drain(queue) == [[0], [1]]
+
+
+def test_a_run_does_not_grow_for_ever() -> None:
+    queue = RunQueue()
+    for counter in range(2 * MAX_RUN):
+        queue.push(SPEC, some(counter))
+    assert [len(run) for run in queue.runs()] == [MAX_RUN, MAX_RUN]
+
+
+def test_what_is_discarded_is_skipped() -> None:
+    queue = RunQueue()
+    records = some(*range(10))
+    queue.push(SPEC, records)
+    low = some(10)
+    queue.push(TaskSpec(1, priority=-1), low)
+    for counter in (0, 1, 4, 9):
+        queue.discard(records[counter])
+    assert (len(queue), [record.counter for record in queue]) == (7, [2, 3, 5, 6, 7, 8, 10])
+    assert [record.counter for record in queue.take(4)[1]] == [2, 3, 5], "of four, one was cancelled"
+    for record in records[6:9]:
+        queue.discard(record)
+    assert queue.head() == TaskSpec(1, priority=-1)
+    queue.discard(low[0])
+    assert (len(queue), queue.head()) == (0, None)
+
+
+def test_what_is_discarded_does_not_pile_up() -> None:
+    queue = RunQueue()
+    queue.push(SPEC, some(0))
+    for start in range(1, 50_001, 100):
+        records = some(*range(start, start + 100))
+        queue.push(TaskSpec(start), records)
+        for record in records:
+            queue.discard(record)
+    assert sum(len(run) for run in queue.runs()) < 2_100
+    assert drain(queue) == [[0]]
+
+
+def test_clear_returns_what_waits() -> None:
+    queue = RunQueue()
+    records = some(*range(5))
+    queue.push(SPEC, records)
+    queue.take(1)
+    queue.discard(records[2])
+    assert [record.counter for record in queue.clear()] == [1, 3, 4]
+    assert (len(queue), queue.head(), list(queue.runs())) == (0, None, [])

@@ -1,0 +1,191 @@
+"""Who may come in as whom, what functions they are sent, and what they are yet to acknowledge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from swarm_story import hello, machine
+
+from concurrence.errors import ProtocolError, Refused
+from concurrence.journal.gate import DurabilityGate
+from concurrence.scheduling.deliveries import Deliveries
+from concurrence.scheduling.functions import FunctionTable
+from concurrence.scheduling.registry import OwnerNode, Registry, SlaveNodeRecord
+from concurrence.transport.api import Origin
+from concurrence.transport.security import Role
+from concurrence.wire.codec import Parcel
+from concurrence.wire.messages import DefineBundle, DefineFunction, Results, SystemResult
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry(lease=10.0, package="1.0")
+
+
+def origin(role: Role = Role.CLIENT, key: str = "key") -> Origin:
+    return Origin(role, key, "10.0.0.1")
+
+
+class TestRegistry:
+    def test_kinds_of_nodes(self, registry: Registry) -> None:
+        owner = registry.greet(b"1", hello("client", "c"), origin(), 0.0)
+        slave = registry.greet(b"2", hello("slave", "s", slave=machine()), origin(Role.SLAVE), 0.0)
+        assert isinstance(owner.node, OwnerNode)
+        assert isinstance(slave.node, SlaveNodeRecord)
+        assert registry.slaves() == [slave.node]
+        assert registry.slave("c") is registry.owner("s") is registry.owner(None) is None
+        assert registry.at(b"1") is owner.node
+
+    @pytest.mark.parametrize(
+        ("role", "kind"),
+        [
+            (Role.CLIENT, "slave"),
+            (Role.CLIENT, "host"),
+            (Role.SLAVE, "client"),
+            (Role.HOST, "client"),
+            (Role.CLIENT, "admin"),
+            (Role.CLIENT, "nonsense"),
+        ],
+    )
+    def test_a_role_limits_the_kind(self, registry: Registry, role: Role, kind: str) -> None:
+        with pytest.raises(Refused, match="cannot be used"):
+            registry.greet(b"1", hello(kind, "n"), origin(role), 0.0)
+        assert len(registry) == 0
+
+    def test_only_a_slave_describes_a_machine(self, registry: Registry) -> None:
+        with pytest.raises(Refused, match="must describe"):
+            registry.greet(b"1", hello("slave", "s"), origin(Role.SLAVE), 0.0)
+        with pytest.raises(Refused, match="must not describe"):
+            registry.greet(b"1", hello("client", "c", slave=machine()), origin(), 0.0)
+
+    def test_another_protocol_is_refused_with_both_versions(self, registry: Registry) -> None:
+        old = replace(hello("client", "c"), protocol=0, package="0.1")
+        with pytest.raises(Refused, match=r"protocol 0 \(concurrence 0\.1\).*concurrence 1\.0"):
+            registry.greet(b"1", old, origin(), 0.0)
+
+    def test_the_same_session_resumes(self, registry: Registry) -> None:
+        first = registry.greet(b"1", hello("client", "c"), origin(), 0.0)
+        again = registry.greet(b"2", hello("client", "c"), origin(), 1.0)
+        assert again == (first.node, True, b"1", None)
+        assert registry.at(b"1") is None
+        assert registry.disconnect(b"1") is None
+        assert first.node.peer == b"2"
+
+    def test_a_clone_is_refused_while_the_first_lives(self, registry: Registry) -> None:
+        first = registry.greet(b"1", hello("client", "c"), origin(), 0.0)
+        clone = hello("client", "c", session="another")
+        with pytest.raises(Refused, match=r"in use by the c at 10\.0\.0\.1"):
+            registry.greet(b"2", clone, origin(), 9.0)
+        registry.disconnect(b"1")
+        with pytest.raises(Refused, match="in use"):
+            registry.greet(b"2", clone, origin(key="a thief's"), 9.0)
+        taken = registry.greet(b"2", clone, origin(), 9.0)
+        assert (taken.known, taken.replaced) == (False, first.node)
+        assert registry.get("c") is taken.node
+
+    def test_a_session_belongs_to_its_key_and_kind(self, registry: Registry) -> None:
+        registry.greet(b"1", hello("client", "c"), origin(Role.ADMIN), 0.0)
+        with pytest.raises(Refused, match="another key"):
+            registry.greet(b"2", hello("client", "c"), origin(key="other"), 0.0)
+        with pytest.raises(Refused, match="is that of a client"):
+            registry.greet(b"2", hello("admin", "c"), origin(Role.ADMIN), 0.0)
+
+    def test_silence(self, registry: Registry) -> None:
+        node = registry.greet(b"1", hello("client", "c"), origin(), 0.0).node
+        assert not registry.silent(10.0)
+        assert registry.silent(10.1) == [node]
+        registry.remove(node)
+        assert len(registry) == 0
+        assert registry.at(b"1") is None
+        assert "away" in repr(node)
+
+
+def define(number: int, digest: bytes, *bundles: bytes) -> DefineFunction:
+    return DefineFunction(1, number, digest, "f", 0, "3.11", list(bundles), [])
+
+
+A, B, C = b"a" * 16, b"b" * 16, b"c" * 16
+
+
+class TestFunctionTable:
+    def test_one_number_for_all_owners(self) -> None:
+        table = FunctionTable()
+        first = table.define("x", define(1, A), [b"blob"])
+        assert table.define("y", define(7, A), [b"blob"]) == first
+        assert table.find("x", 1) == table.find("y", 7) == first
+        assert table.find("y", 1) is table.find("z", 1) is None
+        assert table.name(first) == "f"
+
+    def test_a_definition_is_sent_once_and_again_after_it_was_forgotten(self) -> None:
+        table = FunctionTable()
+        table.define_bundle("x", DefineBundle(1, B), [b"source"])
+        number = table.define("x", define(1, A, B), [b"blob"])
+        known: set[bytes] = set()
+        kinds = [type(parcel.message) for parcel in table.definition(number, known)]
+        assert kinds == [DefineBundle, DefineFunction]
+        assert table.definition(number, known) == []
+        assert table.forget_owner("x") == [(number, A)]
+        known.discard(A)
+        assert table.definition(number, known) == []
+        assert table.name(number) == ""
+        table.define_bundle("y", DefineBundle(1, B), [b"source"])
+        again = table.define("y", define(1, A, B), [b"blob"])
+        assert again != number
+        assert [parcel.message.digest for parcel in table.definition(again, known)] == [A]
+
+    def test_a_function_lives_as_long_as_one_of_its_users(self) -> None:
+        table = FunctionTable()
+        number = table.define("x", define(1, A), [b"blob"])
+        table.define("y", define(1, A), [b"blob"])
+        assert table.forget_owner("x") == []
+        assert table.forget_owner("y") == [(number, A)]
+        assert table.forget_owner("y") == []
+
+    def test_a_bundle_lives_as_long_as_a_function_that_needs_it(self) -> None:
+        table = FunctionTable()
+        table.define_bundle("x", DefineBundle(1, B), [b"source"])
+        table.define("x", define(1, A, B), [b"blob"])
+        number = table.define("y", define(1, A, B), [b"blob"])
+        table.forget_owner("x")
+        assert len(table.definition(number, set())) == 2
+
+    def test_a_bundle_must_come_first(self) -> None:
+        with pytest.raises(ProtocolError, match="was not sent"):
+            FunctionTable().define("x", define(1, A, C), [b"blob"])
+
+
+def delivery(number: int, size: int = 10, tasks: int = 2) -> Parcel[Results]:
+    return Parcel(Results(1, number, 7, list(range(tasks)), bytes(tasks), 0.1), [memoryview(bytes(size))])
+
+
+class TestDeliveries:
+    def test_acknowledgements_are_cumulative(self) -> None:
+        deliveries = Deliveries()
+        for _ in range(3):
+            deliveries.keep(delivery(deliveries.next_number()))
+        deliveries.keep(Parcel(SystemResult(1, deliveries.next_number(), 7, 0), [b"12345"]))
+        assert (len(deliveries), deliveries.bytes, deliveries.tasks) == (4, 35, 7)
+        deliveries.acknowledge(2)
+        deliveries.acknowledge(1)
+        assert [parcel.message.delivery for parcel in deliveries.unacknowledged()] == [3, 4]
+        deliveries.acknowledge(10**18)
+        assert (len(deliveries), deliveries.bytes, deliveries.tasks) == (0, 0, 0)
+        assert deliveries.next_number() == 5
+
+
+class TestGate:
+    def test_items_leave_in_order_when_they_are_durable(self) -> None:
+        gate: DurabilityGate[Any] = DurabilityGate()
+        for sequence, item in ((1, "a"), (2, "b"), (2, "c"), (3, "d")):
+            gate.hold(sequence, item)
+        assert gate.release() == []
+        gate.durable(2)
+        gate.durable(1)
+        assert gate.release() == ["a", "b", "c"]
+        assert gate.release() == []
+        assert len(gate) == 1
+        gate.hold(2, "e")
+        gate.durable(9)
+        assert gate.release() == ["d", "e"]
