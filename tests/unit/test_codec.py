@@ -35,7 +35,7 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
     if isinstance(kind, msgspec.inspect.IntType):
         return st.integers(kind.ge if kind.ge is not None else -(2**63), min(kind.le or 2**64 - 1, 2**64 - 1))
     if isinstance(kind, msgspec.inspect.FloatType):
-        return st.floats(kind.ge, allow_nan=False)
+        return st.floats(kind.ge, kind.le, allow_nan=False)
     if isinstance(kind, msgspec.inspect.StrType):
         return st.text(st.characters(codec="utf-8"), max_size=20)
     if isinstance(kind, msgspec.inspect.BytesType):
@@ -239,3 +239,10 @@ class TestIds:
     def test_node_ids_and_sessions_are_fresh(self) -> None:
         assert len({new_node_id() for _ in range(100)}) == 100
         assert (len(new_node_id()), len(new_session())) == (16, 32)
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), -1.0, 1e300])
+def test_times_that_are_no_times_are_refused(seconds: float) -> None:
+    results = wire.ChunkResults(1, 1, [1], b"\0", seconds)
+    with pytest.raises(ProtocolError):
+        codec.decoder_from_slave().decode(encode([Parcel(results, [b""])]))

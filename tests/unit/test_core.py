@@ -199,16 +199,6 @@ class TestNonsense:
         assert ends(client.messages(Results)) == {1: REFUSED}
         assert master.slave("other").work_off() == [2]
 
-    def test_times_that_are_no_times(self) -> None:
-        master = Master()
-        client, slave = master.client(), master.slave()
-        client.define()
-        client.push(1, range(20))
-        for chunk in slave.pull():
-            slave.answer(chunk, busy=float("inf"))
-        assert len(slave.work_off()) == 16
-        assert master.ledger.jobs[SYSTEM].busy < 1.0
-
     def test_a_push_for_somebody_elses_system(self) -> None:
         master = Master()
         master.client()

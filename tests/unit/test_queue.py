@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from concurrence.scheduling.ledger.queue import MAX_RUN, RunQueue
+from concurrence.scheduling.ledger.queue import MAX_CHUNK_BYTES, MAX_RUN, RunQueue
 from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec
 
 SPEC = TaskSpec(1)
@@ -108,3 +108,14 @@ def test_clear_returns_what_waits() -> None:
     queue.discard(records[2])
     assert [record.counter for record in queue.clear()] == [1, 3, 4]
     assert (len(queue), queue.head(), list(queue.runs())) == (0, None, [])
+
+
+def test_large_tasks_come_in_small_numbers() -> None:
+    queue = RunQueue()
+    third = bytes(MAX_CHUNK_BYTES // 3)
+    sizes = [third, third, third, third, bytes(2 * MAX_CHUNK_BYTES), b""]
+    queue.push(TaskSpec(1), [TaskRecord(counter, size) for counter, size in enumerate(sizes)])
+    taken: list[list[int]] = []
+    while len(queue):
+        taken.append([record.counter for record in queue.take(100)[1]])
+    assert taken == [[0, 1, 2], [3], [4], [5]]

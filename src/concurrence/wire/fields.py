@@ -13,7 +13,7 @@ MAX_FRAMES = 65_536
 MAX_CHUNK_TASKS = 4_096
 
 Number: TypeAlias = Annotated[int, Meta(ge=0)]
-Seconds: TypeAlias = Annotated[float, Meta(ge=0)]
+Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e15)]
 Digest: TypeAlias = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Name: TypeAlias = Annotated[str, Meta(max_length=1_024)]
 Text: TypeAlias = Annotated[str, Meta(max_length=131_072)]

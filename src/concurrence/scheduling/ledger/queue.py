@@ -14,6 +14,10 @@ MAX_RUN = 4_096
 _COMPACT = 1_024  # cancelled records that may lie in a queue whatever its length
 
 
+MAX_CHUNK_BYTES = 8 * 1024 * 1024
+"""Arguments that travel in one chunk, unless a single task has more."""
+
+
 class Run:
     """Tasks with one spec and one attempt number, of which the first ``position`` are taken already.
 
@@ -92,13 +96,15 @@ class RunQueue:
     def take(self, limit: int) -> tuple[TaskSpec, list[TaskRecord]]:
         """Remove up to ``limit`` alike tasks from the front; one that failed before comes alone.
 
+        Large tasks come in smaller numbers, so that a chunk fits well into a message.
+
         Raises:
             IndexError: The queue is empty.
         """
         run = self._runs[self._priorities[-1]][0]
         if _is_suspect(run.records[run.position]):
             limit = 1
-        taken = run.records[run.position : run.position + limit]
+        taken = _bounded(run.records[run.position : run.position + limit])
         run.position += len(taken)
         if self._marked:
             found = len(taken)
@@ -172,3 +178,13 @@ def _continues(run: Run, spec: TaskSpec, records: Sequence[TaskRecord]) -> bool:
         and not _is_suspect(last)
         and not _is_suspect(first)
     )
+
+
+def _bounded(records: list[TaskRecord]) -> list[TaskRecord]:
+    """The first of the records, as many as fit into one chunk; at least one."""
+    room = MAX_CHUNK_BYTES
+    for position, record in enumerate(records):
+        room -= record.size if record.buffers else len(record.arguments)
+        if room < 0:
+            return records[: max(1, position)]
+    return records
