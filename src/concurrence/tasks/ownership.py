@@ -128,8 +128,11 @@ class OwnedTasks:
         number = self._numbers.get(call.function.digest)
         if number is None:
             number = self._define(call.function)
-        key = (number, task.priority, task.max_retries, task.timeout or 0.0, dict(task.resources) or None)
-        size = len(call.arguments) + sum(memoryview(buffer).nbytes for buffer in call.buffers)
+        resources = dict(task.resources) if task.resources else None
+        key = (number, task.priority, task.max_retries, task.timeout or 0.0, resources)
+        size = len(call.arguments)
+        if call.buffers:
+            size += sum(memoryview(buffer).nbytes for buffer in call.buffers)
         batch = self._batch
         if batch is None or batch.key != key or batch.is_full(size):
             self._close_batch()

@@ -23,6 +23,9 @@ SEALING_BYTES = 64
 # stops until TCP slows the sender down. Memory is bounded in bytes by the credit of the layers above.
 _QUEUE_MESSAGES = 1000
 
+# Below this a copy is cheaper than telling pyzmq's own thread when the memory is free again.
+_COPIED_BYTES = 128 * 1024
+
 _LATER = zmq.NOBLOCK | zmq.SNDMORE
 
 
@@ -137,7 +140,7 @@ def _sendable(frame: Frame, max_frame_bytes: int) -> tuple[Frame, bool]:
             f"a frame of {size:,} bytes exceeds the limit of {max_frame_bytes:,}",
             hint="Split the task or its result, or raise [transport] max_frame on every machine.",
         )
-    return frame, size < LARGE_FRAME_BYTES
+    return frame, size < _COPIED_BYTES
 
 
 def _binding_failed(address: str, error: zmq.ZMQError) -> ConcurrenceError:
