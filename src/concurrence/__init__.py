@@ -62,6 +62,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 # By topic; a test holds this list against the table above.
 __all__ = [
+    "__version__",
     # applications
     "ApplicationNode",
     "IApp",

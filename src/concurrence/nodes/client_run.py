@@ -226,6 +226,10 @@ class ClientRun:
     def link(self, event: LinkEvent) -> None:
         """Tell the application of losses and reconnections."""
         if event is LinkEvent.LOST:
+            # A private master that has ended does not come back.
+            reason = self._swarm.why_lost() if self._swarm is not None else None
+            if reason is not None:
+                raise reason
             self._was_lost = True
             self._handlers.master_disconnected()
         elif self._was_lost:

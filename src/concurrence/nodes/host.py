@@ -39,6 +39,7 @@ from concurrence.wire.messages import (
     PackedResult,
     Requirement,
     SystemEnded,
+    ToOwner,
 )
 from concurrence.workers.output import OutputCapture
 
@@ -85,13 +86,19 @@ def main(spec_bytes: bytes, descriptors: list[int]) -> int:
     except ConcurrenceError as error:
         _log.error("task system %s: %s", spec.name, error)
         return error.exit_code
+    except _Terminated:
+        return 0
     finally:
         output.end_chunk()
         channel.close("the host ends")
 
 
+class _Terminated(BaseException):
+    """The host was told to end; not a SystemExit, which the author's code may raise."""
+
+
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(0)
+    raise _Terminated
 
 
 def _open_channel(spec: HostSpec) -> OwnerChannel:
@@ -119,7 +126,7 @@ def _open_channel(spec: HostSpec) -> OwnerChannel:
 def _run(spec: HostSpec, channel: IOwnerChannel, output: OutputCapture) -> int:
     loader = FunctionLoader(f"the host of task system {spec.name}")
     code = ReceivedCode()
-    number = _receive_code(channel, loader, code)
+    number, news = _receive_code(channel, loader, code)
     try:
         system = cast("ITaskSystem", loader.load(number).target)
     except CodeMissing as missing:
@@ -129,12 +136,22 @@ def _run(spec: HostSpec, channel: IOwnerChannel, output: OutputCapture) -> int:
     system_id = SystemId(spec.system)
     tasks = OwnedTasks(system_id, spec.client, TaskPacker(code))
     # Each turn's output is bounded by itself, as each task's is.
-    SystemRunner(system, system_id, channel, tasks, spec.name).run(lambda: output.begin_task(None))
+    runner = SystemRunner(system, system_id, channel, tasks, spec.name)
+    for parcel in news:
+        runner.message(parcel)
+    runner.run(lambda: output.begin_task(None))
     return 0
 
 
-def _receive_code(channel: IOwnerChannel, loader: FunctionLoader, code: ReceivedCode) -> int:
-    """Take what the master sends after its welcome, up to the system itself; the system's number."""
+def _receive_code(
+    channel: IOwnerChannel, loader: FunctionLoader, code: ReceivedCode
+) -> tuple[int, list[Parcel[ToOwner]]]:
+    """Take what the master sends after its welcome, up to the system itself.
+
+    Returns:
+        The system's number, and what came besides code.
+    """
+    news: list[Parcel[ToOwner]] = []
     while True:
         notification = channel.receive(_PATIENCE_SECONDS)
         if notification is None:
@@ -152,7 +169,9 @@ def _receive_code(channel: IOwnerChannel, loader: FunctionLoader, code: Received
             loader.define_function(message, frames[0])
             code.add_requirements(message.requirements)
             if message.kind == KIND_SYSTEM:
-                return message.number
+                return message.number, news
+        else:
+            news.append(notification)
 
 
 def _end_with(channel: IOwnerChannel, system: int, fault: faults.Fault) -> None:

@@ -17,8 +17,9 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
-from concurrence.errors import ConcurrenceError, WorkerStartFailed
+from concurrence.errors import ConcurrenceError, ConnectionFailed, WorkerStartFailed
 from concurrence.transport.security import Credentials, KeyPair, Role
+from concurrence.workers.processes import describe_exit
 
 _MODULE = "concurrence.nodes.process"
 MAX_PACKET = 131_072
@@ -58,6 +59,7 @@ class LaunchSpec(Struct, frozen=True):
     Attributes:
         app: The node's component.
         environment: The folder of the environment; None for a temporary one.
+        removes: Whether the folder is removed at the end: it is temporary, and the parent may be gone by then.
         config_files: Further config files.
         overrides: Texts ``section.name=value``.
         private: A master that keeps nothing, listens on loopback at a free port, with keys of its own.
@@ -74,6 +76,7 @@ class LaunchSpec(Struct, frozen=True):
     access: Access | None = None
     log_level: str = "WARNING"
     name: str = ""
+    removes: bool = False
 
 
 class Ready(Struct, frozen=True, tag="ready"):
@@ -179,14 +182,34 @@ class ChildNode:
         except ConnectionError:
             packet = b""
         if not packet:
-            code = self._process.wait()
-            raise WorkerStartFailed(f"{self._title} ended with code {code} while it was starting")
+            ended = describe_exit(self._process.wait())
+            raise WorkerStartFailed(f"{self._title} {ended} while it was starting")
         answer = _answer_decoder.decode(packet)
         if isinstance(answer, Failed):
-            error = LaunchFailed(answer.message, hint=answer.hint)
-            error.exit_code = answer.exit_code
-            raise error
+            raise _launch_failed(answer)
         return answer
+
+    def wait_end(self, timeout: float) -> ConcurrenceError | None:
+        """Wait for its end, which was not asked for.
+
+        Args:
+            timeout: Seconds.
+
+        Returns:
+            Why it ended, in its own words if it said any; None if it still runs.
+        """
+        try:
+            ended = describe_exit(self._process.wait(timeout))
+        except subprocess.TimeoutExpired:
+            return None
+        try:
+            packet = self._control.recv(MAX_PACKET, socket.MSG_DONTWAIT)
+        except OSError:
+            packet = b""
+        answer = _answer_decoder.decode(packet) if packet else None
+        if isinstance(answer, Failed):
+            return _launch_failed(answer)
+        return ConnectionFailed(f"{self._title} (process {self.pid}) {ended}")
 
     def poll(self) -> int | None:
         """Its exit code; None while it runs."""
@@ -212,6 +235,12 @@ class ChildNode:
                 continue
         self._process.kill()
         return self._process.wait()
+
+
+def _launch_failed(answer: Failed) -> LaunchFailed:
+    error = LaunchFailed(answer.message, hint=answer.hint)
+    error.exit_code = answer.exit_code
+    return error
 
 
 def _has_descriptor() -> bool:

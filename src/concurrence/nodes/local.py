@@ -6,11 +6,12 @@ from types import TracebackType
 from typing import Self
 
 from concurrence.env.environment import Environment
-from concurrence.errors import WorkerStartFailed
+from concurrence.errors import ConcurrenceError, WorkerStartFailed
 from concurrence.nodes.launching import ChildNode, LaunchSpec
 from concurrence.transport.security import Credentials
 
 _START_SECONDS = 30.0
+_END_SECONDS = 6.0
 
 
 class LocalSwarm:
@@ -39,10 +40,11 @@ class LocalSwarm:
         self._master.launch(
             LaunchSpec(
                 "MasterNode",
-                None if self._environment.is_temporary else str(self._environment.path),
+                str(self._environment.path),
                 tuple(str(file) for file in self._environment.config_files),
                 tuple(overrides),
                 private=True,
+                removes=self._environment.is_temporary,
             )
         )
 
@@ -59,6 +61,10 @@ class LocalSwarm:
         if access is None:
             raise WorkerStartFailed("the private master did not say how to reach it")
         return access.credentials()
+
+    def why_lost(self) -> ConcurrenceError | None:
+        """The connection is lost: why the master ended; None if it runs."""
+        return self._master.wait_end(_END_SECONDS) if self._master is not None else None
 
     def stop(self) -> None:
         """Stop master, slave, workers and hosts; they are gone when this returns. Repeatable."""

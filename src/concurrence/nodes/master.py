@@ -23,11 +23,15 @@ from concurrence.transport.api import IServer, IWorkQueue
 from concurrence.transport.security import Role
 from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_for_master, encode
-from concurrence.wire.messages import Assign, Bye, Message
+from concurrence.wire.messages import Assign, Bye, Message, Ping
+from concurrence.workers.processes import describe_exit
 
 _TICK_SECONDS = 0.25
 _DRAIN = 512  # messages taken in one cycle: the others wait for the next, so that what these led to can leave
 _START_SECONDS = 30.0
+_PING_SECONDS = 0.5
+_RESTART_SECONDS = 1.0
+_SLAVE = "the master's own slave"
 
 
 class MasterNode(Node):
@@ -94,7 +98,7 @@ class MasterNode(Node):
         self._thread = threading.get_ident()
         self._keys = MasterKeys.private() if self._is_private else MasterKeys.of(self.env)
         if self.is_standalone:
-            self._slave = ChildNode("the master's own slave")
+            self._slave = ChildNode(_SLAVE)
         self._hosting = Hosting(self.env, identity(type(self.transport)), self.reactor, self._core.host_exited)
         try:
             self._hosting.start()
@@ -118,6 +122,7 @@ class MasterNode(Node):
             self._core.work_address = self._queue.address
         self.reactor.register(server.pollable, lambda: self._drain(server))
         self.reactor.call_every(_TICK_SECONDS, lambda: self._core.tick(self.reactor.now()))
+        self.reactor.call_every(_PING_SECONDS, self._ping_busy)
         self.reactor.on_cycle_end(lambda: self._conclude(server))
         self._core.tick(self.reactor.now())
         self.watch_parent()
@@ -131,31 +136,40 @@ class MasterNode(Node):
             self._keys.publish(self.env, public)
             self.log.info("listening at %s; connect files are in %s", public, self.env.path / "connect")
         if self._slave is not None:
-            self._slave.launch(
-                LaunchSpec(
-                    "SlaveNode",
-                    None if self.env.is_temporary else str(self.env.path),
-                    tuple(str(file) for file in self.env.config_files),
-                    self.env.overrides,
-                    access=Access.of(self._keys.credentials(Role.SLAVE, address)),
-                    log_level=self.launch.spec.log_level if self.launch else self.env.log_level,
-                )
-            )
-            self.reactor.register(self._slave.fileno(), self._slave_answered)
+            self._launch_slave(self._slave)
         if self.launch is not None:
             self.launch.answer(Ready(Access.of(self._keys.credentials(Role.CLIENT, address))))
+
+    def _launch_slave(self, slave: ChildNode) -> None:
+        slave.launch(
+            LaunchSpec(
+                "SlaveNode",
+                str(self.env.path),
+                tuple(str(file) for file in self.env.config_files),
+                self.env.overrides,
+                access=Access.of(self._keys.credentials(Role.SLAVE, self._local_address)),
+                log_level=self.launch.spec.log_level if self.launch else self.env.log_level,
+            )
+        )
+        self.reactor.register(slave.fileno(), self._slave_answered)
 
     def _slave_answered(self) -> None:
         slave = self._slave
         if slave is None:
             return
         if self._slave_is_up:
+            self._slave_is_up = False
             self.reactor.unregister(slave.fileno())
-            self.log.error("the master's own slave ended with code %s", slave.stop())
+            self.log.error("%s %s; another one is started", _SLAVE, describe_exit(slave.stop()))
             self._slave = None
+            self.reactor.call_later(_RESTART_SECONDS, self._restart_slave)
             return
         slave.wait_ready(_START_SECONDS)
         self._slave_is_up = True
+
+    def _restart_slave(self) -> None:
+        self._slave = ChildNode(_SLAVE)
+        self._launch_slave(self._slave)
 
     def _shut_down(self) -> None:
         if self._slave is not None:
@@ -189,6 +203,12 @@ class MasterNode(Node):
                 continue
             for parcel in parcels:
                 core.receive(peer, parcel, lambda peer=peer: server.origin(peer), now)
+
+    def _ping_busy(self) -> None:
+        """Make sure that the loss of a slave that has work is noticed long before its lease ends."""
+        for slave in self._core.swarm.registry.slaves():
+            if slave.chunks:
+                self._core.outbox.send(slave.peer, Parcel(Ping()))
 
     def _durable(self, sequence: int) -> None:
         """Called by the journal from whatever thread."""

@@ -12,18 +12,25 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Protocol, TypeAlias
 
-from concurrence.errors import ConcurrenceError, ConnectionFailed, ProtocolError
+from concurrence.errors import ConcurrenceError, ConnectionFailed, MessageTooLarge, ProtocolError
 from concurrence.nodes.master_link import LinkEvent, MasterLink
 from concurrence.nodes.reactor import Reactor
+from concurrence.nodes.sending import send_all
 from concurrence.tasks.ownership import Push
 from concurrence.transport.api import IClient
-from concurrence.wire.codec import Parcel, decoder_to_owner, encode
+from concurrence.wire import faults
+from concurrence.wire.codec import Parcel, decoder_to_owner, encode_results
 from concurrence.wire.messages import (
+    FAILED,
     Bye,
     Delivered,
     Hello,
     Message,
+    PackedResult,
     PushAccepted,
+    PushRejected,
+    PushTasks,
+    SystemEnded,
     ToOwner,
     Welcome,
 )
@@ -212,7 +219,15 @@ class OwnerChannel:
             self.accepted_push = max(self.accepted_push, message.push)
             while self._unaccepted and self._unaccepted[0].number <= message.push:
                 self._unaccepted.popleft()
+        elif isinstance(message, PushRejected):
+            self._settle(message.push)
         self._notifications.put(parcel)
+
+    def _settle(self, push: int) -> None:
+        """A push was rejected: it is not sent again, and those after it need not wait for it."""
+        self._unaccepted = deque(each for each in self._unaccepted if each.number != push)
+        settled = self._unaccepted[0].number - 1 if self._unaccepted else push
+        self.accepted_push = max(self.accepted_push, settled)
 
     def _take_events(self) -> None:
         for event in self._link.events:
@@ -237,15 +252,27 @@ class OwnerChannel:
         self._drain_connection_events(client)
         parcels = self._blocked or self._collect()
         if parcels:
-            if client.send(encode(parcels)):
-                self._blocked = None
+            self._blocked = send_all(client, parcels, self._instead) or None
+            if self._blocked is None:
                 self._reactor.watch_writable(client.pollable, None)
                 self._link.sent(self._reactor.now())
             else:
-                self._blocked = parcels
                 self._reactor.watch_writable(client.pollable, lambda: None)
         if self._closing and not (self._blocked and self._link.ready):
             self._reactor.stop()
+
+    def _instead(self, parcel: Parcel[Message], error: MessageTooLarge) -> list[Parcel[Message]]:
+        """What is sent in the place of what is too large: tasks are rejected, a system's result is its failure."""
+        message = parcel.message
+        if isinstance(message, PushTasks):
+            self._settle(message.push)
+            self._notifications.put(Parcel(PushRejected(message.push, error.message, error.hint)))
+            return []
+        if not isinstance(message, SystemEnded) or message.status == FAILED:
+            raise error
+        text = f"the result of the task system is too large: {error.message}"
+        fault = faults.encode_fault(faults.Fault(faults.KIND_RESULT, text, hint=error.hint))
+        return [Parcel(SystemEnded(1, message.system, FAILED), [encode_results([PackedResult(fault)])])]
 
     def _drain_connection_events(self, client: IClient) -> None:
         now = self._reactor.now()

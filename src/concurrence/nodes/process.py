@@ -22,7 +22,9 @@ def open_environment(spec: LaunchSpec) -> Environment:
     files = [Path(file) for file in spec.config_files]
     if spec.environment is None:
         return Environment.ephemeral(overrides=spec.overrides, config_files=files)
-    return Environment.open(Path(spec.environment), overrides=spec.overrides, config_files=files)
+    environment = Environment.open(Path(spec.environment), overrides=spec.overrides, config_files=files)
+    environment.is_temporary = spec.removes
+    return environment
 
 
 def run(launch: Launch) -> int:

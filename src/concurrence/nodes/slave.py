@@ -7,26 +7,24 @@ from pathlib import Path
 from concurrence.component import ComponentManager
 from concurrence.env.extension_options import ExtensionOption
 from concurrence.env.options import ListOption, PathOption
-from concurrence.errors import ConfigError, MessageTooLarge, ProtocolError, UsageError
+from concurrence.errors import ConfigError, ProtocolError, UsageError
 from concurrence.nodes.identity import Identity, describe_machine, host_name
 from concurrence.nodes.keys import at_host_of, connect_path
 from concurrence.nodes.launching import Ready
 from concurrence.nodes.master_link import LinkEvent, MasterLink
 from concurrence.nodes.node import Node
+from concurrence.nodes.sending import send_all, smaller_results
 from concurrence.transport.api import IClient, IWorkSource
 from concurrence.transport.security import Credentials, Role, read_connect_file
 from concurrence.version import __version__
-from concurrence.wire import faults
-from concurrence.wire.codec import Parcel, decoder_to_slave, encode, encode_results
+from concurrence.wire.codec import Parcel, decoder_to_slave, encode
 from concurrence.wire.messages import (
-    REFUSED,
     Bye,
     ChunkResults,
     FromSlave,
     Hello,
     Message,
     Output,
-    PackedResult,
 )
 from concurrence.workers.api import ITaskManager
 
@@ -191,12 +189,11 @@ class SlaveNode(Node):
         parcels = self._blocked or self._collect()
         if not parcels:
             return
-        if self._send(client, parcels):
-            self._blocked = None
+        self._blocked = send_all(client, parcels, smaller_results) or None
+        if self._blocked is None:
             self.reactor.watch_writable(client.pollable, None)
             self._link.sent(self.reactor.now())
         else:
-            self._blocked = parcels
             self.reactor.watch_writable(client.pollable, lambda: None)
 
     def _collect(self) -> list[Parcel[Message]]:
@@ -209,25 +206,6 @@ class SlaveNode(Node):
             # What tasks print is dropped without a connection; results are bounded by the credit.
             self._upstream[:] = [each for each in self._upstream if not isinstance(each.message, Output)]
         return parcels
-
-    def _send(self, client: IClient, parcels: list[Parcel[Message]]) -> bool:
-        try:
-            return client.send(encode(parcels))
-        except MessageTooLarge as error:
-            self.log.warning("a result is too large to send: %s", error.message)
-            return client.send(encode([_bounded(parcel, error) for parcel in parcels]))
-
-
-def _bounded(parcel: Parcel[Message], error: MessageTooLarge) -> Parcel[Message]:
-    """The parcel, or in place of results among which one is too large, their failure."""
-    message = parcel.message
-    if not isinstance(message, ChunkResults):
-        return parcel
-    fault = faults.Fault(faults.KIND_RESULT, f"the result is too large: {error.message}", hint=error.hint)
-    payload = PackedResult(faults.encode_fault(fault))
-    count = len(message.counters)
-    failed = ChunkResults(1, message.chunk, message.counters, bytes([REFUSED]) * count, message.busy)
-    return Parcel(failed, [encode_results([payload] * count)])
 
 
 def parse_labels(texts: tuple[str, ...]) -> dict[str, float]:

@@ -80,7 +80,7 @@ class SystemRunner:
             if tasks is not None:  # pyright: ignore[reportUnnecessaryComparison]  authors forget to return
                 self.owner.push_tasks(tasks)
             self._check_complete()
-        except Exception as error:  # noqa: BLE001  the author's code; the client is told
+        except (Exception, SystemExit) as error:  # noqa: BLE001  the author's code; the client is told
             self._failed(error)
 
     def turn(self, timeout: float | None) -> None:
@@ -92,7 +92,7 @@ class SystemRunner:
         try:
             self.owner.turn(timeout)
             self._check_complete()
-        except Exception as error:  # the author's code or the channel
+        except (Exception, SystemExit) as error:  # the author's code or the channel
             if self._channel.error is not None:
                 raise
             self._failed(error)
@@ -103,7 +103,7 @@ class SystemRunner:
             frames: list[Frame] = [encode_results([PackedResult(payload, len(buffers))]), *buffers]
             self._finish(Parcel(SystemEnded(len(frames), self._id, FINISHED), frames))
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         fault = faults.Fault(
             faults.KIND_EXCEPTION,
             f"the task system {self._name} raised {describe_error(error)}",

@@ -1,0 +1,69 @@
+"""Sending what may be too large: only the message that is too large fails, never what travels beside it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from concurrence.errors import MessageTooLarge
+from concurrence.transport.api import IClient
+from concurrence.wire import faults
+from concurrence.wire.codec import Parcel, decode_results, encode, encode_results
+from concurrence.wire.messages import REFUSED, ChunkResults, Message, PackedResult
+
+
+def send_all(
+    client: IClient,
+    parcels: list[Parcel[Message]],
+    substitute: Callable[[Parcel[Message], MessageTooLarge], Sequence[Parcel[Message]]],
+) -> list[Parcel[Message]]:
+    """Send parcels, as one message if that can be.
+
+    Args:
+        client: The connection.
+        parcels: What is to be sent.
+        substitute: Gives what is sent in the place of a parcel that is too large, or raises.
+
+    Returns:
+        What there is no room for yet; it is to be sent again later.
+    """
+    try:
+        return [] if client.send(encode(parcels)) else parcels
+    except MessageTooLarge:
+        waiting = deque(parcels)
+    while waiting:
+        try:
+            if not client.send(encode([waiting[0]])):
+                return list(waiting)
+            waiting.popleft()
+        except MessageTooLarge as error:
+            waiting.extendleft(reversed(substitute(waiting.popleft(), error)))
+    return []
+
+
+def smaller_results(parcel: Parcel[Message], error: MessageTooLarge) -> list[Parcel[Message]]:
+    """In the place of results that are too large together, each of them alone; of one, its failure.
+
+    Raises:
+        MessageTooLarge: It is no parcel of results.
+    """
+    message = parcel.message
+    if not isinstance(message, ChunkResults):
+        raise error
+    if len(message.counters) == 1:
+        fault = faults.Fault(faults.KIND_RESULT, f"the result is too large: {error.message}", hint=error.hint)
+        body = encode_results([PackedResult(faults.encode_fault(fault))])
+        return [Parcel(ChunkResults(1, message.chunk, message.counters, bytes([REFUSED]), message.busy), [body])]
+    entries = decode_results(parcel.frames)
+    ends = [1]
+    for entry in entries:
+        ends.append(ends[-1] + entry.buffers)
+    busy = message.busy / len(entries)
+    parcels: list[Parcel[Message]] = []
+    for index, (start, end) in enumerate(pairwise(ends)):
+        frames = [encode_results([entries[index]]), *parcel.frames[start:end]]
+        one = slice(index, index + 1)
+        single = ChunkResults(len(frames), message.chunk, message.counters[one], message.statuses[one], busy)
+        parcels.append(Parcel(single, frames))
+    return parcels

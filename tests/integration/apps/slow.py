@@ -1,0 +1,88 @@
+"""Tasks that take a while and leave a file at their begin and end, so that a test can strike in between."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+from reporting import Reporting, leave, probe
+
+from concurrence import FloatOption, IntOption, ITaskMaster, ITaskSystem, Task, TaskError
+
+
+class Slow(Task):
+    """Returns its number after a while."""
+
+    def __init__(self, n: int, seconds: float) -> None:
+        super().__init__(f"slow {n}")
+        self.n = n
+        self.seconds = seconds
+        self.folder = str(probe())
+
+    def __call__(self) -> int:
+        leave(self.folder, f"start-{self.n}")
+        (Path(self.folder) / f"pid-{self.n}").write_text(str(os.getpid()))
+        time.sleep(self.seconds)
+        leave(self.folder, f"end-{self.n}")
+        return self.n
+
+
+class SlowTasks(Reporting):
+    """Plain tasks."""
+
+    count = IntOption("slow", "count", 8, "How many.", min=1)
+    seconds = FloatOption("slow", "seconds", 0.3, "How long each.")
+    quick = IntOption("slow", "quick", 0, "How many more that take no time.", min=0)
+
+    def start_processing(self) -> None:
+        self.push_tasks([Slow(n, self.seconds) for n in range(self.count)])
+        self.push_tasks([Slow(n, 0.0) for n in range(self.count, self.count + self.quick)])
+
+    def master_disconnected(self) -> None:
+        super().master_disconnected()
+        self.say("lost the master")
+
+    def task_finished(self, task: Task, result: Any, error: TaskError | None) -> None:
+        super().task_finished(task, result, error)
+        self.say(f"ended {task.name}")
+
+
+class GoesOn(SlowTasks):
+    """Pushes lost tasks again."""
+
+    def task_finished(self, task: Task, result: Any, error: TaskError | None) -> None:
+        super().task_finished(task, result, error)
+        if error is not None and error.kind == "lost":
+            self.push_task(Slow(cast("Slow", task).n + 100, 0.0))
+
+
+class OneSlowSystem(ITaskSystem):
+    """A task system of slow tasks, whose process number is in a file."""
+
+    def __init__(self, count: int, seconds: float) -> None:
+        self.count = count
+        self.seconds = seconds
+        self.folder = str(probe())
+        self.total = 0
+
+    def init_system(self, master: ITaskMaster) -> None:
+        (Path(self.folder) / "host").write_text(str(os.getpid()))
+
+    def generate_tasks(self, master: ITaskMaster) -> Iterable[Task]:
+        return [Slow(n, self.seconds) for n in range(self.count)]
+
+    def task_finished(self, master: ITaskMaster, task: Task, result: Any, error: TaskError | None) -> None:
+        self.total += result if error is None else 0
+
+    def gather_result(self, master: ITaskMaster) -> int:
+        return self.total
+
+
+class SlowSystem(SlowTasks):
+    """The same as a task system."""
+
+    def get_task_system(self) -> ITaskSystem:
+        return OneSlowSystem(self.count, self.seconds)

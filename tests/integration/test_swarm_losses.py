@@ -1,0 +1,199 @@
+"""Workers, slaves, clients and connections that are lost: every task ends once, and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+import psutil
+from swarmkit import Program, Relay, Swarm, until
+
+QUICK_LEASE = ("masternode.lease=2s", "masternode.heartbeat=500ms")
+
+
+def started(swarm: Swarm, count: int = 1) -> None:
+    """Wait until so many tasks run or ran."""
+    until(lambda: len(swarm.probes("start-*")) >= count, what=f"{count} tasks started")
+
+
+def check_all(report: Any, count: int) -> None:
+    assert report["errors"] == {}
+    assert report["results"] == {f"slow {n}": n for n in range(count)}
+    assert set(report["ends"].values()) == {1}
+
+
+def idle(swarm: Swarm) -> bool:
+    """Whether no client is known and no slave has anything to do."""
+    status = swarm.status()
+    return not status.systems and not any(node.kind == "client" or node.busy_chunks for node in status.nodes)
+
+
+def ended(swarm: Swarm, run: Program, code: int) -> None:
+    assert run.finish() == code, str(run)
+    swarm.check_nothing_left()
+
+
+def test_a_killed_worker_is_replaced_and_its_task_runs_again(swarm: Swarm) -> None:
+    swarm.master()
+    swarm.slave("attic", workers=2)
+    run = swarm.run("slow.py:SlowTasks", "slow.count=4", "slow.seconds=1")
+    until(lambda: swarm.probes("pid-0"))
+    os.kill(int((swarm.probe / "pid-0").read_text()), signal.SIGKILL)
+    check_all(run.ends_well(), 4)
+    assert len(swarm.probes("start-0.*")) == 2
+    assert len(swarm.probes("end-0.*")) == 1
+    for n in (1, 2, 3):
+        assert len(swarm.probes(f"start-{n}.*")) == 1
+
+
+def test_the_work_of_a_killed_slave_is_done_by_another(swarm: Swarm) -> None:
+    swarm.master()
+    attic, _ = swarm.slave("attic"), swarm.slave("cellar")
+    run = swarm.run("slow.py:SlowTasks", "slow.count=12", "slow.seconds=0.4")
+    started(swarm, 4)
+    before = attic.children()
+    attic.send(signal.SIGKILL)
+    _, alive = psutil.wait_procs(before, timeout=5.0)
+    assert not alive
+    # Long before the lease of ten seconds: a broken connection and no hello are enough.
+    check_all(run.ends_well(9.0), 12)
+    assert len(swarm.probes("end-*")) == 12
+
+
+def test_a_slave_that_comes_back_keeps_its_work(swarm: Swarm) -> None:
+    swarm.master()
+    relay = Relay(int(swarm.credentials("slave").address.rpartition(":")[2]))
+    try:
+        slave = swarm.slave("attic", connect=swarm.connect_through(relay.port, "slave"))
+        run = swarm.run("slow.py:SlowTasks", "slow.count=3", "slow.seconds=1.5")
+        started(swarm)
+        assert relay.cut() == 1
+        slave.wait_for("lost the master")
+        check_all(run.ends_well(), 3)
+        assert len(swarm.probes("start-*")) == 3
+        assert slave.output.count("registered with the master") == 2
+        slave.send(signal.SIGTERM)
+        assert slave.finish(10.0) == 0
+    finally:
+        relay.close()
+
+
+def test_a_client_that_comes_back_is_told_everything_once(swarm: Swarm) -> None:
+    swarm.master()
+    swarm.slave("attic", workers=2)
+    relay = Relay(int(swarm.credentials("client").address.rpartition(":")[2]))
+    try:
+        settings = ("slow.count=6", "slow.seconds=0.5", "slow.quick=20")
+        run = swarm.run("slow.py:SlowTasks", *settings, connect=swarm.connect_through(relay.port, "client"))
+        for n in (1, 3):
+            started(swarm, n)
+            assert relay.cut() == 1
+            until(lambda n=n: run.output.count("lost the master") >= n // 2 + 1)
+        report = run.ends_well()
+        check_all(report, 26)
+        assert report["events"] == ["disconnected", "reconnected"] * (len(report["events"]) // 2)
+        assert len(swarm.probes("start-*")) == 26
+    finally:
+        relay.close()
+
+
+def test_late_results_of_a_stopped_slave_count_for_nothing(swarm: Swarm) -> None:
+    swarm.master(*QUICK_LEASE)
+    attic = swarm.slave("attic")
+    run = swarm.run("slow.py:SlowTasks", "slow.count=4", "slow.seconds=0.5", "slow.quick=5")
+    started(swarm)
+    attic.send(signal.SIGSTOP)
+    cellar = swarm.slave("cellar")
+    # Whatever the stopped slave had is done by the other after the lease.
+    until(lambda: run.output.count("ended slow") >= 8, 20.0)
+    attic.send(signal.SIGCONT)
+    check_all(run.ends_well(), 9)
+    until(lambda: attic.output.count("registered with the master") == 2)
+    again = swarm.run("slow.py:SlowTasks", "slow.count=8", "slow.seconds=0.1")
+    check_all(again.ends_well(), 8)
+    assert cellar.runs
+
+
+def test_the_tasks_of_a_killed_client_are_cancelled(swarm: Swarm) -> None:
+    swarm.master(*QUICK_LEASE)
+    slave = swarm.slave("attic", workers=2)
+    run = swarm.run("slow.py:SlowTasks", "slow.count=50", "slow.seconds=30")
+    started(swarm, 2)
+    run.send(signal.SIGKILL)
+    killed = [psutil.Process(int((swarm.probe / f"pid-{n}").read_text())) for n in (0, 1)]
+    _, alive = psutil.wait_procs(killed, timeout=10.0)
+    assert not alive
+    assert len(swarm.probes("start-*")) == 2
+    until(lambda: idle(swarm), 10.0)
+    # A process that was killed cannot remove its own folder.
+    swarm.remove_litter()
+    again = swarm.run("slow.py:SlowTasks", "slow.count=4", "slow.seconds=0")
+    check_all(again.ends_well(), 4)
+    assert slave.runs
+
+
+def test_a_killed_client_leaves_nothing_of_its_private_swarm(swarm: Swarm) -> None:
+    run = swarm.run("slow.py:SlowTasks", "slow.seconds=30", workers=2)
+    started(swarm, 2)
+    assert len(swarm.processes()) >= 6
+    run.send(signal.SIGKILL)
+    ended(swarm, run, -signal.SIGKILL)
+
+
+def test_a_client_whose_private_master_is_killed_says_so(swarm: Swarm) -> None:
+    run = swarm.run("slow.py:SlowTasks", "slow.seconds=30", workers=2)
+    started(swarm, 2)
+    (master,) = psutil.Process(run.pid).children()
+    began = time.monotonic()
+    master.kill()
+    ended(swarm, run, 1)
+    assert time.monotonic() - began < 10.0
+    assert "private master" in run.output
+    assert "SIGKILL" in run.output
+
+
+def test_a_killed_private_slave_is_replaced(swarm: Swarm) -> None:
+    run = swarm.run("slow.py:SlowTasks", "slow.count=4", "slow.seconds=1", workers=2)
+    started(swarm, 2)
+    (master,) = psutil.Process(run.pid).children()
+    slave = next(each for each in master.children() if "nodes.process" in " ".join(each.cmdline()))
+    slave.kill()
+    check_all(run.ends_well(9.0), 4)
+    assert "slave was killed by SIGKILL" in run.output
+
+
+def test_a_client_waits_for_a_new_master_and_goes_on(swarm: Swarm) -> None:
+    first = swarm.master(*QUICK_LEASE)
+    port = int(swarm.credentials("client").address.rpartition(":")[2])
+    slave = swarm.slave("attic", workers=2)
+    run = swarm.run("slow.py:GoesOn", "slow.count=2", "slow.seconds=60")
+    started(swarm, 2)
+    running = [psutil.Process(int((swarm.probe / f"pid-{n}").read_text())) for n in (0, 1)]
+    first.send(signal.SIGKILL)
+    first.finish()
+    run.wait_for("lost the master")
+    swarm.master(*QUICK_LEASE, port=port)
+    report = run.ends_well()
+    assert {error["kind"] for error in report["errors"].values()} == {"lost"}
+    assert report["results"] == {"slow 100": 100, "slow 101": 101}
+    assert set(report["ends"].values()) == {1}
+    assert len(report["ends"]) == 4
+    assert report["events"] == ["disconnected", "reconnected"]
+    _, alive = psutil.wait_procs(running, timeout=5.0)
+    assert not alive
+    assert slave.runs
+
+
+def test_a_killed_host_fails_its_system_with_the_reason(swarm: Swarm) -> None:
+    swarm.master()
+    swarm.slave("attic", workers=2)
+    run = swarm.run("slow.py:SlowSystem", "slow.seconds=30")
+    started(swarm, 2)
+    os.kill(int((swarm.probe / "host").read_text()), signal.SIGKILL)
+    error = run.ends_well()["system_error"]
+    assert error["kind"] == "system"
+    assert "SIGKILL" in error["message"]
+    again = swarm.run("slow.py:SlowSystem", "slow.seconds=0.01")
+    assert again.ends_well()["result"] == sum(range(8))
