@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import stat
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -266,3 +269,19 @@ def test_the_environment_logs_as_its_options_say(capsys: pytest.CaptureFixture[s
         environment.log.warning("shown")
     lines = capsys.readouterr().err.splitlines()
     assert [json.loads(line)["message"] for line in lines] == ["shown"]
+
+
+def test_a_temporary_environment_of_a_killed_process_goes_with_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    dead, strange = tmp_path / f"concurrence-{process.pid}-abc", tmp_path / "concurrence-other"
+    alive = tmp_path / f"concurrence-{os.getpid()}-abc"
+    for folder in (dead, alive, strange):
+        folder.mkdir()
+        (folder / "file").touch()
+    with Environment.ephemeral(environ={}, plugins=False) as environment:
+        assert environment.path.parent == tmp_path
+    assert sorted(tmp_path.iterdir()) == sorted([alive, strange])

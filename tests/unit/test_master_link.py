@@ -148,7 +148,7 @@ def test_a_goodbye_is_a_loss() -> None:
     story = Story()
     link = story.ready()
     assert link.message(Bye("the master stops"), 0.0)
-    assert story.events() == [LinkEvent.LOST]
+    assert story.events() == [LinkEvent.DISMISSED, LinkEvent.LOST]
 
 
 def test_a_master_that_does_not_know_the_connection_is_greeted_again() -> None:

@@ -25,6 +25,7 @@ STAMP_FILE = "VERSION"
 STAMP_VERSION = 1
 """The layout of the folder that this version makes and opens."""
 
+_TEMPORARY = "concurrence-"
 _FOLDERS = ("plugins", "log", "state")
 _PRIVATE_FOLDERS = ("keys", "connect")
 _STAMP = re.compile(r"concurrence environment (\d{1,9})\s*")
@@ -144,7 +145,8 @@ class Environment(ComponentManager):
         Raises:
             ConfigError: A config file or an override cannot be read.
         """
-        path = Path(tempfile.mkdtemp(prefix="concurrence-"))
+        _remove_litter()
+        path = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-"))
         try:
             _make_folders(path)
             return cls._opened(path, overrides, config_files, environ, plugins=plugins, temporary=True)
@@ -238,6 +240,25 @@ class Environment(ComponentManager):
 
     def _check_fresh(self, fresh: Config) -> None:
         check_config(fresh, [type(self), *self.registered()], self)
+
+
+def _remove_litter() -> None:
+    """Remove the temporary environments of processes that were killed before they could do so."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*"):
+        owner = path.name.removeprefix(_TEMPORARY).partition("-")[0]
+        if owner.isdecimal() and not _is_alive(int(owner)):
+            # Another user's cannot be removed, and another process may be removing it too.
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True  # somebody else's
+    return True
 
 
 def is_environment(path: Path) -> bool:

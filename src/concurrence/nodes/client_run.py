@@ -232,7 +232,7 @@ class ClientRun:
                 raise reason
             self._was_lost = True
             self._handlers.master_disconnected()
-        elif self._was_lost:
+        elif self._was_lost and event in (LinkEvent.READY, LinkEvent.FORGOTTEN):
             self._was_lost = False
             self._handlers.master_reconnected()
 

@@ -182,5 +182,5 @@ def _end_with(channel: IOwnerChannel, system: int, fault: faults.Fault) -> None:
 def _wait_for_goodbye(channel: IOwnerChannel) -> None:
     """The master says goodbye when it has the end; the link turns that into a loss."""
     while (notification := channel.receive(_PATIENCE_SECONDS)) is not None:
-        if notification in (LinkEvent.LOST, LinkEvent.FAILED):
+        if notification in (LinkEvent.DISMISSED, LinkEvent.FAILED):
             return

@@ -262,7 +262,7 @@ class InlineChannel:
             if isinstance(message, Welcome):
                 self._welcome = message
             elif isinstance(message, Bye):
-                self._news.append(LinkEvent.LOST)
+                self._news.append(LinkEvent.DISMISSED)
             else:
                 if isinstance(message, PushAccepted):
                     self.accepted_push = max(self.accepted_push, message.push)

@@ -22,7 +22,7 @@ from concurrence.scheduling.core import MasterCore
 from concurrence.transport.api import IServer, IWorkQueue
 from concurrence.transport.security import Role
 from concurrence.version import __version__
-from concurrence.wire.codec import Parcel, decoder_for_master, encode
+from concurrence.wire.codec import Parcel, decoder_for_master, encode, in_batches
 from concurrence.wire.messages import Assign, Bye, Message, Ping
 from concurrence.workers.processes import describe_exit
 
@@ -219,7 +219,7 @@ class MasterNode(Node):
     def _conclude(self, server: IServer) -> None:
         core, outbox = self._core, self._core.outbox
         core.conclude(self.reactor.now())
-        if outbox.promises:
+        if outbox.promises or outbox.entries:
             sequence = self._journal.append(outbox.entries)
             for promise in outbox.promises:
                 self._gate.hold(sequence, promise)
@@ -230,7 +230,7 @@ class MasterNode(Node):
         self._backlog += outbox.work
         outbox.clear()
         for peer, parcels in outgoing.items():
-            if not server.send(peer, encode(parcels)):
+            if not all(server.send(peer, encode(batch)) for batch in in_batches(parcels)):
                 core.unreachable(peer, self.reactor.now())
         self._push_work()
         for order in orders:

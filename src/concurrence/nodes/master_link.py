@@ -30,6 +30,8 @@ class LinkEvent(Enum):
     """Welcomed by a master that does not know this incarnation any more: what was under way is lost."""
     LOST = "lost"
     """The connection broke, or the master fell silent; the link goes on trying."""
+    DISMISSED = "dismissed"
+    """The master said goodbye: it stops, or it needs this node no more. A loss follows."""
     FAILED = "failed"
     """The link has given up; see :attr:`MasterLink.error`."""
 
@@ -106,6 +108,7 @@ class MasterLink:
         elif isinstance(message, Ping):
             self.outgoing.append(Pong(message.number))
         elif isinstance(message, Bye):
+            self.events.append(LinkEvent.DISMISSED)
             self._lose()
         else:
             return isinstance(message, Pong)

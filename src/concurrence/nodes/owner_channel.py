@@ -30,7 +30,9 @@ from concurrence.wire.messages import (
     PushAccepted,
     PushRejected,
     PushTasks,
+    Results,
     SystemEnded,
+    SystemResult,
     ToOwner,
     Welcome,
 )
@@ -110,6 +112,7 @@ class OwnerChannel:
         self._unaccepted: deque[Push] = deque()
         self._sent_push = 0
         self._once: list[Parcel[Message]] = []
+        self._received = 0
         self._delivered = 0
         self._delivered_sent = 0
         self._client: IClient | None = None
@@ -143,7 +146,9 @@ class OwnerChannel:
         """From any thread: everything up to this delivery was handled."""
 
         def note() -> None:
-            self._delivered = max(self._delivered, delivery)
+            # A number from before the master forgot this owner must not answer for what the next one delivers.
+            if delivery <= self._received:
+                self._delivered = max(self._delivered, delivery)
 
         self._reactor.post(note)
 
@@ -221,6 +226,8 @@ class OwnerChannel:
                 self._unaccepted.popleft()
         elif isinstance(message, PushRejected):
             self._settle(message.push)
+        elif isinstance(message, Results | SystemResult):
+            self._received = max(self._received, message.delivery)
         self._notifications.put(parcel)
 
     def _settle(self, push: int) -> None:
@@ -235,7 +242,7 @@ class OwnerChannel:
                 self._sent_push = self.accepted_push
                 self._delivered_sent = 0
             elif event is LinkEvent.FORGOTTEN:
-                self._delivered = self._delivered_sent = 0
+                self._received = self._delivered = self._delivered_sent = 0
                 if self._unaccepted:
                     self.accepted_push = self._unaccepted[-1].number
                 self._unaccepted.clear()

@@ -9,7 +9,7 @@ from itertools import pairwise
 from concurrence.errors import MessageTooLarge
 from concurrence.transport.api import IClient
 from concurrence.wire import faults
-from concurrence.wire.codec import Parcel, decode_results, encode, encode_results
+from concurrence.wire.codec import Parcel, decode_results, encode, encode_results, in_batches
 from concurrence.wire.messages import REFUSED, ChunkResults, Message, PackedResult
 
 
@@ -18,7 +18,7 @@ def send_all(
     parcels: list[Parcel[Message]],
     substitute: Callable[[Parcel[Message], MessageTooLarge], Sequence[Parcel[Message]]],
 ) -> list[Parcel[Message]]:
-    """Send parcels, as one message if that can be.
+    """Send parcels, in as few messages as can be.
 
     Args:
         client: The connection.
@@ -28,10 +28,17 @@ def send_all(
     Returns:
         What there is no room for yet; it is to be sent again later.
     """
+    waiting = deque(parcels)
     try:
-        return [] if client.send(encode(parcels)) else parcels
+        for batch in in_batches(parcels):
+            if not client.send(encode(batch)):
+                return list(waiting)
+            for _ in batch:
+                waiting.popleft()
     except MessageTooLarge:
-        waiting = deque(parcels)
+        pass  # one of what waits is: each goes alone
+    else:
+        return []
     while waiting:
         try:
             if not client.send(encode([waiting[0]])):

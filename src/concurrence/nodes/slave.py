@@ -29,6 +29,7 @@ from concurrence.wire.messages import (
 from concurrence.workers.api import ITaskManager
 
 _TICK_SECONDS = 0.25
+_MAX_PARTLY_SENT = 1_024  # chunks; then those that are over are dropped from the set
 _MAX_HELD_OUTPUT = 256  # messages that are kept while there is no connection
 
 
@@ -48,6 +49,7 @@ class SlaveNode(Node):
     def __init__(self, manager: ComponentManager) -> None:
         super().__init__(manager)
         self._upstream: list[Parcel[FromSlave]] = []
+        self._partly_sent: set[int] = set()
         self._blocked: list[Parcel[Message]] | None = None
         self._client: IClient | None = None
         self._source: IWorkSource | None = None
@@ -110,10 +112,10 @@ class SlaveNode(Node):
         self.log.info("connecting to the master at %s with %d workers", address, self._manager.workers)
 
     def _hello(self, resumes: bool) -> Hello:
-        chunks = set(self._manager.chunks)
-        chunks.update(
-            parcel.message.chunk for parcel in self._upstream if isinstance(parcel.message, ChunkResults)
-        )
+        # Results that were handed to the last connection may be lost with it. What they belong to is not named, so
+        # that the master has it run again; should they have arrived, it knows that too.
+        chunks = set(self._manager.chunks) - self._partly_sent
+        chunks.update(_chunks_of(self._upstream) - self._partly_sent)
         return self._identity.hello(resumes, slave=self._description, chunks=sorted(chunks))
 
     def _shut_down(self) -> None:
@@ -158,11 +160,12 @@ class SlaveNode(Node):
             elif event is LinkEvent.FAILED:
                 self._exit_code = 1
                 self.reactor.stop()
-            else:
+            elif event is not LinkEvent.DISMISSED:
                 self._welcomed(forgotten=event is LinkEvent.FORGOTTEN)
         self._link.events.clear()
 
     def _welcomed(self, *, forgotten: bool) -> None:
+        self._partly_sent.clear()
         if forgotten:
             self.log.warning("the master was restarted and does not know this slave's work; it is dropped")
             self._upstream.clear()
@@ -200,12 +203,22 @@ class SlaveNode(Node):
         parcels: list[Parcel[Message]] = [Parcel(message) for message in self._link.outgoing]
         self._link.outgoing.clear()
         if self._link.ready:
+            self._note_sent()
             parcels.extend(self._upstream)
             self._upstream.clear()
         elif len(self._upstream) > _MAX_HELD_OUTPUT:
             # What tasks print is dropped without a connection; results are bounded by the credit.
             self._upstream[:] = [each for each in self._upstream if not isinstance(each.message, Output)]
         return parcels
+
+    def _note_sent(self) -> None:
+        self._partly_sent |= _chunks_of(self._upstream)
+        if len(self._partly_sent) > _MAX_PARTLY_SENT:
+            self._partly_sent.intersection_update(self._manager.chunks)
+
+
+def _chunks_of(parcels: list[Parcel[FromSlave]]) -> set[int]:
+    return {parcel.message.chunk for parcel in parcels if isinstance(parcel.message, ChunkResults)}
 
 
 def parse_labels(texts: tuple[str, ...]) -> dict[str, float]:
@@ -224,6 +237,7 @@ def parse_labels(texts: tuple[str, ...]) -> dict[str, float]:
             labels[name.strip()] = float(amount) if separator else 1.0
         except ValueError:
             raise ConfigError(
-                f"the label {text!r} is not of the form name=amount", hint='Write it as in labels = ["gpu=1"].'
+                f"the label {text!r} is not of the form name=amount",
+                hint='In a file: labels = ["gpu=1"]; with --set: slavenode.labels=gpu=1,camera',
             ) from None
     return labels

@@ -143,13 +143,11 @@ class SystemRunner:
             self._slaves = [SlaveSummary(slave.name, slave.workers) for slave in message.slaves]
 
     def link(self, event: LinkEvent) -> None:
-        """Send the end again on a new connection; the master's goodbye, a loss, is the end of it all."""
-        if self._end is None:
-            return
-        if event is LinkEvent.READY:
-            self._channel.send(self._end)
-        else:
+        """Send the end again on a new connection; the master's goodbye is the end of it all."""
+        if event is LinkEvent.DISMISSED:
             self.owner.stop()
+        elif event is LinkEvent.READY and self._end is not None:
+            self._channel.send(self._end)
 
     def idle(self) -> None:
         """Completeness is asked after every turn anyway."""
