@@ -140,9 +140,7 @@ def _contain(
         text = user_traceback(error)
         failures.append(PluginFailure(name, source, text))
         # The text is the traceback already, without the frames that are not the plug-in's.
-        log.error(
-            "plug-in %s (%s) cannot be loaded and is left out:\n%s", name, source, text.rstrip()
-        )
+        log.error("plug-in %s (%s) cannot be loaded and is left out:\n%s", name, source, text.rstrip())
 
 
 def _installed() -> list[EntryPoint]:

@@ -39,9 +39,7 @@ class Task:
     system_id: SystemId | None = None
     client_id: str | None = None
 
-    def __init__(
-        self, name: str = "", system_id: SystemId | None = None, client_id: str | None = None
-    ) -> None:
+    def __init__(self, name: str = "", system_id: SystemId | None = None, client_id: str | None = None) -> None:
         if name:
             self.name = name
         if system_id is not None:
