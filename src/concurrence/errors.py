@@ -141,7 +141,7 @@ class TaskError(ConcurrenceError):
         parts = [self.message + place]
         if self.hint:
             parts.append(f"  {self.hint}")
-        if self.remote_traceback:
+        if "\n  File " in self.remote_traceback:  # without a frame it would only say the message again
             parts.append(self.remote_traceback.rstrip())
         return "\n".join(parts)
 

@@ -193,9 +193,12 @@ def test_random_faults_are_refused_or_a_fault(payload: bytes) -> None:
         return
 
 
+_TRACEBACK = 'Traceback (most recent call last):\n  File "app.py", line 1, in f\nValueError: no'
+
+
 def test_a_fault_becomes_the_error_that_handlers_see() -> None:
     cause = ValueError("no")
-    fault = faults.Fault(faults.KIND_EXCEPTION, "ValueError: no", "look", "Traceback", b"", "printed")
+    fault = faults.Fault(faults.KIND_EXCEPTION, "ValueError: no", "look", _TRACEBACK, b"", "printed")
     assert faults.decode_fault(faults.encode_fault(fault)) == fault
     error = faults.task_error(fault, slave="s", attempt=2, cause=cause)
     assert (error.kind, error.slave, error.attempt, error.cause, error.output) == (
@@ -205,7 +208,9 @@ def test_a_fault_becomes_the_error_that_handlers_see() -> None:
         cause,
         "printed",
     )
-    assert str(error) == "ValueError: no (slave s, attempt 2)\n  look\nTraceback"
+    assert str(error) == "ValueError: no (slave s, attempt 2)\n  look\n" + _TRACEBACK
+    bare = faults.task_error(faults.Fault(faults.KIND_EXCEPTION, "no", "", "TypeError: no"), slave="", attempt=1)
+    assert str(bare) == "no", "a traceback without frames would only say it again"
     cancelled = faults.task_error(faults.Fault(faults.KIND_CANCELLED, "gone"), slave="", attempt=0)
     assert isinstance(cancelled, TaskCancelled)
 

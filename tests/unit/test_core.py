@@ -18,6 +18,7 @@ from concurrence.wire.messages import (
     ChunkResults,
     DefineFunction,
     Delivered,
+    Output,
     PackedResult,
     Ping,
     Pong,
@@ -213,3 +214,15 @@ class TestNonsense:
         client.define()
         client.say(PushTasks(2, 1, SYSTEM, 1), [encode_tasks([]), b"more"])
         assert client.one(Refusal).code == "protocol"
+
+
+def test_clients_are_told_once_that_there_is_no_slave() -> None:
+    master = Master()
+    client = master.client()
+    client.define()
+    client.push(1, range(3))
+    for _ in range(5):
+        master.wait(3.0, client)
+    assert [output.text for output in client.messages(Output)] == [
+        "WARNING no slave is connected; 3 tasks wait. Start one: concurrence slave"
+    ]

@@ -90,3 +90,13 @@ def _this_module() -> Any:
     module = types.ModuleType(__name__)
     module.__dict__.update(globals())
     return module
+
+
+def test_people_see_which_call_it_is() -> None:
+    assert double.task(21).label == "double(21)"
+    assert triple.task(1).label == "triple it"
+    long = double.task("x" * 1_000).label  # pyright: ignore[reportArgumentType]
+    assert len(long) < 60
+    many = FunctionTask(max, tuple(range(100))).label
+    assert many == "max(0, 1, 2, 3, 4, ...)"
+    assert FunctionTask(max, ([1],), {"key": 1}).label == "max([1], key=1)"

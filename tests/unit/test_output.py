@@ -104,6 +104,9 @@ def test_a_bad_log_call_is_reported_and_not_raised(capturing: Capturing, monkeyp
     assert "Logging error" in capturing.joined("stderr")
 
 
+_ADVICE = "65536 of one task's output travel; let it return the rest, or write a file"
+
+
 def test_output_of_a_task_is_bounded_and_the_loss_is_told(capturing: Capturing) -> None:
     capturing.begin(1)
     for _ in range(2_000):
@@ -114,7 +117,7 @@ def test_output_of_a_task_is_bounded_and_the_loss_is_told(capturing: Capturing) 
     first = [text for counter, _, text in capturing.texts if counter == 1]
     kept = sum(text.count("x") for text in first)
     assert 64_000 < kept <= 65_536
-    assert first[-1] == f"[{200_000 - 65_536} more characters of output were dropped]"
+    assert first[-1] == f"[{200_000 - 65_536} more characters were dropped: {_ADVICE}]"
     assert (2, "stdout", "y") in capturing.texts
     assert all(len(text) < 131_072 for _, _, text in capturing.texts)
 
@@ -125,7 +128,7 @@ def test_one_endless_line_is_bounded_too(capturing: Capturing) -> None:
         sys.stdout.write("x" * 10_000)
     capturing.capture.end_chunk()
     assert 60_000 < capturing.joined().count("x") <= 65_536
-    assert "were dropped]" in capturing.joined("stderr")
+    assert f"were dropped: {_ADVICE}]" in capturing.joined("stderr")
 
 
 def test_a_progress_bar_is_its_last_state(capturing: Capturing) -> None:

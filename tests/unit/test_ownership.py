@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from owner_story import Add, Buffered, Other, owned, results
 
-from concurrence.errors import TaskCancelled
+from concurrence.errors import TaskCancelled, UsageError
 from concurrence.tasks.ownership import MAX_BATCH_FRAMES, MAX_BATCH_TASKS, system_end
 from concurrence.wire import faults
 from concurrence.wire.codec import Frame, Parcel, decode_tasks, encode_results
@@ -116,3 +118,11 @@ class TestOwnedTasks:
         definition = push.parcels[0].message
         assert isinstance(definition, DefineFunction)
         assert definition.number not in old, "late pushes cannot be taken for new ones"
+
+
+@pytest.mark.parametrize("strange", [7, len, [Add()], None])
+def test_only_tasks_can_be_pushed(strange: Any) -> None:
+    tasks = owned()
+    with pytest.raises(UsageError, match=r"was pushed, and only tasks can be"):
+        tasks.add(strange)
+    assert not len(tasks)

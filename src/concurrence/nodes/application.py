@@ -64,6 +64,7 @@ class ApplicationNode(Component, IApp, IApplicationHandlers, abstract=True):
         self.display: IDisplay = PlainDisplay()
         self.summary: RunSummary | None = None
         self.__run: ClientRun | None = None
+        self.__failed = False
 
     # --- what an author overrides ---
 
@@ -83,7 +84,7 @@ class ApplicationNode(Component, IApp, IApplicationHandlers, abstract=True):
         )
 
     def task_finished(self, task: Task, result: Any, error: TaskError | None) -> None:
-        """A plain task ended; the default logs failures.
+        """A plain task ended; the default logs failures, and remembers them for the exit code.
 
         Args:
             task: The object that was pushed.
@@ -91,16 +92,19 @@ class ApplicationNode(Component, IApp, IApplicationHandlers, abstract=True):
             error: Why it failed; None if it did not.
         """
         if error is not None:
+            self.__failed = True
             self.log.error("%r failed: %s", task, error)
 
     def work_finished(self, result: Any, system_id: SystemId) -> None:
         """A task system ended, or nothing of the plain tasks is unfinished; the default ends the application.
 
+        Its exit code is then 1 if the default of :meth:`task_finished` saw a failure.
+
         Args:
             result: The system's one result; None for plain tasks.
             system_id: The system, or the one that the plain tasks belong to.
         """
-        self.shutdown_main_loop()
+        self.shutdown_main_loop(1 if self.__failed else 0)
 
     def push_task_response(self, task: Task) -> None:
         """A pushed task is accepted and kept."""

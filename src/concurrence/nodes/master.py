@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import TextIO
 
 from concurrence.component import ComponentManager, identity
 from concurrence.env.extension_options import ExtensionOption
@@ -16,6 +17,7 @@ from concurrence.nodes import keys as addresses
 from concurrence.nodes.hosting import Hosting
 from concurrence.nodes.keys import MasterKeys
 from concurrence.nodes.launching import Access, ChildNode, LaunchSpec, Ready
+from concurrence.nodes.locking import lock_environment, note_address
 from concurrence.nodes.node import Node
 from concurrence.scheduling.api import ITaskScheduler, Limits
 from concurrence.scheduling.core import MasterCore
@@ -71,6 +73,7 @@ class MasterNode(Node):
         self._queue: IWorkQueue | None = None
         self._is_private = False
         self._slave_is_up = False
+        self._lock: TextIO | None = None
         self._server: IServer | None = None
 
     def app_init(self) -> None:
@@ -101,6 +104,8 @@ class MasterNode(Node):
             self._slave = ChildNode(_SLAVE)
         self._hosting = Hosting(self.env, identity(type(self.transport)), self.reactor, self._core.host_exited)
         try:
+            if not self._is_private:
+                self._lock = lock_environment(self.env)
             self._hosting.start()
             self._announce(self._listen())
             self.reactor.run()
@@ -134,7 +139,9 @@ class MasterNode(Node):
         if not self._is_private:
             public = addresses.reachable(server.address, self.advertise)
             self._keys.publish(self.env, public)
-            self.log.info("listening at %s; connect files are in %s", public, self.env.path / "connect")
+            self.log.debug("listening at %s; connect files are in %s", public, self.env.path / "connect")
+            if self._lock is not None:
+                note_address(self._lock, public)
         if self._slave is not None:
             self._launch_slave(self._slave)
         if self.launch is not None:
@@ -183,6 +190,8 @@ class MasterNode(Node):
             self._journal.close()
         if self._queue is not None:
             self._queue.close()
+        if self._lock is not None:
+            self._lock.close()
         self.reactor.close()
 
     # --- the cycle ---
@@ -227,6 +236,8 @@ class MasterNode(Node):
         for peer, parcel in self._gate.release():
             outgoing.setdefault(peer, []).append(parcel)
         orders, stopped, dropped = outbox.hosts, outbox.stopped_hosts, outbox.dropped
+        for news in outbox.news:
+            self.log.info("%s", news)
         self._backlog += outbox.work
         outbox.clear()
         for peer, parcels in outgoing.items():

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Protocol
 
-from concurrence.errors import Backpressure, ConnectionFailed, TaskError
+from concurrence.errors import Backpressure, ConnectionFailed, TaskError, UsageError
 from concurrence.ids import SystemId, TaskId, new_system_id
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner_channel import IOwnerChannel, Notification
@@ -159,7 +159,16 @@ class Owner:
         return task_id
 
     def push_tasks(self, tasks: Iterable[Task]) -> None:
-        """Push tasks; the iterable is drained as room comes, also after this returns."""
+        """Push tasks; the iterable is drained as room comes, also after this returns.
+
+        Raises:
+            UsageError: It is no iterable.
+        """
+        if not isinstance(tasks, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  authors need no checker
+            raise UsageError(
+                f"push_tasks was given {tasks!r:.200}, which is no iterable of tasks",
+                hint="Push one task with push_task(task), or as push_tasks([task]).",
+            )
         self._sources.add(tasks, in_handler=self._in_handler)
         self._busy = True
         if not self._in_handler:

@@ -29,6 +29,7 @@ from concurrence.wire.messages import (
 from concurrence.workers.api import ITaskManager
 
 _TICK_SECONDS = 0.25
+_SILENCE_SECONDS = 15.0
 _MAX_PARTLY_SENT = 1_024  # chunks; then those that are over are dropped from the set
 _MAX_HELD_OUTPUT = 256  # messages that are kept while there is no connection
 
@@ -107,9 +108,18 @@ class SlaveNode(Node):
         self.reactor.register(client.pollable, lambda: self._drain(client))
         self.reactor.register(client.events_pollable, lambda: self._drain(client))
         self.reactor.call_every(_TICK_SECONDS, lambda: self._link.tick(self.reactor.now()))
+        self.reactor.call_every(_SILENCE_SECONDS, self._tell_silence)
         self.reactor.on_cycle_end(lambda: self._conclude(client))
         self.watch_parent()
         self.log.info("connecting to the master at %s with %d workers", address, self._manager.workers)
+
+    def _tell_silence(self) -> None:
+        if not self._link.ready:
+            self.log.warning(
+                "no master answers at %s; trying again. Check that it runs (concurrence master), and that no "
+                "firewall is between",
+                self._credentials.address,
+            )
 
     def _hello(self, resumes: bool) -> Hello:
         # Results that were handed to the last connection may be lost with it. What they belong to is not named, so

@@ -56,6 +56,7 @@ class MasterCore:
         self._busy = False
         self._away: dict[str, float] = {}
         self._next_progress = 0.0
+        self._lonely_since: float | None = None
         self._started: float | None = None
         self._ticked = 0.0
         self._of_owners = self._owner_handlers()
@@ -149,6 +150,7 @@ class MasterCore:
         for node in registry.silent(now):
             self._lost(node, _SILENT)
         self.scheduler.tick(self.swarm, now)
+        self._lonely_since = owner_events.tell_lonely(self.swarm, self._lonely_since, now)
         if now >= self._next_progress:
             self._next_progress = now + PROGRESS_SECONDS
             for job in self.swarm.ledger.jobs.values():
@@ -178,6 +180,7 @@ class MasterCore:
             self._lost(replaced, "another incarnation took its place")
         self._away.pop(node.id, None)
         self._busy = True
+        self.outbox.news.append(f"{node.label} {'is back' if known else 'registered'} from {origin.address}")
         limits = self.swarm.limits
         welcome = wire.Welcome(
             protocol=wire.PROTOCOL_VERSION,
@@ -238,6 +241,7 @@ class MasterCore:
     def _lost(self, node: Node, reason: str) -> None:
         if node.peer is not None:
             self.outbox.dropped.append(node.peer)
+        self.outbox.news.append(f"{node.label} is gone: {reason}")
         self.swarm.registry.remove(node)
         if isinstance(node, SlaveNodeRecord):
             slave_events.slave_lost(self.swarm, node)

@@ -35,6 +35,7 @@ class Outbox:
         entries: What the journal must keep.
         hosts: Hosts to start.
         stopped_hosts: Systems whose hosts are to end.
+        news: What people may want to read in the master's log.
         dropped: Peers whose connection is to be forgotten after the messages are sent.
     """
 
@@ -49,6 +50,7 @@ class Outbox:
         self.entries: list[JournalEntry] = []
         self.hosts: list[HostOrder] = []
         self.stopped_hosts: list[int] = []
+        self.news: list[str] = []
         self.dropped: list[bytes] = []
 
     def send(self, peer: bytes | None, parcel: Parcel[Message]) -> None:

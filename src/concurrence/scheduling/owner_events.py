@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from math import inf
 
 from concurrence.errors import ProtocolError
 from concurrence.journal.api import JournalEntry
@@ -21,6 +22,7 @@ from concurrence.wire.messages import (
     Bye,
     Cancel,
     ForgetFunction,
+    Output,
     PackedResult,
     Progress,
     PushAccepted,
@@ -32,6 +34,9 @@ from concurrence.wire.messages import (
     SystemResult,
     TakeBack,
 )
+
+LONELY_SECONDS = 5.0
+"""Tasks that wait for so long without any slave are worth a word to their client."""
 
 _UNKNOWN_FUNCTION = "its function was not defined first"
 _UNHANDLED_WINDOWS = 4  # an owner acknowledges after it has handled what came, which may be several windows
@@ -220,6 +225,27 @@ def send_progress(swarm: Swarm, job: Job) -> None:
     client = swarm.registry.owner(job.client)
     if client is not None:
         swarm.outbox.send(client.peer, Parcel(progress_of(job)))
+
+
+def tell_lonely(swarm: Swarm, since: float | None, now: float) -> float | None:
+    """Tell clients whose tasks wait although there is no slave at all.
+
+    Args:
+        swarm: The state.
+        since: What this returned last: since when there has been no slave; infinity once clients were told.
+        now: The time.
+    """
+    waiting = [job for job in swarm.ledger.jobs.values() if job.queued]
+    if not waiting or swarm.registry.slaves():
+        return None
+    if since is None or now - since < LONELY_SECONDS:
+        return now if since is None else since
+    for job in waiting:
+        client = swarm.registry.owner(job.client)
+        text = f"WARNING no slave is connected; {job.queued} tasks wait. Start one: concurrence slave"
+        if client is not None:
+            swarm.outbox.send(client.peer, Parcel(Output(job.system, None, "log", "master", text)))
+    return inf
 
 
 def progress_of(job: Job) -> Progress:

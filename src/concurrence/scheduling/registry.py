@@ -46,6 +46,11 @@ class Node:
         """What people see."""
         return self.hello.name
 
+    @property
+    def label(self) -> str:
+        """What people see in a log."""
+        return f"{self.hello.kind} {self.name}"
+
     def __repr__(self) -> str:
         state = "connected" if self.peer is not None else "away"
         return f"<{type(self).__name__} {self.hello.kind} {self.name} {self.id} {state}>"

@@ -185,7 +185,7 @@ def _quarantine(swarm: Swarm, slave: SlaveNodeRecord, settled: Settled, message:
     fault = faults.Fault(
         faults.KIND_WORKER,
         f"the task killed {swarm.limits.max_attempts} workers; the last one: {faults.shorten(message.text)}{peak}",
-        hint="Run it with --inline, or look at the output below: it is the last that the task wrote.",
+        hint="Its last output is kept with this error." if message.output else "It had written nothing.",
         output=faults.shorten(message.output),
     )
     tell_fault(swarm, assignment.job, settled.ended, fault, RunInfo(slave.name, assignment.attempt))

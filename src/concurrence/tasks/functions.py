@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import functools
+import reprlib
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from concurrence.tasks.api import Task
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 30
+_MAX_SHOWN = 5  # arguments of a call that people see
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,8 +49,13 @@ class FunctionTask(Task):
 
     @property
     def label(self) -> str:
-        """The name, or the function's without its module."""
-        return self.name or callable_name(self.function).rpartition(":")[2]
+        """The name, or the function's without its module, and its arguments, shortened."""
+        return self.name or f"{callable_name(self.function).rpartition(':')[2]}({self._shown_arguments()})"
+
+    def _shown_arguments(self) -> str:
+        shown = [_SHORT.repr(value) for value in self.args]
+        shown += [f"{name}={_SHORT.repr(value)}" for name, value in self.kwargs.items()]
+        return ", ".join(shown if len(shown) <= _MAX_SHOWN else [*shown[:_MAX_SHOWN], "..."])
 
 
 class TaskFunction(Generic[P, R]):

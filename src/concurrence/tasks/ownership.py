@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
-from concurrence.errors import ProtocolError, TaskError
+from concurrence.errors import ProtocolError, TaskError, UsageError
 from concurrence.ids import SystemId, TaskId
 from concurrence.tasks.api import ITaskSystem, Task, TaskCounts
 from concurrence.tasks.packing import PackedFunction, TaskPacker
@@ -122,8 +122,14 @@ class OwnedTasks:
         """Pack a task, give it its id, and put it into the open batch.
 
         Raises:
+            UsageError: It is no task.
             PackingError: It cannot be pickled; nothing was added.
         """
+        if not isinstance(task, Task):  # pyright: ignore[reportUnnecessaryIsInstance]  authors need no type checker
+            raise UsageError(
+                f"{type(task).__name__!r} was pushed, and only tasks can be: {task!r:.200}",
+                hint="Of a @task function push f.task(...); f(...) runs it here and now.",
+            )
         call = self._packer.pack(task)
         number = self._numbers.get(call.function.digest)
         if number is None:

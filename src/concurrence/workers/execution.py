@@ -119,6 +119,7 @@ class Executor:
         results = _Results(chunk.chunk, self._cell, self._output)
         try:
             function = self._load(chunk.function, tasks, results)
+            results.begin()
             if function is not None:
                 self._run_all(chunk, function, tasks, parcel.frames, results)
         finally:
@@ -261,6 +262,10 @@ class _Results:
         self._entries: list[PackedResult] = []
         self._buffers: list[Frame] = []
         self._size = 0
+        self._since = time.perf_counter()
+
+    def begin(self) -> None:
+        """The first task starts: what was before, loading the function, is not its work."""
         self._since = time.perf_counter()
 
     def add(self, counter: int, status: int, payload: bytes, buffers: Sequence[Frame] = ()) -> None:

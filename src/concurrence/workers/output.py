@@ -180,7 +180,10 @@ class OutputCapture:
                 if text:
                     self._take(stream, text)
             if self._dropped:
-                note = f"[{self._dropped} more characters of output were dropped]"
+                note = (
+                    f"[{self._dropped} more characters were dropped: {self._limit} of one task's output travel; "
+                    "let it return the rest, or write a file]"
+                )
                 self._pending.append((self._counter, "stderr", note))
             self._partial.clear()
             self._tail.clear()
