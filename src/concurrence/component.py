@@ -11,6 +11,7 @@ import difflib
 import inspect
 import threading
 from abc import ABC
+from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast, overload
 
@@ -165,18 +166,22 @@ class ComponentManager:
                 self._implementations[interface] = found
         return cast("list[T]", list(found))
 
-    def find(self, interface: type[Interface], name: str) -> type[Component]:
+    def find(
+        self, interface: type[Interface], name: str, among: Sequence[type[Component]] | None = None
+    ) -> type[Component]:
         """The registered implementation that a name means.
 
         Args:
             interface: The interface it must implement.
             name: ``module:Class``, a class name, or one without regard to case, ``-`` and ``_``.
+            among: The classes that it can mean; by default all that are registered.
 
         Raises:
             UsageError: No implementation is called so; the text tells the nearest name and all others.
             ComponentError: Several are.
         """
-        known = [cls for cls in self._classes if issubclass(cls, interface)]
+        classes = self._classes if among is None else among
+        known = [cls for cls in classes if issubclass(cls, interface)]
         matches = (
             [cls for cls in known if identity(cls) == name]
             or [cls for cls in known if cls.__name__ == name]
@@ -252,7 +257,9 @@ class ComponentManager:
         names |= {_plain(identity(cls)): identity(cls) for cls in known}
         near = difflib.get_close_matches(_plain(name), names, n=1)
         guess = f"Did you mean {names[near[0]]}? " if near else ""
-        listing = ", ".join(sorted(identity(cls) for cls in known)) or "none"
+        counts = Counter(cls.__name__ for cls in known)
+        words = [cls.__name__ if counts[cls.__name__] == 1 else identity(cls) for cls in known]
+        listing = ", ".join(sorted(words, key=str.casefold)) or "none"
         return UsageError(f"no {interface.__name__} is called {name!r}", hint=f"{guess}Known: {listing}.")
 
 

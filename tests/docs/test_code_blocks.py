@@ -4,7 +4,7 @@
   under that name for the commands that follow; so is a ``toml`` block, which must be valid TOML.
 - In ``console`` blocks the lines behind ``$``, and in ``bash`` blocks all lines, are commands. Those of
   ``concurrence`` and ``python FILE`` are run in order; servers run in the background and are stopped by SIGINT
-  at the end of the block. ``scp FILE HOST:`` copies into the folder, which stands for both machines.
+  at the end of the block. ``scp -p FILE HOST:`` copies into the folder, which stands for both machines.
 - What else a command may be is listed in NOT_RUN. ``text`` blocks are output.
 
 Only the line ``<!-- not run: reason -->`` before a block exempts it.
@@ -169,7 +169,7 @@ def run_command(words: list[str], folder: Path, servers: ExitStack, place: str) 
             finish(words, folder, variables, place)
         case ["python" | "python3", script, *_] if script.endswith(".py"):
             finish([sys.executable, *words[1:]], folder, variables, place)
-        case ["scp", source, target] if target.endswith(":"):
+        case ["scp", "-p", source, target] if target.endswith(":"):
             copied = folder / source
             shutil.copy(copied, folder / copied.name)
         case _:

@@ -268,7 +268,7 @@ def test_a_broken_plugin_is_named_and_the_others_go_on(start: Start, client: Pat
 def test_a_handler_that_raises_shows_the_users_traceback(start: Start, client: Path) -> None:
     file = one_task(client, finished='raise ValueError("a mistake")')
     program = start("run", file, "--workers", "1")
-    ends_with(program, 1, f'File "{client / file}", line', "in task_finished", "ValueError: a mistake")
+    ends_with(program, 1, f'File "{client / file}", line', "in task_finished", "raised ValueError: a mistake")
 
 
 def test_a_handler_that_exits_chooses_the_code(start: Start, client: Path) -> None:
@@ -313,23 +313,27 @@ def test_ctrl_c_ends_a_run(start: Start, client: Path, inline: bool) -> None:
     assert "Traceback" not in program.output
 
 
+def test_ctrl_c_tells_what_was_finished(start: Start, client: Path) -> None:
+    file = one_task(client, imports="import time", finished='self.say("one is done"); self.push_task(Slow())')
+    with (client / file).open("a") as source:
+        source.write("\nclass Slow(Only):\n    def __call__(self):\n        time.sleep(600)\n")
+    program = start("run", file, "--workers", "1")
+    program.wait_for("one is done")
+    assert program.interrupt() == 130
+    assert "tasks: 1 finished" in program.output
+
+
 def test_ctrl_c_ends_master_and_slave_cleanly(start: Start, tmp_path: Path) -> None:
     master = start("master", "--env", "env", "--port", "0", folder="master")
     master.wait_for("Ctrl-C")
-    assert f"Made the environment {tmp_path / 'master' / 'env'}" in master.output
+    assert "Made the environment env\n" in master.output
+    assert "concurrence status --env env\n" in master.output
     file = tmp_path / "master" / "env" / "connect" / "slave.toml"
     slave = start("worker", "--master", str(file), "--workers", "1", folder="slave")
     slave.wait_for("registered with the master")
     assert slave.interrupt() == 0
     assert master.interrupt() == 0
     assert "Traceback" not in master.output + slave.output
-
-
-def test_the_master_may_be_run_by_its_name(start: Start) -> None:
-    ends_with(start("env", "create", "mine"), 0)
-    program = start("run", "master-node", "--env", "mine", "--set", "masternode.port=0")
-    program.wait_for("listening at")
-    assert program.interrupt() == 0
 
 
 # --- a master, a slave elsewhere with nothing of its own, and clients ---

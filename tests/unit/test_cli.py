@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 
@@ -13,10 +15,12 @@ from concurrence.cli.display import RichDisplay, human_bytes, human_seconds, sum
 from concurrence.cli.failures import report_exception, user_traceback
 from concurrence.cli.main import app
 from concurrence.cli.options import overrides_of
+from concurrence.cli.status import show
 from concurrence.env.environment import Environment
 from concurrence.errors import UsageError
 from concurrence.nodes.display import RunSummary
 from concurrence.version import __version__
+from concurrence.wire.messages import Progress, Status
 
 COMMANDS = (["run"], ["master"], ["slave"], ["worker"], ["status"], ["apps"], ["env", "create"], ["env", "info"])
 
@@ -82,6 +86,8 @@ def test_wrong_usage_is_told_in_our_form(words: list[str]) -> None:
     [
         (["run"], "no application is named"),
         (["run", "helo"], "Did you mean Hello?"),
+        (["run", "master-node"], "Start it with: concurrence master"),
+        (["run", "SlaveNode"], "Start it with: concurrence slave"),
         (["run", "no-such.py"], "no application at"),
         (["run", "hello", "--inline", "--workers", "2"], "exclude each other"),
         (["run", "hello", "--master", "a.toml", "--workers", "2"], "exclude each other"),
@@ -95,7 +101,7 @@ def test_wrong_usage_is_told_in_our_form(words: list[str]) -> None:
         (["run", "hello", "--set", "hello.count=few"], "few"),
         (["master"], "concurrence master --env PATH"),
         (["slave"], "concurrence slave --master"),
-        (["slave", "--master", "no-such.toml"], "there is no file"),
+        (["slave", "--master", "no-such.toml"], "concurrence master --env PATH makes it"),
         (["status"], "no master is named"),
         (["env", "info"], "concurrence env create PATH"),
     ],
@@ -105,6 +111,19 @@ def test_mistakes_are_told_with_what_to_do(words: list[str], text: str) -> None:
     assert code == 2
     assert err.startswith("error: ")
     assert text in err
+
+
+def test_ctrl_c_while_the_program_is_loaded_shows_no_traceback() -> None:
+    text = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'typer': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "import concurrence.cli.main\n"
+    )
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (130, b"")
 
 
 # --- environments and applications ---
@@ -156,6 +175,7 @@ def test_apps_lists_what_runs_and_what_is_broken(folder: Path) -> None:
     assert "Does good." in line
     assert "plugins/cli_good.py" in line
     assert "CliBase" not in out
+    assert "MasterNode" not in out
     assert "Mandelbrot" in out
     before, _, after = out.partition("broken plug-in cli_broken")
     assert "Mandelbrot" in before
@@ -192,6 +212,32 @@ def test_a_file_without_an_application(folder: Path) -> None:
     code, _, err = call("run", "cli_empty.py")
     assert code == 2
     assert "there is no application in" in err
+
+
+def test_a_file_that_was_named_without_its_end(folder: Path) -> None:
+    (folder / "cli_named.py").write_text(APPS.format("Named"))
+    code, _, err = call("run", "cli_named")
+    assert code == 2
+    assert "Run the file: concurrence run cli_named.py" in err
+
+
+def test_servers_are_not_suggested_as_applications() -> None:
+    _, _, err = call("run", "masternod")
+    assert "Node" not in err
+    assert "Known: Hello, Mandelbrot." in err
+
+
+def test_a_private_swarm_beside_a_master_is_noted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(*_: object, **__: object) -> int:
+        return 0
+
+    monkeypatch.setattr("concurrence.cli.run._run_application", nothing)
+    call("env", "create", "mine")
+    assert call("run", "hello", "--env", "mine") == (0, "", "")
+    (folder / "mine" / "connect" / "client.toml").touch()
+    note = "note: this runs on a private swarm; to use the master of mine add: --master mine/connect/client.toml\n"
+    assert call("run", "hello", "--env", "mine") == (0, "", note)
+    assert call("run", "hello", "--env", "mine", "--master", "mine/connect/client.toml") == (0, "", "")
 
 
 def test_a_folder_does_not_hide_an_application_of_its_name(folder: Path) -> None:
@@ -234,6 +280,23 @@ def test_summary() -> None:
     assert "with" not in summary_lines(RunSummary(0.0, 0.0, 0, 0, 0, 0), None)[1]
 
 
+def status_of(*, stats: dict[str, float], queued: int) -> Status:
+    counts = Progress(1, queued)
+    return Status(0, "m", "1.0", 5.0, "SomeScheduler", [], [counts], stats)
+
+
+def test_status_shows_what_people_need(capsys: pytest.CaptureFixture[str]) -> None:
+    show(status_of(stats={"losses": 0.0}, queued=3), "tcp://h:1")
+    out = capsys.readouterr().out
+    assert "no slaves: tasks wait" in out
+    assert "losses" not in out
+    assert "SomeScheduler" not in out
+    show(status_of(stats={"losses": 2.0}, queued=0), "tcp://h:1")
+    out = capsys.readouterr().out
+    assert "losses 2" in out
+    assert "no slaves" not in out
+
+
 def test_human_units() -> None:
     assert [human_bytes(n) for n in (0, 999, 1000, 2_500_000, 10**16)] == [
         "0 B",
@@ -273,6 +336,7 @@ def test_a_users_exception_shows_the_users_frames_only(folder: Path) -> None:
     assert result.exit_code == 1
     assert result.stderr.startswith('Traceback (most recent call last):\n  File "' + str(folder))
     assert "in deeper" in result.stderr
+    assert "error: CliRaises stopped: its own code raised ZeroDivisionError: division by zero\n" in result.stderr
     assert "ZeroDivisionError" in result.stderr
     assert "concurrence/nodes" not in result.stderr
 

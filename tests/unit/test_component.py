@@ -213,8 +213,17 @@ def test_find_tells_the_nearest_name_and_all_others() -> None:
     text = str(caught.value)
     assert "no IGreeter is called 'UperGerman'" in text
     assert "Did you mean UpperGerman?" in text
-    assert identity(English) in text
+    assert "Known: English, UpperGerman." in text
     assert "Reception" not in text
+
+
+def test_find_lists_full_names_only_where_they_differ_in_nothing_else() -> None:
+    other = type("English", (English,), {"__module__": "elsewhere"})
+    with pytest.raises(UsageError) as caught:
+        front(English, other, UpperGerman).find(IGreeter, "x")
+    assert f"Known: elsewhere:English, {identity(English)}, UpperGerman." in str(caught.value)
+    with pytest.raises(UsageError, match=r"Known: UpperGerman\."):
+        front(English, UpperGerman).find(IGreeter, "English", [UpperGerman])
 
 
 def test_find_refuses_ambiguous_names_but_exact_ones_win() -> None:

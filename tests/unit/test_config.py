@@ -101,7 +101,7 @@ def test_lines_are_right_in_any_file(tables: dict[str, dict[str, str]], blank: i
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("a = 1\n[b\nc = 2", 2), ("[a]\nb = word\n", 2), ("a = 1\n\na = 2\n", 3), ('x = 1\ny = """\n\n', 3)],
+    [("a = 1\n[b\nc = 2", 2), ("[a]\nb = word\n", 2), ('x = 1\ny = """\n\n', 3)],
 )
 def test_syntax_errors_name_file_and_line(tmp_path: Path, text: str, line: int) -> None:
     path = write(tmp_path, text)
@@ -110,6 +110,23 @@ def test_syntax_errors_name_file_and_line(tmp_path: Path, text: str, line: int) 
     assert caught.value.line == line
     assert str(caught.value).startswith(f"{path}:{line}: not valid TOML: ")
     assert "(at " not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "expected"),
+    [
+        ("[a]\nb = 1\n[c]\n[a]\n", 4, "section [a] is there twice\n  Put both sections' lines under one heading."),
+        ("[a.b]\n[a.b]\n", 2, "section [a.b] is there twice"),
+        ("a = 1\n\na = 2\n", 3, "the key a is there twice"),
+        ("[a]\nb = word\n", 2, "not valid TOML: Invalid value\n  Strings need quotes"),
+    ],
+)
+def test_what_is_there_twice_is_told_so(tmp_path: Path, text: str, line: int, expected: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        read_file(path)
+    assert str(caught.value).startswith(f"{path}:{line}: {expected}")
+    assert ("quotes" in str(caught.value)) == ("word" in text)
 
 
 def test_unreadable_files_are_config_errors(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_create_makes_the_folder(tmp_path: Path) -> None:
     environment = Environment.create(tmp_path / "deep" / "env", app="hello")
     path = environment.path
     assert {entry.name for entry in path.iterdir()} == {
-        "concurrence.toml", "plugins", "log", "keys", "connect", "state", "VERSION"
+        "concurrence.toml", "plugins", "keys", "connect", "state", "VERSION"
     }  # fmt: skip
     assert (mode(path / "keys"), mode(path / "connect")) == (0o700, 0o700)
     assert environment.app_name == "hello"
@@ -117,7 +117,7 @@ def test_open_refuses_a_newer_environment(tmp_path: Path) -> None:
 def test_discover_looks_upwards(tmp_path: Path) -> None:
     Environment.create(tmp_path / "env")
     assert Environment.discover(tmp_path / "env") == tmp_path / "env"
-    assert Environment.discover(tmp_path / "env" / "log") == tmp_path / "env"
+    assert Environment.discover(tmp_path / "env" / "state") == tmp_path / "env"
     assert Environment.discover(tmp_path) is None
 
 

@@ -138,11 +138,11 @@ def test_text_values() -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ('doors = "4"', 'expected an integer at least 1 and at most 9, found the string "4"'),
+        ('doors = "4"', 'expected an integer from 1 to 9, found the string "4"'),
         ("doors = 4.0", "found the number 4.0"),
         ("doors = true", "found the boolean true"),
         ("doors = 0", "found the integer 0"),
-        ("doors = 10", "at most 9, found the integer 10"),
+        ("doors = 10", "from 1 to 9, found the integer 10"),
         ("name = 5", "expected a string, found the integer 5"),
         ('heated = "true"', 'expected true or false, found the string "true"'),
         ("heated = 1", "expected true or false"),
@@ -189,6 +189,23 @@ def test_wrong_texts_name_the_argument(override: str) -> None:
     key = override.partition("=")[0]
     with pytest.raises(ConfigError, match=f"^--set {key}: "):
         getattr(car(override), key.partition(".")[2])
+
+
+def test_a_wrong_text_is_told_in_the_form_of_its_source() -> None:
+    with pytest.raises(ConfigError) as caught:
+        _ = car("car.doors=abc").doors
+    assert str(caught.value) == (
+        '--set car.doors: expected an integer from 1 to 9, found "abc"\n  For example: --set car.doors=8'
+    )
+    with pytest.raises(ConfigError, match=r"For example: --set car\.trunk='64 MB'$"):
+        _ = car("car.trunk=x").trunk
+    config = Config.from_layers(environ={"CONCURRENCE_CAR__FACTOR": "x"})
+    with pytest.raises(ConfigError) as caught:
+        _ = Garage(config).component(Car).factor
+    assert str(caught.value) == (
+        'environment variable CONCURRENCE_CAR__FACTOR: expected a number, found "x"\n'
+        "  For example: CONCURRENCE_CAR__FACTOR=0.5"
+    )
 
 
 def test_a_manager_without_config_gives_defaults() -> None:
@@ -256,7 +273,7 @@ def test_an_unknown_component_names_place_and_nearest_name(tmp_path: Path) -> No
 
 
 def test_a_disabled_component_cannot_be_chosen() -> None:
-    with pytest.raises(ConfigError, match=r"\[car\] engine: 'Electric' is disabled"):
+    with pytest.raises(ConfigError, match=r"^--set car\.engine: 'Electric' is disabled"):
         _ = car("car.engine=Electric", f"components.{identity(Electric)}=false").engine
 
 

@@ -102,6 +102,8 @@ def test_failing_plug_ins_are_contained_and_named(tmp_path: Path, caplog: pytest
     assert "importlib" not in broken.traceback
     assert plugins.__file__ not in broken.traceback
     assert "X.add_avg is missing" in failures[2].traceback
+    assert failures[2].traceback.startswith(f"{tmp_path / 'q_incomplete.py'}:3: component q_incomplete:X is")
+    assert "component.py" not in failures[2].traceback
     assert "line 1" in failures[4].traceback
     assert len(caplog.records) == 5
     assert "q_broken" in caplog.text

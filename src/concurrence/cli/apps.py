@@ -22,6 +22,7 @@ def apps(env: EnvOption = None) -> int:
     from rich.table import Table
     from rich.text import Text
 
+    from concurrence.cli.choosing import is_server
     from concurrence.env.log import configure_logging
     from concurrence.nodes.api import IApp
     from concurrence.nodes.running import open_environment
@@ -29,7 +30,8 @@ def apps(env: EnvOption = None) -> int:
     configure_logging("CRITICAL")  # plug-ins that fail are listed below
     with open_environment(env) as environment:
         table = Table("application", "what it does", "where it comes from", box=None, pad_edge=False)
-        for cls in sorted(environment.implementation_classes(IApp), key=lambda cls: cls.__name__.casefold()):
+        classes = [cls for cls in environment.implementation_classes(IApp) if not is_server(cls)]
+        for cls in sorted(classes, key=lambda cls: cls.__name__.casefold()):
             table.add_row(Text(cls.__name__, "bold"), Text(_first_line(cls)), Text(_home(cls, environment)))
         console = Console() if sys.stdout.isatty() else Console(width=_UNLIMITED)
         console.print(table)

@@ -10,8 +10,15 @@ from concurrence.component import Component
 from concurrence.env.environment import Environment
 from concurrence.errors import UsageError
 from concurrence.nodes.api import IApp
+from concurrence.nodes.master import MasterNode
+from concurrence.nodes.slave import SlaveNode
 
 _LIST_HINT = "List what there is with: concurrence apps"
+
+
+def is_server(cls: type[Component]) -> bool:
+    """Whether a class is a master or a slave: an ``IApp`` that has a command of its own."""
+    return issubclass(cls, MasterNode | SlaveNode)
 
 
 def choose_app(environment: Environment, given: str | None) -> type[Component]:
@@ -70,10 +77,19 @@ def _from_path(environment: Environment, path: Path, name: str, word: str) -> ty
 
 
 def _by_name(environment: Environment, word: str) -> type[Component]:
+    known = environment.registered()
     try:
-        return environment.find(IApp, word)
+        return environment.find(IApp, word, [cls for cls in known if not is_server(cls)])
     except UsageError as error:
-        raise UsageError(f"no application is called {word!r}", hint=error.hint) from error
+        hint = error.hint
+    message = f"no application is called {word!r}"
+    with suppress(UsageError):
+        server = environment.find(IApp, word, [cls for cls in known if is_server(cls)])
+        command = "master" if issubclass(server, MasterNode) else "slave"
+        message, hint = f"{server.__name__} is no application", f"Start it with: concurrence {command}"
+    if Path(f"{word}.py").is_file():
+        hint = f"Run the file: concurrence run {word}.py"
+    raise UsageError(message, hint=hint)
 
 
 def _named(apps: Sequence[type[Component]], name: str, path: Path) -> type[Component]:

@@ -24,7 +24,7 @@ def create(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder; new or empty.", show_default=False)],
     app: Annotated[str | None, typer.Option("--app", metavar="NAME", help="The application that it runs.")] = None,
 ) -> int:
-    """Make a new environment: a folder for config, plug-ins, logs, keys and state."""
+    """Make a new environment: a folder for config, plug-ins, keys and state."""
     from concurrence.env.environment import CONFIG_FILE, Environment
     from concurrence.env.log import configure_logging
     from concurrence.errors import UsageError

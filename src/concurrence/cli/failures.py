@@ -58,6 +58,25 @@ def report_exception(error: Exception) -> int:
     return 1
 
 
+def report_handler(error: Exception, name: str) -> bool:
+    """Print what an application's own code raised.
+
+    Args:
+        error: What it raised.
+        name: The application's name.
+
+    Returns:
+        Whether that was so; if not, nothing is printed, and the error is another's to report.
+    """
+    shown = "" if isinstance(error, ConcurrenceError | BrokenPipeError) else user_traceback(error)
+    if shown:
+        sys.stdout.flush()
+        print(shown.rstrip(), file=sys.stderr)
+        raised = "".join(traceback.format_exception_only(error)).strip()
+        report(f"{name} stopped: its own code raised {raised}")
+    return bool(shown)
+
+
 def user_traceback(error: BaseException) -> str:
     """The traceback from the first frame of the user's own code on, without ours; empty if it has none."""
     whole = traceback.TracebackException.from_exception(error)

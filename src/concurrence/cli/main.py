@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import typer
+try:
+    import typer
 
-from concurrence.cli import apps, env, run, servers, status
-from concurrence.cli.group import Commands
-from concurrence.version import __version__
+    from concurrence.cli import apps, env, run, servers, status
+    from concurrence.cli.failures import INTERRUPTED
+    from concurrence.cli.group import Commands
+    from concurrence.version import __version__
+except KeyboardInterrupt:  # Ctrl-C before there is anything that could handle it
+    sys.exit(130)
 
 app = typer.Typer(
     name="concurrence",
@@ -51,7 +55,10 @@ def root(
 
 def main() -> None:
     """Run the command line; ends the process with its exit code."""
-    app(prog_name="concurrence")
+    try:
+        app(prog_name="concurrence")
+    except KeyboardInterrupt:  # before the group of all commands, or after it
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

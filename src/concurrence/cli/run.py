@@ -19,6 +19,8 @@ from concurrence.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from concurrence.cli.display import LineDisplay, RichDisplay
     from concurrence.env.environment import Environment
     from concurrence.nodes.application import ApplicationNode
@@ -67,6 +69,8 @@ def run(
         environment.check()
         made = environment.component(chosen)
         if isinstance(made, ApplicationNode):
+            if made.master is None and not (inline or quiet):
+                _note_the_master(env)
             return _run_application(environment, made, workers, inline=inline, quiet=quiet)
         if not isinstance(made, IApp):  # what choose_app found is one
             raise TypeError(made)
@@ -89,24 +93,54 @@ def _check_combination(*, workers: bool, master: bool, inline: bool) -> None:
         )
 
 
+def _note_the_master(env: Path | None) -> None:
+    """A master's environment is no swarm to run on unless its connect file is named: say so."""
+    client_file = None if env is None else env / "connect" / "client.toml"
+    if client_file is not None and client_file.exists():
+        print(
+            f"note: this runs on a private swarm; to use the master of {env} add: --master {client_file}",
+            file=sys.stderr,
+        )
+
+
 def _run_application(
     environment: Environment, app: ApplicationNode, workers: int | None, *, inline: bool, quiet: bool
 ) -> int:
-    from concurrence.cli.display import summary_lines
+    from concurrence.cli.failures import INTERRUPTED, report_handler
     from concurrence.nodes.running import run_application
 
+    code = None
     try:
         with _display(bar=sys.stdout.isatty() and not quiet and not inline) as display:
             # Again: a bar has taken the place of sys.stderr, and puts what is written there above itself.
             environment.start_logging()
             code = run_application(app, workers=workers, inline=inline, display=display)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+        raise
+    except Exception as error:
+        if not report_handler(error, app.name):
+            raise
+        return 1
+    else:
+        return code
     finally:
         environment.start_logging()
-    if app.summary is not None and not quiet:
-        count = _worker_count(environment, app, workers, inline=inline)
-        sys.stdout.flush()
-        print("\n".join(summary_lines(app.summary, count)), file=sys.stderr)
-    return code
+        if code is not None and not quiet:
+            _print_summary(environment, app, workers, inline=inline, interrupted=code == INTERRUPTED)
+
+
+def _print_summary(
+    environment: Environment, app: ApplicationNode, workers: int | None, *, inline: bool, interrupted: bool
+) -> None:
+    from concurrence.cli.display import summary_lines
+
+    summary = app.summary
+    if summary is None or (interrupted and not summary.finished + summary.failed):
+        return
+    count = _worker_count(environment, app, workers, inline=inline)
+    sys.stdout.flush()
+    print("\n".join(summary_lines(summary, count)), file=sys.stderr)
 
 
 def _display(*, bar: bool) -> RichDisplay | LineDisplay:

@@ -125,13 +125,21 @@ def _introduce(environment: Environment, *, is_new: bool) -> None:
     from concurrence.nodes.keys import connect_path
     from concurrence.transport.security import Role, read_connect_file
 
-    slave_file, client_file = connect_path(environment, Role.SLAVE), connect_path(environment, Role.CLIENT)
-    made = f"Made the environment {environment.path}\n" if is_new else ""
+    folder = _shown(environment.path)
+    slave_file = _shown(connect_path(environment, Role.SLAVE))
+    client_file = _shown(connect_path(environment, Role.CLIENT))
+    made = f"Made the environment {folder}\n" if is_new else ""
     print(
         f"{made}The master listens at {read_connect_file(client_file).address}\n"
         f"  connect files, secret:    {slave_file.parent}\n"
         f"  slave, on any machine:    concurrence slave --master {slave_file.name}    (copy {slave_file} there)\n"
         f"  run an application here:  concurrence run APP --master {client_file}\n"
+        f"  what it does:             concurrence status --env {folder}\n"
         "Ctrl-C stops it.",
         flush=True,
     )
+
+
+def _shown(path: Path) -> Path:
+    """A path as people type it here: relative where it is below the working directory."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

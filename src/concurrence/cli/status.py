@@ -46,7 +46,7 @@ def status(
     if as_json:
         print(json.dumps(_as_dict(answer), indent=2))
     else:
-        _show(answer, credentials.address)
+        show(answer, credentials.address)
     return 0
 
 
@@ -82,26 +82,32 @@ def _as_dict(answer: Status) -> dict[str, Any]:
     return plain
 
 
-def _show(answer: Status, address: str) -> None:
+def show(answer: Status, address: str) -> None:
+    """Print a status for people.
+
+    Args:
+        answer: What the master said.
+        address: Where it is.
+    """
     from rich.console import Console
 
     from concurrence.cli.display import human_seconds
 
     console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=200)
-    print(
-        f"master {answer.master} at {address}, Concurrent {answer.package}, up {human_seconds(answer.uptime)}, "
-        f"{answer.scheduler}"
-    )
+    uptime = human_seconds(answer.uptime)
+    print(f"master {answer.master} at {address}, Concurrent {answer.package}, up {uptime}")
     slaves = [node for node in answer.nodes if node.kind == "slave"]
     print(f"slaves: {len(slaves)}, workers: {sum(node.workers for node in slaves)}")
+    if not slaves and any(system.queued for system in answer.systems):
+        print("no slaves: tasks wait")
     if answer.nodes:
         print()
         console.print(_nodes(answer))
     if answer.systems:
         print()
         console.print(_systems(answer))
-    stats = ", ".join(f"{name} {value:g}" for name, value in sorted(answer.stats.items()))
-    if stats:
+    if any(answer.stats.values()):
+        stats = ", ".join(f"{name} {value:g}" for name, value in sorted(answer.stats.items()))
         print(f"\n{stats}")
 
 

@@ -1,1 +1,1 @@
-"""The environment: a component manager with a folder on disk for config, plug-ins, logs, keys and state."""
+"""The environment: a component manager with a folder on disk for config, plug-ins, keys and state."""

@@ -16,6 +16,7 @@ ENVIRONMENT_PREFIX = "CONCURRENCE_"
 COMPONENTS = "components"
 """The section whose keys are patterns of components; they contain dots."""
 
+_TWICE = re.compile(r"Cannot declare \((.*)\) twice")
 _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 
@@ -249,9 +250,20 @@ def _leaves(path: KeyPath, table: Mapping[str, object]) -> Iterator[tuple[KeyPat
 def _syntax_error(path: Path, text: str, message: str) -> ConfigError:
     place = _PLACE.search(message)
     line = int(place[1]) if place and place[1] else max(len(text.splitlines()), 1)
-    return ConfigError(
-        f"not valid TOML: {_PLACE.sub('', message)}",
-        source=str(path),
-        line=line,
-        hint='Strings need quotes, as in name = "value"; see https://toml.io.',
-    )
+    message = _PLACE.sub("", message)
+    twice = _TWICE.fullmatch(message)
+    if twice:
+        section = ".".join(re.findall(r"['\"]([^'\"]*)['\"]", twice[1]))
+        told, hint = f"section [{section}] is there twice", "Put both sections' lines under one heading."
+    elif message == "Cannot overwrite a value":
+        found = text.split("\n")[line - 1]
+        key = found.partition("=")[0].strip() if "=" in found else found.strip("[] ")
+        told, hint = f"the key {key} is there twice", "Keep one of the two."
+    elif message == "Invalid value":
+        told, hint = (
+            f"not valid TOML: {message}",
+            'Strings need quotes, as in name = "value"; see https://toml.io.',
+        )
+    else:
+        told, hint = f"not valid TOML: {message}", "See https://toml.io."
+    return ConfigError(told, source=str(path), line=line, hint=hint)

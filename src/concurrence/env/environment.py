@@ -1,4 +1,4 @@
-"""The environment: a component manager with a folder that holds config, plug-ins, logs, keys and state."""
+"""The environment: a component manager with a folder that holds config, plug-ins, keys and state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STAMP_VERSION = 1
 """The layout of the folder that this version makes and opens."""
 
 _TEMPORARY = "concurrence-"
-_FOLDERS = ("plugins", "log", "state")
+_FOLDERS = ("plugins", "state")
 _PRIVATE_FOLDERS = ("keys", "connect")
 _STAMP = re.compile(r"concurrence environment (\d{1,9})\s*")
 _HINT = "concurrence env create PATH"

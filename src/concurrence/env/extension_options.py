@@ -7,7 +7,7 @@ from typing import TypeVar, cast
 
 from concurrence.component import Component, ComponentManager, Interface
 from concurrence.env.config import ConfigValue
-from concurrence.env.option_base import Option, quoted, strings
+from concurrence.env.option_base import Option, key_prefix, quoted, strings
 from concurrence.errors import ComponentError, ConfigError, UsageError
 
 InterfaceT = TypeVar("InterfaceT", bound=Interface)
@@ -152,14 +152,15 @@ def find_component(
         ConfigError: There is no such component, several are meant, or it is disabled.
     """
     key = f"[{option.section}] {option.name}"
+    prefix = key_prefix(option.section, option.name, value)
     source, line = (value.source, value.line) if value else ("default", None)
     if not isinstance(manager, ComponentManager):
         raise UsageError(f"{key} chooses a component, but its owner has no component manager")
     try:
         found = manager.find(interface, name)
     except (ComponentError, UsageError) as error:
-        raise ConfigError(f"{key}: {error.message}", source=source, line=line, hint=error.hint) from error
+        raise ConfigError(f"{prefix}{error.message}", source=source, line=line, hint=error.hint) from error
     if not manager.is_enabled(found):
         hint = "Enable it in [components], or choose another one."
-        raise ConfigError(f"{key}: {name!r} is disabled", source=source, line=line, hint=hint)
+        raise ConfigError(f"{prefix}{name!r} is disabled", source=source, line=line, hint=hint)
     return found

@@ -7,6 +7,8 @@ for each component until the config's revision changes.
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast, overload
 
 from concurrence.component import ComponentManager
@@ -81,18 +83,29 @@ class Option(Generic[T]):
         """
         try:
             return cast("T", self.convert(value))
-        except (OverflowError, TypeError, ValueError) as error:
+        except OverflowError:  # the text is Python's own
+            raise self.error(value) from None
+        except (TypeError, ValueError) as error:
             raise self.error(value, str(error)) from None
 
     def error(self, value: ConfigValue, reason: str = "") -> ConfigError:
         """The error for a value that the option cannot accept."""
-        found = describe(value.raw) + (f" ({reason})" if reason else "")
+        found = quoted(str(value.raw)) if value.is_text else describe(value.raw)
+        found += f" ({reason})" if reason else ""
         return ConfigError(
-            f"[{self.section}] {self.name}: expected {self.expectation()}, found {found}",
+            f"{key_prefix(self.section, self.name, value)}expected {self.expectation()}, found {found}",
             source=value.source,
             line=value.line,
-            hint=f"For example: {self.name} = {self.example}" if self.example else "",
+            hint=f"For example: {self._assignment(value)}" if self.example else "",
         )
+
+    def _assignment(self, value: ConfigValue) -> str:
+        if not value.is_text:
+            return f"{self.name} = {self.example}"
+        # Outside of TOML there are no quotes but the shell's, and lists are words between commas.
+        words = cast("list[str]", re.findall(r'"([^"]*)"', self.example))
+        text = ",".join(words if self.example.startswith("[") else words[:1]) or self.example
+        return f"{value.source.removeprefix('environment variable ')}={shlex.quote(text)}"
 
     def convert(self, value: ConfigValue) -> object:
         """Convert a value of the config; subclasses override this.
@@ -141,6 +154,11 @@ class Option(Generic[T]):
         value = self.resolve(manager, config.get(self.section, self.name))
         vars(instance)[self._slot] = (config, revision, value)
         return value
+
+
+def key_prefix(section: str, name: str, value: ConfigValue | None) -> str:
+    """What an error's text begins with: the key, unless the value's source tells it already."""
+    return "" if value is not None and value.is_text else f"[{section}] {name}: "
 
 
 def quoted(text: str) -> str:

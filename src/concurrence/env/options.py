@@ -78,9 +78,11 @@ class IntOption(Option[IntT]):
 
     def expectation(self) -> str:
         """What a value must be, with its bounds."""
+        if self.min is not None and self.max is not None:
+            return f"{self.expected} from {self.min} to {self.max}"
         bounds = [f"at least {self.min}"] if self.min is not None else []
         bounds += [f"at most {self.max}"] if self.max is not None else []
-        return " ".join([self.expected, " and ".join(bounds)]).strip()
+        return " ".join([self.expected, *bounds])
 
     def convert(self, value: ConfigValue) -> int:
         """TOML's integers within the bounds."""
@@ -235,7 +237,10 @@ def _number(value: ConfigValue) -> int | float:
     raw = value.raw
     if value.is_text:
         text = str(raw).strip()
-        return int(text) if text.lstrip("+-").replace("_", "").isdecimal() else float(text)
+        try:
+            return int(text) if text.lstrip("+-").replace("_", "").isdecimal() else float(text)
+        except ValueError:
+            raise ValueError from None  # without Python's own text
     if isinstance(raw, bool) or not isinstance(raw, int | float):
         raise TypeError
     return raw

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import abc
 import importlib
 import importlib.util
+import inspect
 import logging
 import re
 import sys
@@ -15,13 +17,14 @@ from pathlib import Path
 from types import ModuleType
 
 from concurrence.component import Component, ComponentManager
-from concurrence.errors import PluginError, UsageError
+from concurrence.errors import ComponentError, PluginError, UsageError
 
 GROUP = "concurrence.plugins"
 """The entry point group; each entry names a module, or a component class in one."""
 
 _LOADED_HERE = "concurrence plug-in"
 _SHOWN_FRAMES = 5
+_COMPONENT, _ABC = inspect.getfile(Component), abc.__file__
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +123,26 @@ def unload(folder: Path) -> None:
 
 
 def user_traceback(error: BaseException) -> str:
-    """The traceback of an import without the frames of the import machinery and of this module."""
+    """The traceback of an import without the frames of the import machinery and of this module.
+
+    Of a component that is incomplete only the line of its class is shown, and what it lacks.
+    """
+    if isinstance(error, ComponentError):
+        frames = traceback.extract_tb(error.__traceback__)
+        users = [frame for frame in frames if not _is_machinery(frame.filename)]
+        return f"{users[-1].filename}:{users[-1].lineno}: {error}\n" if users else f"{error}\n"
     place = error.__traceback__
     while place is not None:
         file = place.tb_frame.f_code.co_filename
-        if file not in (__file__, importlib.__file__) and not file.startswith("<frozen importlib"):
+        if not _is_machinery(file):
             break
         place = place.tb_next
     lines = traceback.format_exception(type(error), error, place, limit=-_SHOWN_FRAMES, chain=False)
     return "".join(lines)
+
+
+def _is_machinery(file: str) -> bool:
+    return file in (__file__, importlib.__file__, _COMPONENT, _ABC) or file.startswith("<frozen ")
 
 
 def _contain(

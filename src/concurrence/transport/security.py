@@ -188,7 +188,7 @@ def read_connect_file(path: Path) -> Credentials:
         UsageError: The file is missing, or others than its owner can read it.
         ConfigError: It is malformed, or a key is missing or wrong.
     """
-    table = _read_secret_file(path, "Make one on the master's machine, and copy it here.")
+    table = _read_secret_file(path, "concurrence master --env PATH makes it, in PATH/connect; copy it here.")
     return Credentials(
         address=_text(table, "address", path),
         server_key=_checked_key(_text(table, "server_key", path), "server_key", path),
