@@ -84,3 +84,7 @@ def test_a_task_that_no_slave_can_run_waits_for_one_and_holds_up_no_other_client
     report = run.ends_well()
     assert report["errors"] == {}
     assert set(report["where"]["gpu"]) == {"cellar"}
+
+
+def test_an_application_with_nothing_to_do_ends_however_late_it_says_so(swarm: Swarm) -> None:
+    swarm.run("plain.py:Nothing", workers=1).ends_well(20.0)

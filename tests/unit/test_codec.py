@@ -251,3 +251,18 @@ def test_times_that_are_no_times_are_refused(seconds: float) -> None:
     results = wire.ChunkResults(1, 1, [1], b"\0", seconds)
     with pytest.raises(ProtocolError):
         codec.decoder_from_slave().decode(encode([Parcel(results, [b""])]))
+
+
+def test_batches_keep_within_every_limit() -> None:
+    texts = [Parcel(wire.Output(1, None, "log", "s", "x" * 60_000)) for _ in range(300)]
+    results = [Parcel(wire.ChunkResults(1, n, [n], b"\0", 0.0), [bytes(1_000_000)]) for n in range(200)]
+    pings = [Parcel(wire.Ping(n)) for n in range(40_000)]
+    many = [Parcel(wire.ChunkResults(1_000, n, [n], b"\0", 0.0), [b""] * 1_000) for n in range(100)]
+    decoder = codec.decoder_from_slave()
+    parcels: list[Parcel[wire.Message]] = [*texts, *results, *pings, *many]
+    got: list[wire.Message] = []
+    for batch in codec.in_batches(parcels):
+        frames = encode(batch)
+        assert sum(map(codec.frame_size, frames)) <= codec.BATCH_BYTES + codec.MAX_HEADER_BYTES
+        got += [parcel.message for parcel in decoder.decode(frames)]
+    assert got == [parcel.message for parcel in parcels]

@@ -239,7 +239,7 @@ class ClientRun:
     def idle(self) -> None:
         """All plain tasks ended; nothing to tell if the application pushed only systems."""
         self._show_tasks(time.perf_counter())
-        if self._tasks.counts.pushed or not self._progress:
+        if self._tasks.counts.pushed or not (self._progress.keys() - {self.system_id}):
             self._handlers.work_finished(None, self.system_id)
 
     # --- display ---

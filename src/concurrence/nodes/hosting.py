@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from concurrence.env.environment import Environment
+from concurrence.errors import WorkerStartFailed
 from concurrence.nodes.launching import Access
 from concurrence.nodes.reactor import Reactor
 from concurrence.scheduling.outbox import HostOrder
@@ -17,6 +19,7 @@ from concurrence.workers.processes import Template, describe_exit
 
 ENTRY = "concurrence.nodes.host:main"
 _GRACE_SECONDS = 2.0
+_log = logging.getLogger(__name__)
 
 
 class HostSpec(Struct, frozen=True):
@@ -120,7 +123,8 @@ class Hosting:
     def _exited(self, message: ChildExited) -> None:
         system = self._systems.pop(message.number, None)
         if system is not None:
-            self._numbers.pop(system, None)
+            if self._numbers.get(system) == message.number:
+                del self._numbers[system]
             self._on_exited(system, describe_exit(message.code))
 
     def _died(self, reason: str) -> None:
@@ -128,4 +132,11 @@ class Hosting:
             self._on_exited(system, f"the template process {reason}")
         self._systems.clear()
         self._numbers.clear()
-        self._template.start()
+        self._restart()
+
+    def _restart(self) -> None:
+        try:
+            self._template.start()
+        except WorkerStartFailed as error:
+            _log.error("%s; it will be tried again", error)
+            self._reactor.call_later(_GRACE_SECONDS, self._restart)

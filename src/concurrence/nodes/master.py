@@ -9,7 +9,7 @@ from typing import TextIO
 from concurrence.component import ComponentManager, identity
 from concurrence.env.extension_options import ExtensionOption
 from concurrence.env.options import BoolOption, ByteSizeOption, DurationOption, IntOption, StrOption
-from concurrence.errors import ProtocolError
+from concurrence.errors import ConcurrenceError, MessageTooLarge, ProtocolError, WorkerStartFailed
 from concurrence.ids import new_node_id
 from concurrence.journal.api import IJournal
 from concurrence.journal.gate import DurabilityGate
@@ -21,11 +21,12 @@ from concurrence.nodes.locking import lock_environment, note_address
 from concurrence.nodes.node import Node
 from concurrence.scheduling.api import ITaskScheduler, Limits
 from concurrence.scheduling.core import MasterCore
+from concurrence.scheduling.outbox import HostOrder
 from concurrence.transport.api import IServer, IWorkQueue
 from concurrence.transport.security import Role
 from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_for_master, encode, in_batches
-from concurrence.wire.messages import Assign, Bye, Message, Ping
+from concurrence.wire.messages import Assign, Bye, Message, Ping, ToMaster
 from concurrence.workers.processes import describe_exit
 
 _TICK_SECONDS = 0.25
@@ -72,7 +73,8 @@ class MasterNode(Node):
         self._slave: ChildNode | None = None
         self._queue: IWorkQueue | None = None
         self._is_private = False
-        self._slave_is_up = False
+        self._slave_is_up = self._slave_was_up = False
+        self._opened_journal: IJournal | None = None
         self._lock: TextIO | None = None
         self._server: IServer | None = None
 
@@ -121,6 +123,7 @@ class MasterNode(Node):
         self._server = server = self.transport.server(f"tcp://{host}:{port}", self._keys.ring)
         self._journal = self.journal
         self._journal.open(self._durable)
+        self._opened_journal = self._journal
         if self.task_scheduler.uses_work_queue:
             work_port = 0 if self._is_private else self.work_port
             self._queue = self.transport.work_queue(f"tcp://{host}:{work_port}", self._keys.ring)
@@ -171,12 +174,21 @@ class MasterNode(Node):
             self._slave = None
             self.reactor.call_later(_RESTART_SECONDS, self._restart_slave)
             return
-        slave.wait_ready(_START_SECONDS)
-        self._slave_is_up = True
+        try:
+            slave.wait_ready(_START_SECONDS)
+        except ConcurrenceError:
+            if not self._slave_was_up:
+                raise  # its first start: whoever started this master is told why
+        self._slave_is_up = self._slave_was_up = True
 
     def _restart_slave(self) -> None:
-        self._slave = ChildNode(_SLAVE)
-        self._launch_slave(self._slave)
+        try:
+            self._slave = ChildNode(_SLAVE)
+            self._launch_slave(self._slave)
+        except WorkerStartFailed as error:
+            self.log.error("%s cannot be started and will be tried again: %s", _SLAVE, error)
+            self._slave = None
+            self.reactor.call_later(_RESTART_SECONDS, self._restart_slave)
 
     def _shut_down(self) -> None:
         if self._slave is not None:
@@ -187,7 +199,8 @@ class MasterNode(Node):
                 if node.peer is not None:
                     self._server.send(node.peer, encode([Parcel(Bye("the master stops"))]))
             self._server.close()
-            self._journal.close()
+        if self._opened_journal is not None:
+            self._opened_journal.close()
         if self._queue is not None:
             self._queue.close()
         if self._lock is not None:
@@ -210,8 +223,16 @@ class MasterNode(Node):
                 self.log.warning("bad message from %s: %s", server.origin(peer).address, error.message)
                 core.garbage(peer, error)
                 continue
-            for parcel in parcels:
-                core.receive(peer, parcel, lambda peer=peer: server.origin(peer), now)
+            self._take(server, peer, parcels, now)
+
+    def _take(self, server: IServer, peer: bytes, parcels: list[Parcel[ToMaster]], now: float) -> None:
+        for parcel in parcels:
+            try:
+                self._core.receive(peer, parcel, lambda: server.origin(peer), now)
+            except Exception:  # a defect in here must cost one peer, not the swarm
+                self.log.exception("a %s could not be handled; its sender is cut", type(parcel.message).__name__)
+                self._core.garbage(peer, ProtocolError("the master failed to handle this message"))
+                return
 
     def _ping_busy(self) -> None:
         """Make sure that the loss of a slave that has work is noticed long before its lease ends."""
@@ -241,16 +262,29 @@ class MasterNode(Node):
         self._backlog += outbox.work
         outbox.clear()
         for peer, parcels in outgoing.items():
-            if not all(server.send(peer, encode(batch)) for batch in in_batches(parcels)):
-                core.unreachable(peer, self.reactor.now())
+            self._send(server, peer, parcels)
         self._push_work()
         for order in orders:
-            access = Access.of(self._keys.credentials(Role.HOST, self._local_address))
-            self._hosting.start_host(order, access)
+            self._start_host(order)
         for system in stopped:
             self._hosting.stop_host(system)
         for peer in dropped:
             server.forget(peer)
+
+    def _send(self, server: IServer, peer: bytes, parcels: list[Parcel[Message]]) -> None:
+        try:
+            if not all(server.send(peer, encode(batch)) for batch in in_batches(parcels)):
+                self._core.unreachable(peer, self.reactor.now())
+        except MessageTooLarge as error:
+            self.log.error("a message cannot be sent, and its receiver is cut: %s", error.message)
+            self._core.garbage(peer, ProtocolError(error.message, hint=error.hint))
+
+    def _start_host(self, order: HostOrder) -> None:
+        access = Access.of(self._keys.credentials(Role.HOST, self._local_address))
+        try:
+            self._hosting.start_host(order, access)
+        except WorkerStartFailed as error:
+            self._core.host_exited(order.system, str(error))
 
     def _push_work(self) -> None:
         queue = self._queue

@@ -26,6 +26,7 @@ from concurrence.wire.messages import (
     Delivered,
     Hello,
     Message,
+    Output,
     PackedResult,
     PushAccepted,
     PushRejected,
@@ -41,6 +42,7 @@ Notification: TypeAlias = Parcel[ToOwner] | LinkEvent
 """What the main thread is told: a message of the master, or news of the link."""
 
 _TICK_SECONDS = 0.25
+_MAX_WAITING = 10_000  # notifications, beyond which output is dropped
 _FLUSH_SECONDS = 2.0
 
 
@@ -228,6 +230,8 @@ class OwnerChannel:
             self._settle(message.push)
         elif isinstance(message, Results | SystemResult):
             self._received = max(self._received, message.delivery)
+        if isinstance(message, Output) and self._notifications.qsize() > _MAX_WAITING:
+            return  # the application does not keep up with what its tasks print; results have bounds of their own
         self._notifications.put(parcel)
 
     def _settle(self, push: int) -> None:

@@ -199,6 +199,8 @@ class SlaveNode(Node):
             self._link.wants_reconnect = False
             client.reconnect()
         self._take_connection_events(client)
+        if self._blocked or not self._link.ready:
+            self._trim_held()
         parcels = self._blocked or self._collect()
         if not parcels:
             return
@@ -216,10 +218,12 @@ class SlaveNode(Node):
             self._note_sent()
             parcels.extend(self._upstream)
             self._upstream.clear()
-        elif len(self._upstream) > _MAX_HELD_OUTPUT:
-            # What tasks print is dropped without a connection; results are bounded by the credit.
-            self._upstream[:] = [each for each in self._upstream if not isinstance(each.message, Output)]
         return parcels
+
+    def _trim_held(self) -> None:
+        """What tasks print is dropped while nothing can be sent; results are bounded by the credit."""
+        if len(self._upstream) > _MAX_HELD_OUTPUT:
+            self._upstream[:] = [each for each in self._upstream if not isinstance(each.message, Output)]
 
     def _note_sent(self) -> None:
         self._partly_sent |= _chunks_of(self._upstream)

@@ -68,7 +68,7 @@ class ZMQServer:
             if parts is None:
                 return None
             peer = parts[0].bytes
-            if self._accepts(peer, parts):
+            if self._accepts(peer, parts) and self._is_bounded(parts):
                 return peer, [payload(part) for part in parts[1:]]
         return None
 
@@ -122,6 +122,13 @@ class ZMQServer:
             self._origins[peer] = Origin(role, key, plain_address(str(part.get("Peer-Address"))))
             return True
         self._drop(part, reason)
+        return False
+
+    def _is_bounded(self, parts: list[zmq.Frame]) -> bool:
+        """ZeroMQ's own limit leaves room for encryption; what came in must also fit out again."""
+        if all(len(part) <= self._max_frame_bytes for part in parts):
+            return True
+        self._drop(parts[1], "a frame exceeds the limit")
         return False
 
     def _drop(self, part: zmq.Frame, reason: str) -> None:

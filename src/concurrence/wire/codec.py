@@ -13,13 +13,21 @@ from concurrence.wire.messages import (
     MAX_CHUNK_TASKS,
     MAX_FRAMES,
     Bodied,
+    ChunkResults,
+    Delivered,
     FromOwner,
     FromSlave,
     FromTemplate,
     FromWorker,
     Message,
+    Output,
     PackedResult,
     PackedTask,
+    Ping,
+    Pong,
+    Progress,
+    PushAccepted,
+    Results,
     ToMaster,
     ToOwner,
     ToSlave,
@@ -62,6 +70,7 @@ def encode(parcels: Iterable[Parcel[Message]]) -> list[Frame]:
     return frames
 
 
+_SMALL = 8_192  # bytes of a message without its lists and texts: a few names of up to 4 KiB each
 BATCH_FRAMES = 8_192
 BATCH_BYTES = 64 * 1024 * 1024
 
@@ -74,19 +83,35 @@ def in_batches(parcels: Sequence[Parcel[Message]]) -> Iterator[Sequence[Parcel[M
     Args:
         parcels: What waits for one peer.
     """
-    start = frames = size = 0
+    start = frames = size = header = 0
     for position, parcel in enumerate(parcels):
-        if not parcel.frames and position - start < MAX_MESSAGES:
-            continue
-        more_bytes = sum(frame_size(frame) for frame in parcel.frames)
-        is_full = frames + len(parcel.frames) > BATCH_FRAMES or size + more_bytes > BATCH_BYTES
-        if position > start and (is_full or position - start >= MAX_MESSAGES):
+        more_bytes = sum(map(frame_size, parcel.frames)) if parcel.frames else 0
+        more_header = _header_bound(parcel.message)
+        is_full = (
+            frames + len(parcel.frames) > BATCH_FRAMES
+            or size + more_bytes > BATCH_BYTES
+            or header + more_header > MAX_HEADER_BYTES
+            or position - start >= MAX_MESSAGES
+        )
+        if is_full and position > start:
             yield parcels[start:position]
-            start, frames, size = position, 0, 0
+            start, frames, size, header = position, 0, 0, 0
         frames += len(parcel.frames)
         size += more_bytes
+        header += more_header
     if start < len(parcels):
         yield parcels[start:]
+
+
+def _header_bound(message: Message) -> int:
+    """Bytes that a message takes in a header at most, without encoding it if that can be told."""
+    if isinstance(message, ChunkResults | Results):
+        return 10 * len(message.counters) + _SMALL
+    if isinstance(message, Output):
+        return 4 * len(message.text) + _SMALL
+    if isinstance(message, Bodied | Ping | Pong | Delivered | PushAccepted | Progress):
+        return _SMALL
+    return len(_encoder.encode(message)) + 16
 
 
 def frame_size(frame: Frame) -> int:

@@ -130,3 +130,11 @@ class Raising(Reporting):
 
     def task_finished(self, task: Task, result: Any, error: TaskError | None) -> None:
         raise LookupError("raised in the handler")
+
+
+class Nothing(Reporting):
+    """Takes its time, in which the master has something to say, and then has nothing to do."""
+
+    def start_processing(self) -> None:
+        time.sleep(1.0)
+        self.push_tasks([])
