@@ -9,6 +9,7 @@ import pickle
 import random
 import selectors
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,7 @@ import pytest
 
 from concurrence.component import ComponentManager
 from concurrence.env.config import Config
-from concurrence.tasks.loading import PYTHON, function_digest
+from concurrence.tasks.loading import PYTHON
 from concurrence.tasks.values import unpack_result
 from concurrence.transport.api import ITimer
 from concurrence.wire.codec import (
@@ -33,6 +34,7 @@ from concurrence.wire.codec import (
     encode,
     encode_tasks,
 )
+from concurrence.wire.digests import function_digest
 from concurrence.wire.messages import (
     FINISHED,
     KIND_CALL,
@@ -50,6 +52,7 @@ from concurrence.wire.messages import (
     TakeBack,
 )
 from concurrence.workers.generic import GenericTaskManager
+from concurrence.workers.link import NonBlockingLink
 from concurrence.workers.zmq import ZMQTaskManager
 
 T = TypeVar("T")
@@ -547,6 +550,79 @@ def test_chunks_are_pulled_only_while_there_is_room(slaves: Callable[..., Slave]
     slave.manager.attach(None)
     slave.reactor.cycle(0.0)
     source.close()
+
+
+def fork_and(how: str) -> int:
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if how == "exit":
+        sys.exit(7)
+    if how == "raise":
+        raise ValueError(how)
+    return 99
+
+
+def test_what_a_task_forks_is_no_second_worker(slaves: Callable[..., Slave]) -> None:
+    slave = slaves(1)
+    slave.define(fork_and)
+    slave.define(square, 2)
+    slave.assign(1, [("return",), ("exit",), ("raise",)])
+    slave.assign(2, [(5,)], function=2)
+    slave.until(lambda: len(slave.answers()) == 4)
+    assert slave.values() == {1000: 0, 1001: 7, 1002: 1, 2000: 25}
+    assert slave.messages(AttemptLost) == []
+    assert len(worker_pids(slave)) == 1
+
+
+def scribble(data: bytes) -> None:
+    if not data:
+        return
+    time.sleep(0.3)  # by then what was before is drained
+    for number in os.listdir("/proc/self/fd"):
+        path = f"/proc/self/fd/{number}"
+        if int(number) > 2 and os.path.lexists(path) and "socket" in os.readlink(path):
+            os.write(int(number), data)
+    time.sleep(30)
+
+
+def malformed_results() -> bytes:
+    """The answer to two tasks, of which the first was answered before, with a body that is none."""
+    frames = [bytes(frame) for frame in encode([Parcel(ChunkResults(1, 1, [1000, 1001], bytes(2), 0.0), [b"?"])])]
+    return struct.pack(f"<I{len(frames)}Q", len(frames), *map(len, frames)) + b"".join(frames)
+
+
+@pytest.mark.parametrize("data", [struct.pack("<IQ", 1, 2**62), malformed_results()], ids=["huge", "malformed"])
+def test_a_worker_that_sends_nonsense_dies_alone(slaves: Callable[..., Slave], data: bytes) -> None:
+    slave = slaves(2)
+    slave.define(scribble)
+    slave.define(square, 2)
+    slave.assign(1, [(b"",), (data,), (b"",)])
+    slave.until(lambda: slave.messages(AttemptLost))
+    assert [lost.running for lost in slave.messages(AttemptLost)] == [1001]
+    slave.assign(2, [(5,)], function=2)
+    slave.until(lambda: 2000 in slave.answers())
+
+
+def test_a_message_for_which_there_is_no_memory_costs_one_worker(
+    slaves: Callable[..., Slave], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slave = slaves(1)
+    slave.define(square)
+    slave.assign(1, [(2,)])
+    slave.until(slave.answers)
+    first = worker_pids(slave)
+
+    def receive(self: NonBlockingLink) -> list[list[Frame]]:
+        monkeypatch.undo()
+        raise MemoryError
+
+    monkeypatch.setattr(NonBlockingLink, "receive", receive)
+    slave.assign(2, [(3,)])
+    slave.until(lambda: slave.messages(AttemptLost))
+    slave.assign(3, [(4,)])
+    slave.until(lambda: 3000 in slave.answers())
+    assert worker_pids(slave) != first
 
 
 def test_throughput(slaves: Callable[..., Slave], capsys: pytest.CaptureFixture[str]) -> None:

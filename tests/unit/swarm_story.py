@@ -30,6 +30,7 @@ from concurrence.wire.codec import (
     encode_results,
     encode_tasks,
 )
+from concurrence.wire.digests import function_digest
 from concurrence.wire.messages import (
     PROTOCOL_VERSION,
     Assign,
@@ -48,7 +49,6 @@ from concurrence.wire.messages import (
 )
 
 T = TypeVar("T")
-DIGEST = b"0123456789abcdef"
 SYSTEM = 77
 
 
@@ -59,6 +59,12 @@ def hello(kind: str, node: str, **more: Any) -> Hello:
 
 def machine(workers: int = 2, credit: int = 4, **labels: float) -> SlaveDescription:
     return SlaveDescription(workers, credit, 8, 1 << 30, "cpu", 1.0, "Linux", labels)
+
+
+def definition(number: int = 1, blob: bytes = b"blob", *bundles: bytes, kind: int = 0) -> DefineFunction:
+    """What is said before the blob, which needs bundles with these digests."""
+    digest = function_digest("f", kind, "3.11", list(bundles), [], blob)
+    return DefineFunction(1, number, digest, "f", kind, "3.11", list(bundles), [])
 
 
 class Master:
@@ -190,8 +196,8 @@ class Owner(Peer):
     decoder = decoder_to_owner()
     encoder = decoder_from_owner()
 
-    def define(self, number: int = 1, digest: bytes = DIGEST, kind: int = 0) -> None:
-        self.say(DefineFunction(1, number, digest, "f", kind, "3.11", [], []), [b"blob"])
+    def define(self, number: int = 1, blob: bytes = b"blob", kind: int = 0) -> None:
+        self.say(definition(number, blob, kind=kind), [blob])
 
     def push(self, push: int, counters: Iterable[int], *, system: int = SYSTEM, **spec: Any) -> None:
         tasks = [PackedTask(counter, b"arg%d" % counter) for counter in counters]

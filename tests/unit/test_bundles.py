@@ -1,3 +1,4 @@
+import gc
 import importlib
 import importlib.util
 import inspect
@@ -5,6 +6,7 @@ import logging
 import sys
 import textwrap
 import traceback
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,8 +17,9 @@ import pytest
 
 from concurrence.errors import ProtocolError
 from concurrence.tasks.bundles import Bundle, BundleCollector
-from concurrence.tasks.importer import BundleImporter, BundleModule, bundle_digest
+from concurrence.tasks.importer import BundleImporter, BundleModule
 from concurrence.tasks.imports import imports_of_source
+from concurrence.wire.digests import bundle_digest
 from concurrence.wire.messages import Requirement
 
 Files = dict[str, str]
@@ -309,3 +312,23 @@ def test_a_module_that_cannot_be_compiled_says_where() -> None:
         importlib.import_module("zz_bad")
     assert str(caught.value.filename).endswith("zz_bad.py")
     assert "zz_bad" not in sys.modules
+
+
+def test_modules_that_were_put_aside_go_with_their_bundle() -> None:
+    first, second = bundle_of({"zz_aside.py": "WHO = 1"}), bundle_of({"zz_aside.py": "WHO = 2"})
+    importer = importer_with(first, second)
+    importer.activate([first.digest])
+    module = importlib.import_module("zz_aside")
+    gone = weakref.ref(module)
+    importer.activate([second.digest])
+    assert importlib.import_module("zz_aside").WHO == 2
+    importer.keep([second.digest])
+    del module
+    gc.collect()
+    assert gone() is None
+    assert first.digest not in importer
+    assert importlib.import_module("zz_aside").WHO == 2
+    importer.add(first.digest, first.blob)
+    importer.activate([first.digest])
+    assert importlib.import_module("zz_aside").WHO == 1
+    importer.deactivate()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from swarm_story import SYSTEM, Master, Owner, ends, fault_of, hello
+from swarm_story import SYSTEM, Master, Owner, definition, ends, fault_of, hello
 
 from concurrence.transport.security import Role
 from concurrence.wire import faults
 from concurrence.wire.codec import decode_results, encode_results
+from concurrence.wire.digests import bundle_digest
 from concurrence.wire.messages import (
     FINISHED,
     LOST,
@@ -44,7 +45,8 @@ class TestSystems:
     def test_a_host_gets_its_system_and_hands_over_its_result(self) -> None:
         master = Master()
         client, host = self.start(master)
-        assert host.one(DefineFunction).digest == b"system----------"
+        (sent,) = host.take(DefineFunction)
+        assert sent.frames == [b"system----------"]
         assert host.one(SlaveList).slaves == []
         slave = master.slave()
         assert [entry.workers for entry in host.one(SlaveList).slaves] == [2]
@@ -194,8 +196,9 @@ class TestNews:
     def test_bundles_travel_before_their_functions(self) -> None:
         master = Master()
         client, slave = master.client(), master.slave()
-        client.say(DefineBundle(1, b"bundle----------"), [b"source"])
-        client.say(DefineFunction(1, 1, b"f" * 16, "f", 0, "3.11", [b"bundle----------"], []), [b"blob"])
+        digest = bundle_digest(b"source")
+        client.say(DefineBundle(1, digest), [b"source"])
+        client.say(definition(1, b"blob", digest), [b"blob"])
         client.push(1, [0])
         kinds = [type(parcel.message).__name__ for parcel in slave.inbox]
         assert kinds.index("DefineBundle") < kinds.index("DefineFunction")

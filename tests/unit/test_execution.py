@@ -16,6 +16,7 @@ from concurrence.tasks.packing import PackedCall, TaskPacker
 from concurrence.wire.codec import Parcel
 from concurrence.wire.faults import KIND_CODE, KIND_EXCEPTION, KIND_RESULT
 from concurrence.wire.messages import FAILED, FINISHED, REFUSED, RETURNED, Assign, Bye
+from concurrence.workers import execution
 from concurrence.workers.execution import current_task
 
 
@@ -64,6 +65,10 @@ class Explosive(Exception):
 
 def explode() -> None:
     raise KeyboardInterrupt
+
+
+def odd_in_buffers(size: int) -> Any:
+    return np.zeros(size, np.uint8) if size % 2 else bytes(size)
 
 
 def raise_it(error: Any) -> None:
@@ -312,6 +317,39 @@ def test_results_that_only_cloudpickle_can_take() -> None:
         return lambda: 5
 
     assert run_one(make).value() == 5
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (b"x" * 200_000, "too large: 200,0"),
+        ([np.full(50_000, n, np.uint8) for n in range(4)], "bytes in 5 parts"),
+        ([np.full(35_000, n, np.uint8) for n in range(5)], "bytes in 6 parts"),
+    ],
+)
+def test_a_result_that_cannot_travel_fails_and_the_next_does_not(
+    result: Any, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "MAX_RESULT_BYTES", 190_000)
+    monkeypatch.setattr(execution, "MAX_RESULT_PARTS", 4)
+
+    def make(is_large: bool) -> Any:
+        return result if is_large else 1
+
+    large, small = run_calls(make, (True,), (False,))
+    assert large.status == FAILED
+    assert large.fault.kind == KIND_RESULT
+    assert text in large.fault.message
+    assert "Return less" in large.fault.hint
+    assert small.value == 1
+
+
+def test_results_that_fit_alone_but_not_together_leave_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "MAX_RESULT_BYTES", 150_000)
+    worker = Worker()
+    outcomes = run_calls(odd_in_buffers, (100_000,), (100_001,), worker=worker)
+    assert [len(outcome.value) for outcome in outcomes] == [100_000, 100_001]
+    assert [len(parcel.message.counters) for parcel in worker.sent] == [1, 1]
 
 
 # --- Task objects ---

@@ -112,3 +112,55 @@ def test_faults_can_be_decoded_whatever_the_task_printed() -> None:
         worker.output.uninstall()
     assert outcome.fault.output == "\\udc80" * 3
     assert msgspec.msgpack.encode(outcome.fault)
+
+
+_FORKING = """
+import os, sys
+import travelling
+from concurrence.tasks.bundles import BundleCollector
+from concurrence.tasks.functions import FunctionTask
+from concurrence.tasks.packing import TaskPacker
+def fork(how):
+    child = os.fork()
+    if child == 0:
+        print("child", how)
+        if how == "exit":
+            sys.exit(5)
+        if how == "text":
+            sys.exit("a reason")
+        if how == "raise":
+            raise ValueError("in the child")
+        return how
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+parent = os.getpid()
+worker = travelling.Worker()
+worker.output.install()
+packer = TaskPacker(BundleCollector())
+hows = ["return", "exit", "text", "raise"]
+outcomes = worker.run([packer.pack(FunctionTask(fork, (how,))) for how in hows])
+if os.getpid() != parent:
+    os._exit(99)
+worker.output.uninstall()
+print([one.value for one in outcomes])
+"""
+
+
+def test_a_process_that_a_task_forks_never_comes_back_into_the_worker() -> None:
+    here = Path(travelling.__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", _FORKING],
+        env={"PYTHONPATH": f"{here.parents[1] / 'src'}:{here}", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [
+        "child return",
+        "child exit",
+        "child text",
+        "child raise",
+        "[0, 5, 1, 1]",
+    ]
+    assert "a reason" in done.stderr
+    assert "ValueError: in the child" in done.stderr

@@ -10,9 +10,10 @@ import travelling
 from concurrence.errors import ProtocolError
 from concurrence.tasks.bundles import Bundle
 from concurrence.tasks.functions import TaskFunction, task
-from concurrence.tasks.importer import BundleModule, bundle_digest
-from concurrence.tasks.loading import CodeMissing, FunctionLoader, format_traceback, function_digest
+from concurrence.tasks.importer import BundleModule
+from concurrence.tasks.loading import CodeMissing, FunctionLoader, format_traceback
 from concurrence.tasks.packing import PackedFunction
+from concurrence.wire.digests import bundle_digest, function_digest
 from concurrence.wire.faults import KIND_CODE, Fault
 from concurrence.wire.messages import KIND_CALL, KIND_OBJECT, Requirement
 
@@ -192,3 +193,25 @@ def test_a_traceback_that_cannot_be_formatted_is_replaced() -> None:
     with pytest.raises(Odd) as caught:
         raise Odd
     assert "Odd" in format_traceback(caught.value)
+
+
+def test_a_bundle_is_dropped_with_the_last_function_that_needs_it() -> None:
+    first, second = bundle_of("zz_kept", "def f(): return 1"), bundle_of("zz_dropped", "def f(): return 2")
+    loader = loader_with(packed(b"czz_kept\nf\n.", bundles=[first]))
+    for number in (4, 5):
+        other = packed(b"czz_dropped\nf\n.", bundles=[second])
+        loader.define_bundle(second.digest, second.blob)
+        loader.define_function(travelling.definition(number, other), other.blob)
+    try:
+        assert loader.load(4).target() == 2
+        module = sys.modules["zz_dropped"]
+        loader.forget(4)
+        assert loader.load(5).target() == 2
+        assert sys.modules["zz_dropped"] is module
+        loader.forget(5)
+        assert "zz_dropped" not in sys.modules
+        assert second.digest not in loader.importer
+        assert first.digest in loader.importer
+        assert loader.load(3).target() == 1
+    finally:
+        loader.importer.deactivate()

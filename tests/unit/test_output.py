@@ -4,7 +4,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -240,3 +240,67 @@ def test_the_root_loggers_level_is_put_back() -> None:
     assert root.isEnabledFor(logging.INFO)
     capture.uninstall()
     assert (root.level, list(root.handlers)) == before
+
+
+class Interrupted:
+    """A link whose sends are interrupted by a signal handler, and which takes one message at a time."""
+
+    def __init__(self, capture: OutputCapture, handler: Callable[[], None], times: int) -> None:
+        self.texts: list[str] = []
+        self._handler = handler
+        self._left = times
+        self._is_busy = False
+        capture.begin_chunk(5, self.send)
+        capture.begin_task(0)
+
+    def send(self, parcel: Parcel[Any]) -> None:
+        assert not self._is_busy, "a plain lock would wait for itself here"
+        self._is_busy = True
+        if self._left:
+            self._left -= 1
+            self._handler()
+        self.texts.append(parcel.message.text)
+        self._is_busy = False
+
+
+def test_a_handler_that_prints_within_a_send(capturing: Capturing) -> None:
+    capturing.begin()
+
+    def handler() -> None:
+        time.sleep(0.06)  # the link is slow: what is printed now would leave at once
+        print("handled")
+
+    link = Interrupted(capturing.capture, handler, 2)
+    print("line")
+    assert link.texts == ["line", "handled", "handled"]
+    marker: Any = Parcel(Output(5, None, "log", "", "the result"))
+    link._left = 1  # pyright: ignore[reportPrivateUsage]
+    capturing.capture.send(marker)
+    assert link.texts[3:] == ["the result", "handled"]
+
+
+def test_a_handler_that_flushes_within_a_send(capturing: Capturing) -> None:
+    capturing.begin()
+
+    def handler() -> None:
+        capturing.capture.write("stdout", "handled\n")
+        capturing.capture.flush()
+        assert capturing.capture.tail()
+
+    link = Interrupted(capturing.capture, handler, 1)
+    print("line")
+    assert link.texts == ["line", "handled"]
+
+
+def test_a_send_that_fails_does_not_silence_the_capture(capturing: Capturing) -> None:
+    capturing.begin()
+
+    def fail(parcel: Parcel[Any]) -> None:
+        raise BrokenPipeError
+
+    capturing.capture.begin_chunk(5, fail)
+    with pytest.raises(BrokenPipeError):
+        print("lost")
+    capturing.begin()
+    print("line")
+    assert capturing.joined() == "line"

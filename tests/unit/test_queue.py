@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from concurrence.scheduling.ledger.queue import MAX_CHUNK_BYTES, MAX_RUN, RunQueue
+from concurrence.scheduling.ledger.queue import MAX_CHUNK_BYTES, MAX_HELD, MAX_RUN, RunQueue
 from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec
 
 SPEC = TaskSpec(1)
@@ -119,3 +119,38 @@ def test_large_tasks_come_in_small_numbers() -> None:
     while len(queue):
         taken.append([record.counter for record in queue.take(100)[1]])
     assert taken == [[0, 1, 2], [3], [4], [5]]
+
+
+GPU = TaskSpec(1, resources=(("gpu", 1.0),))
+
+
+def test_what_is_on_hold_is_looked_past_and_keeps_its_turn() -> None:
+    queue = RunQueue()
+    queue.push(GPU, some(0))
+    queue.push(SPEC, some(1, 2))
+    queue.push(GPU, some(3))
+    queue.push(TaskSpec(1, priority=1, resources=GPU.resources), some(4))
+    assert queue.head() == TaskSpec(1, priority=1, resources=GPU.resources)
+    queue.hold(GPU.resources)
+    assert queue.head() == SPEC
+    assert [record.counter for record in queue.take(1)[1]] == [1]
+    queue.push(GPU, some(5, deaths=1), front=True)
+    assert drain_some(queue, 1) == [[2]]
+    assert (len(queue), queue.head(), queue.head_attempt()) == (4, None, 0)
+    queue.release()
+    assert drain(queue) == [[4], [5], [0, 3]]
+
+
+def test_only_so_many_groups_are_looked_past() -> None:
+    queue = RunQueue()
+    for number in range(MAX_HELD + 1):
+        queue.push(TaskSpec(1, resources=(("gpu", float(number)),)), some(number))
+        queue.hold((("gpu", float(number)),))
+    queue.push(SPEC, some(1_000))
+    assert queue.head() is None
+    queue.release()
+    assert len(drain(queue)) == MAX_HELD + 2
+
+
+def drain_some(queue: RunQueue, count: int) -> list[list[int]]:
+    return [[record.counter for record in queue.take(100)[1]] for _ in range(count)]

@@ -6,16 +6,18 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from swarm_story import hello, machine
+from swarm_story import definition, hello, machine
 
 from concurrence.errors import ProtocolError, Refused
 from concurrence.journal.gate import DurabilityGate
+from concurrence.scheduling import functions
 from concurrence.scheduling.deliveries import Deliveries
 from concurrence.scheduling.functions import FunctionTable
 from concurrence.scheduling.registry import OwnerNode, Registry, SlaveNodeRecord
 from concurrence.transport.api import Origin
 from concurrence.transport.security import Role
-from concurrence.wire.codec import Parcel
+from concurrence.wire.codec import Frame, Parcel
+from concurrence.wire.digests import bundle_digest
 from concurrence.wire.messages import DefineBundle, DefineFunction, Results, SystemResult
 
 
@@ -102,18 +104,15 @@ class TestRegistry:
         assert "away" in repr(node)
 
 
-def define(number: int, digest: bytes, *bundles: bytes) -> DefineFunction:
-    return DefineFunction(1, number, digest, "f", 0, "3.11", list(bundles), [])
-
-
-A, B, C = b"a" * 16, b"b" * 16, b"c" * 16
+B = bundle_digest(b"source")
+PLAIN, BUNDLED = definition().digest, definition(1, b"blob", B).digest
 
 
 class TestFunctionTable:
     def test_one_number_for_all_owners(self) -> None:
         table = FunctionTable()
-        first = table.define("x", define(1, A), [b"blob"])
-        assert table.define("y", define(7, A), [b"blob"]) == first
+        first = table.define("x", definition(), [b"blob"])
+        assert table.define("y", definition(7), [b"blob"]) == first
         assert table.find("x", 1) == table.find("y", 7) == first
         assert table.find("y", 1) is table.find("z", 1) is None
         assert table.name(first) == "f"
@@ -121,39 +120,76 @@ class TestFunctionTable:
     def test_a_definition_is_sent_once_and_again_after_it_was_forgotten(self) -> None:
         table = FunctionTable()
         table.define_bundle("x", DefineBundle(1, B), [b"source"])
-        number = table.define("x", define(1, A, B), [b"blob"])
+        number = table.define("x", definition(1, b"blob", B), [b"blob"])
         known: set[bytes] = set()
         kinds = [type(parcel.message) for parcel in table.definition(number, known)]
         assert kinds == [DefineBundle, DefineFunction]
         assert table.definition(number, known) == []
-        assert table.forget_owner("x") == [(number, A)]
-        known.discard(A)
+        assert table.forget_owner("x") == [(number, BUNDLED)]
+        known.discard(BUNDLED)
         assert table.definition(number, known) == []
         assert table.name(number) == ""
         table.define_bundle("y", DefineBundle(1, B), [b"source"])
-        again = table.define("y", define(1, A, B), [b"blob"])
+        again = table.define("y", definition(1, b"blob", B), [b"blob"])
         assert again != number
-        assert [parcel.message.digest for parcel in table.definition(again, known)] == [A]
+        assert [parcel.message.digest for parcel in table.definition(again, known)] == [BUNDLED]
 
     def test_a_function_lives_as_long_as_one_of_its_users(self) -> None:
         table = FunctionTable()
-        number = table.define("x", define(1, A), [b"blob"])
-        table.define("y", define(1, A), [b"blob"])
+        number = table.define("x", definition(), [b"blob"])
+        table.define("y", definition(), [b"blob"])
         assert table.forget_owner("x") == []
-        assert table.forget_owner("y") == [(number, A)]
+        assert table.forget_owner("y") == [(number, PLAIN)]
         assert table.forget_owner("y") == []
 
     def test_a_bundle_lives_as_long_as_a_function_that_needs_it(self) -> None:
         table = FunctionTable()
         table.define_bundle("x", DefineBundle(1, B), [b"source"])
-        table.define("x", define(1, A, B), [b"blob"])
-        number = table.define("y", define(1, A, B), [b"blob"])
+        table.define("x", definition(1, b"blob", B), [b"blob"])
+        number = table.define("y", definition(1, b"blob", B), [b"blob"])
         table.forget_owner("x")
         assert len(table.definition(number, set())) == 2
 
     def test_a_bundle_must_come_first(self) -> None:
         with pytest.raises(ProtocolError, match="was not sent"):
-            FunctionTable().define("x", define(1, A, C), [b"blob"])
+            FunctionTable().define("x", definition(1, b"blob", b"c" * 16), [b"blob"])
+
+    def test_a_bundle_goes_with_the_last_function_that_needs_it(self) -> None:
+        table = FunctionTable()
+        table.define_bundle("x", DefineBundle(1, B), [b"source"])
+        table.define("x", definition(1, b"blob", B), [b"blob"])
+        table.define("y", definition(1, b"blob", B), [b"blob"])
+        table.forget_owner("x")
+        table.forget_owner("y")
+        with pytest.raises(ProtocolError, match="was not sent"):
+            table.define("z", definition(1, b"blob", B), [b"blob"])
+
+    def test_a_number_means_one_function(self) -> None:
+        table = FunctionTable()
+        first = table.define("x", definition(), [b"blob"])
+        assert table.define("x", definition(), [b"blob"]) == first
+        with pytest.raises(ProtocolError, match="function number 1 is taken"):
+            table.define("x", definition(1, b"other"), [b"other"])
+        assert table.find("x", 1) == first
+
+    @pytest.mark.parametrize("frames", [[], [b"other"], [b"blob", b"more"]], ids=len)
+    def test_bytes_must_be_those_of_the_digest(self, frames: list[Frame]) -> None:
+        table = FunctionTable()
+        with pytest.raises(ProtocolError, match="do not match"):
+            table.define("x", definition(), frames)
+        with pytest.raises(ProtocolError, match="do not match"):
+            table.define_bundle("x", DefineBundle(1, B), frames)
+        assert table.find("x", 1) is None
+
+    def test_there_is_a_bound_to_each_owners_functions(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(functions, "MAX_FUNCTIONS", 2)
+        table = FunctionTable()
+        for number in (1, 2, 1):
+            assert table.define("x", definition(number), [b"blob"])
+        assert table.is_full("x")
+        assert not table.is_full("y")
+        assert table.define("x", definition(3), [b"blob"]) == 0
+        assert table.find("x", 3) is None
 
 
 def delivery(number: int, size: int = 10, tasks: int = 2) -> Parcel[Results]:

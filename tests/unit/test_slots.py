@@ -45,8 +45,16 @@ def assign(chunk: int, count: int = 2, function: int = 1) -> Parcel[Assign]:
     return Parcel(Assign(1, chunk, 7, function, 1, count), [encode_tasks(tasks)])
 
 
-def define(number: int = 1, digest: bytes = DIGEST) -> Parcel[DefineFunction]:
-    return Parcel(DefineFunction(1, number, digest, "f", 0, "3.11", [DIGEST], []), [b"blob"])
+def bundle(digest: bytes = DIGEST) -> Parcel[DefineBundle]:
+    return Parcel(DefineBundle(1, digest), [b"bundle"])
+
+
+def define(number: int = 1, digest: bytes = DIGEST, needed: bytes = DIGEST) -> Parcel[DefineFunction]:
+    return Parcel(DefineFunction(1, number, digest, "f", 0, "3.11", [needed], []), [b"blob"])
+
+
+def forget(number: int) -> Parcel[ForgetFunction]:
+    return Parcel(ForgetFunction(number))
 
 
 def results(chunk: int, counters: list[int], buffers: int = 0) -> Parcel[ChunkResults]:
@@ -72,7 +80,7 @@ def started(workers: int = 1) -> Slots:
     slots = Slots(workers)
     for start in only(slots.start(), StartWorker):
         slots.worker_ready(start.worker)
-    slots.define(Parcel(DefineBundle(1, DIGEST), [b"bundle"]))
+    slots.define(bundle())
     slots.define(define())
     return slots
 
@@ -109,6 +117,66 @@ def test_an_unknown_function_is_asked_for_once() -> None:
     assert upstream(slots.assign(assign(1, function=5))) == [NeedFunction(5)]
     assert upstream(slots.assign(assign(2, function=5))) == []
     assert len(only(slots.define(define(5)), SendToWorker)) == 2
+
+
+def kinds(instructions: list[Instruction]) -> list[list[type]]:
+    """Of all that goes to workers, what it is."""
+    return [[type(p.message) for p in sent.parcels] for sent in only(instructions, SendToWorker)]
+
+
+def test_a_bundle_is_kept_while_a_function_needs_it_and_then_asked_for() -> None:
+    slots = started()
+    slots.define(define(2))
+    slots.assign(assign(1))
+    slots.worker_results(1, results(1, [100, 101]))
+    slots.forget(forget(1))
+    # The worker dropped the bundle together with its only function that needed it; here it is still needed.
+    assert kinds(slots.assign(assign(2, function=2))) == [[DefineBundle, DefineFunction, Assign]]
+    slots.worker_results(1, results(2, [200, 201]))
+    slots.forget(forget(2))
+    assert slots.define(define(3)) == []  # the master believes that the bundle is here
+    out = slots.assign(assign(3, function=3))
+    assert upstream(out) == [NeedFunction(3)]
+    assert kinds(out) == []
+    slots.define(bundle())
+    assert kinds(slots.define(define(3))) == [[DefineBundle, DefineFunction, Assign]]
+    slots.sanity_check()
+
+
+def test_a_worker_keeps_bundles_that_others_of_its_functions_need() -> None:
+    slots = started()
+    slots.define(define(2))
+    slots.define(define(3))
+    for number in (1, 2):
+        slots.assign(assign(number, function=number))
+        slots.worker_results(1, results(number, [number * 100, number * 100 + 1]))
+    slots.forget(forget(1))
+    assert kinds(slots.assign(assign(3, function=3))) == [[DefineFunction, Assign]]
+
+
+def test_an_incomplete_definition_before_the_answer_does_not_release_what_waits() -> None:
+    slots = started()
+    slots.forget(forget(1))
+    assert upstream(slots.assign(assign(1, function=4))) == [NeedFunction(4)]
+    assert slots.define(define(4)) == []  # it crossed the question
+    slots.define(bundle())
+    assert kinds(slots.define(define(4))) == [[DefineBundle, DefineFunction, Assign]]
+
+
+def test_a_definition_that_stays_incomplete_goes_to_a_worker_that_says_so() -> None:
+    slots = started()
+    slots.forget(forget(1))
+    slots.define(define(4))
+    slots.assign(assign(1, function=4))
+    assert kinds(slots.define(define(4))) == [[DefineFunction, Assign]]
+
+
+def test_an_incomplete_definition_of_other_code_takes_the_place_of_the_old() -> None:
+    slots = started()
+    slots.assign(assign(1))
+    slots.worker_results(1, results(1, [100, 101]))
+    assert kinds(slots.define(define(1, b"another digest!!", needed=b"another bundle!!"))) == [[ForgetFunction]]
+    assert upstream(slots.assign(assign(2))) == [NeedFunction(1)]
 
 
 def test_results_are_forwarded_as_they_came() -> None:
@@ -266,6 +334,7 @@ def test_abandon_drops_everything() -> None:
     assert slots.held == 0
     assert upstream(slots.worker_exited(1, Seen(1, 0), "killed", 0, "")) == []
     assert upstream(slots.assign(assign(1))) == [NeedFunction(1)]
+    assert slots.define(define()) == []  # the bundle is gone as well
 
 
 # --- time-outs ---
@@ -274,6 +343,7 @@ def test_abandon_drops_everything() -> None:
 def test_a_task_that_takes_too_long_expires_and_its_neighbours_run_elsewhere_uncharged() -> None:
     slots = Slots(1)
     slots.start()
+    slots.define(bundle())
     slots.define(define())
     slots.worker_ready(1)
     slots.assign(timed(1, timeout=0.5))

@@ -18,6 +18,7 @@ from concurrence.wire.messages import (
     Assign,
     AttemptLost,
     ChunkResults,
+    DefineBundle,
     DefineFunction,
     ForgetFunction,
     NeedFunction,
@@ -44,7 +45,11 @@ def assign(chunk: int, count: int, function: int) -> Parcel[Assign]:
 
 
 def define(number: int, version: int) -> Parcel[DefineFunction]:
-    return Parcel(DefineFunction(1, number, bytes([version]) * 16, "f", 0, "3.11", [], []), [b"blob"])
+    return Parcel(DefineFunction(1, number, bytes([version]) * 16, "f", 0, "3.11", [bundle(version)], []), [b""])
+
+
+def bundle(version: int) -> bytes:
+    return bytes([version + 100]) * 16
 
 
 class FakeWorker:
@@ -53,7 +58,8 @@ class FakeWorker:
     def __init__(self) -> None:
         self.inbox: list[Any] = []
         self.sent: list[Parcel[ChunkResults]] = []
-        self.functions: set[int] = set()
+        self.functions: dict[int, list[bytes]] = {}
+        self.bundles: set[bytes] = set()
         self.stops: set[int] = set()
         self.is_ready = False
         self.chunk: int | None = None
@@ -94,11 +100,14 @@ class FakeWorker:
     def _take(self, parcel: Any) -> None:
         message = parcel.message
         if isinstance(message, DefineFunction):
-            self.functions.add(message.number)
+            self.functions[message.number] = message.bundles
+        elif isinstance(message, DefineBundle):
+            self.bundles.add(message.digest)
         elif isinstance(message, ForgetFunction):
-            self.functions.discard(message.number)
+            self.functions.pop(message.number, None)
+            self.bundles &= {digest for bundles in self.functions.values() for digest in bundles}
         elif isinstance(message, Assign):
-            assert message.function in self.functions
+            assert self.bundles.issuperset(self.functions[message.function])
             self.flush()
             self.chunk, self.position = message.chunk, 0
             self.counters = [task.counter for task in decode_tasks(parcel.frames)]
@@ -181,6 +190,13 @@ class SlotsMachine(RuleBasedStateMachine):
     @rule(function=st.integers(1, 2), version=st.integers(1, 2))
     def define(self, function: int, version: int) -> None:
         self.wanted.discard(function)
+        self.carry_out(self.slots.define(Parcel(DefineBundle(1, bundle(version)), [b"bundle"])))
+        self.carry_out(self.slots.define(define(function, version)))
+
+    @rule(function=st.integers(1, 2), version=st.integers(1, 2))
+    def define_without_bundle(self, function: int, version: int) -> None:
+        if function in self.wanted:
+            return  # it would be taken as all there is
         self.carry_out(self.slots.define(define(function, version)))
 
     @rule(function=st.integers(1, 4))
@@ -300,6 +316,7 @@ def play(chance: Random) -> None:
     actions: list[tuple[int, Callable[[], object]]] = [
         (8, lambda: machine.assign(chance.randrange(1, 5), chance.choice([1, 1, 1, 2]))),
         (2, lambda: machine.define(few(), one() + 1)),
+        (1, lambda: machine.define_without_bundle(few(), one() + 1)),
         (2, lambda: machine.ready(one())),
         (1, lambda: machine.forget(few())),
         (12, lambda: machine.work(one(), few())),

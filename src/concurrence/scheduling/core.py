@@ -59,6 +59,7 @@ class MasterCore:
         self._lonely_since: float | None = None
         self._started: float | None = None
         self._ticked = 0.0
+        self._answered: set[str] = set()  # who asked for the status in this cycle
         self._of_owners = self._owner_handlers()
         self._of_slaves = self._slave_handlers()
 
@@ -151,6 +152,7 @@ class MasterCore:
             self._lost(node, _SILENT)
         self.scheduler.tick(self.swarm, now)
         self._lonely_since = owner_events.tell_lonely(self.swarm, self._lonely_since, now)
+        owner_events.tell_impossible(self.swarm, now)
         if now >= self._next_progress:
             self._next_progress = now + PROGRESS_SECONDS
             for job in self.swarm.ledger.jobs.values():
@@ -160,6 +162,7 @@ class MasterCore:
 
     def conclude(self, now: float) -> None:
         """The end of a cycle: give out work if anything happened that may have made room for it."""
+        self._answered.clear()
         if self._busy:
             self._busy = False
             self.scheduler.dispatch(self.swarm, now)
@@ -169,7 +172,7 @@ class MasterCore:
     def _greet(self, peer: bytes, hello: wire.Hello, origin: Origin, now: float) -> None:
         registry = self.swarm.registry
         try:
-            job = self._job_of_host(hello)
+            job = owner_events.check_system(self.swarm, hello)
             node, known, previous, replaced = registry.greet(peer, hello, origin, now)
         except Refused as error:
             self.outbox.send(peer, Parcel(wire.Refusal("refused", error.message, error.hint)))
@@ -199,14 +202,6 @@ class MasterCore:
             self._tell_hosts()
         elif isinstance(node, OwnerNode):
             self._greet_owner(node, job)
-
-    def _job_of_host(self, hello: wire.Hello) -> Job | None:
-        if hello.kind != "host":
-            return None
-        job = self.swarm.ledger.jobs.get(hello.system)
-        if job is None or not job.ticket or job.ticket != hello.ticket:
-            raise Refused(f"no task system {hello.system:x} waits for a host with this ticket")
-        return job
 
     def _greet_owner(self, owner: OwnerNode, job: Job | None) -> None:
         swarm = self.swarm
@@ -341,11 +336,16 @@ class MasterCore:
 
     def _output(self, node: Node, parcel: Parcel[wire.Output], now: float) -> None:
         job = self.swarm.ledger.jobs.get(parcel.message.system)
-        client = self.swarm.registry.owner(job.client) if job is not None else None
+        if job is None or not (isinstance(node, SlaveNodeRecord) or job.owner == node.id):
+            return
+        client = self.swarm.registry.owner(job.client)
         if client is not None:
             self.outbox.send(client.peer, parcel)
 
     def _status(self, node: Node, parcel: Parcel[wire.StatusRequest], now: float) -> None:
+        if node.id in self._answered:
+            return  # a status is long, and a message that asks for it short
+        self._answered.add(node.id)
         nodes = [_node_status(each, now) for each in self.swarm.registry if each.peer is not None]
         systems = [owner_events.progress_of(job) for job in self.swarm.ledger.jobs.values()]
         stats = {"messages_rejected": float(self.rejected), "chunks_unclaimed": float(len(self.swarm.unclaimed))}

@@ -9,7 +9,11 @@ from msgspec.structs import replace
 
 from concurrence.errors import ProtocolError
 from concurrence.wire.codec import Frame, Parcel
+from concurrence.wire.digests import bundle_digest, function_digest
 from concurrence.wire.messages import DefineBundle, DefineFunction
+
+MAX_FUNCTIONS = 4_096
+"""How many functions one owner may define; the pushes that use further ones are rejected."""
 
 
 class Definition(Struct, frozen=True):
@@ -32,16 +36,31 @@ class FunctionTable:
         self._next = 1
 
     def define_bundle(self, owner: str, message: DefineBundle, frames: Sequence[Frame]) -> None:
-        """Keep a bundle for an owner."""
+        """Keep a bundle for an owner.
+
+        Raises:
+            ProtocolError: The bytes are not those that the digest names.
+        """
+        if len(frames) != 1 or bundle_digest(frames[0]) != message.digest:
+            raise ProtocolError(f"the bytes of bundle {message.digest.hex()} do not match its digest")
         self._bundles.setdefault(message.digest, tuple(frames))
         self._bundle_users.setdefault(message.digest, set()).add(owner)
 
     def define(self, owner: str, message: DefineFunction, frames: Sequence[Frame]) -> int:
-        """Keep a function for an owner; returns the master's number for it.
+        """Keep a function for an owner; returns the master's number for it, 0 if the owner has too many.
 
         Raises:
-            ProtocolError: It needs a bundle that the owner did not send first.
+            ProtocolError: It needs a bundle that was not sent first, the owner used the number for another one,
+                or the bytes are not those that the digest names.
         """
+        _check(message, frames)
+        mine = self._by_owner.get(owner, {})
+        if message.number in mine:
+            if self._functions[mine[message.number]].message.digest != message.digest:
+                raise ProtocolError(f"function number {message.number} is taken")
+            return mine[message.number]
+        if self.is_full(owner):
+            return 0
         for digest in message.bundles:
             if digest not in self._bundles:
                 raise ProtocolError(f"function {message.name} needs a bundle that was not sent: {digest.hex()}")
@@ -53,7 +72,13 @@ class FunctionTable:
             self._functions[number] = Definition(replace(message, number=number), tuple(frames))
         self._users.setdefault(number, set()).add(owner)
         self._by_owner.setdefault(owner, {})[message.number] = number
+        for digest in message.bundles:
+            self._bundle_users[digest].add(owner)
         return number
+
+    def is_full(self, owner: str) -> bool:
+        """Whether the owner may not define any more."""
+        return len(self._by_owner.get(owner, {})) >= MAX_FUNCTIONS
 
     def find(self, owner: str, owners_number: int) -> int | None:
         """The master's number for an owner's function; None if the owner did not define it."""
@@ -97,10 +122,13 @@ class FunctionTable:
                 unused.append((number, digest))
         for digest in [each for each, users in self._bundle_users.items() if owner in users]:
             self._bundle_users[digest].discard(owner)
-            if not self._bundle_users[digest] and not self._needed(digest):
+            if not self._bundle_users[digest]:
                 del self._bundle_users[digest]
                 del self._bundles[digest]
         return unused
 
-    def _needed(self, digest: bytes) -> bool:
-        return any(digest in definition.message.bundles for definition in self._functions.values())
+
+def _check(message: DefineFunction, frames: Sequence[Frame]) -> None:
+    described = (message.name, message.kind, message.python, message.bundles, message.requirements)
+    if len(frames) != 1 or function_digest(*described, frames[0]) != message.digest:
+        raise ProtocolError(f"the bytes of function {message.name} do not match its digest")

@@ -6,10 +6,11 @@ import secrets
 from collections.abc import Sequence
 from math import inf
 
-from concurrence.errors import ProtocolError
+from concurrence.errors import ProtocolError, Refused
 from concurrence.journal.api import JournalEntry
 from concurrence.scheduling.api import Swarm
 from concurrence.scheduling.deliveries import frame_size
+from concurrence.scheduling.functions import MAX_FUNCTIONS
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec
 from concurrence.scheduling.outbox import HostOrder
@@ -22,6 +23,7 @@ from concurrence.wire.messages import (
     Bye,
     Cancel,
     ForgetFunction,
+    Hello,
     Output,
     PackedResult,
     Progress,
@@ -38,8 +40,29 @@ from concurrence.wire.messages import (
 LONELY_SECONDS = 5.0
 """Tasks that wait for so long without any slave are worth a word to their client."""
 
-_UNKNOWN_FUNCTION = "its function was not defined first"
 _UNHANDLED_WINDOWS = 4  # an owner acknowledges after it has handled what came, which may be several windows
+
+
+def check_system(swarm: Swarm, hello: Hello) -> Job | None:
+    """Whether whoever says hello may name the system it names, before anything is changed.
+
+    Returns:
+        A host's job.
+
+    Raises:
+        Refused: The system is not its own; the text says why.
+    """
+    known = swarm.registry.get(hello.node)
+    if known is not None and known.hello.session == hello.session and known.hello.system != hello.system:
+        raise Refused(f"a node cannot change its system: {known.name} came with {known.hello.system:x}")
+    job = swarm.ledger.jobs.get(hello.system)
+    if hello.kind == "client" and job is not None and job.client != hello.node:
+        raise Refused(f"the system id {hello.system:x} is taken by another client")
+    if hello.kind != "host":
+        return None
+    if job is None or not job.ticket or job.ticket != hello.ticket:
+        raise Refused(f"no task system {hello.system:x} waits for a host with this ticket")
+    return job
 
 
 def push_tasks(swarm: Swarm, owner: OwnerNode, parcel: Parcel[PushTasks]) -> None:
@@ -55,7 +78,7 @@ def push_tasks(swarm: Swarm, owner: OwnerNode, parcel: Parcel[PushTasks]) -> Non
     job = _own_job(swarm, owner, message.system)
     tasks = decode_tasks(parcel.frames)
     function = swarm.functions.find(owner.id, message.function)
-    refusal = _refusal(swarm, owner, job, parcel, len(tasks)) if function is not None else _UNKNOWN_FUNCTION
+    refusal = _refusal(swarm, owner, job, parcel, len(tasks)) if function is not None else _unknown(swarm, owner)
     if function is None or refusal:
         _reject(swarm, owner, message.push, refusal)
         return
@@ -93,7 +116,7 @@ def push_system(swarm: Swarm, owner: OwnerNode, parcel: Parcel[PushSystem]) -> N
         raise ProtocolError(f"the system id {message.system:x} is taken")
     function = swarm.functions.find(owner.id, message.function)
     if function is None:
-        _reject(swarm, owner, message.push, _UNKNOWN_FUNCTION)
+        _reject(swarm, owner, message.push, _unknown(swarm, owner))
         return
     if len(owner.systems) > swarm.limits.system_window:
         text = f"{owner.name} has {len(owner.systems) - 1} unfinished task systems, and each takes a process"
@@ -248,6 +271,25 @@ def tell_lonely(swarm: Swarm, since: float | None, now: float) -> float | None:
     return inf
 
 
+def tell_impossible(swarm: Swarm, now: float) -> None:
+    """Tell clients whose next task needs more than any connected slave has in all; once until that changes."""
+    slaves = swarm.registry.slaves()
+    for job in swarm.ledger.jobs.values():
+        spec = job.queue.head()
+        if not slaves or spec is None or any(slave.offers(spec.resources) for slave in slaves):
+            job.impossible = None
+        elif job.impossible is None or job.impossible[0] != spec.resources:
+            job.impossible = (spec.resources, now)
+        elif now - job.impossible[1] >= LONELY_SECONDS:
+            job.impossible = (spec.resources, inf)
+            needs = ", ".join(f"{name}={amount:g}" for name, amount in spec.resources)
+            name = swarm.functions.name(spec.function)
+            text = f"WARNING {name} needs {needs}, which no connected slave offers; {job.queued} tasks wait"
+            client = swarm.registry.owner(job.client)
+            if client is not None:
+                swarm.outbox.send(client.peer, Parcel(Output(job.system, None, "log", "master", text)))
+
+
 def progress_of(job: Job) -> Progress:
     """The state of a job as a message."""
     return Progress(
@@ -257,12 +299,19 @@ def progress_of(job: Job) -> Progress:
         finished=job.finished,
         failed=job.failed,
         cancelled=job.cancelled,
-        busy=job.busy,
+        busy=min(job.busy, 1e15),
         moved=job.moved,
         done=job.done,
         total=job.total,
         text=job.text,
     )
+
+
+def _unknown(swarm: Swarm, owner: OwnerNode) -> str:
+    """Why a function that a push names is not there."""
+    if swarm.functions.is_full(owner.id):
+        return f"{owner.name} defined more than the {MAX_FUNCTIONS} functions that it may have"
+    return "its function was not defined first"
 
 
 def _refusal(swarm: Swarm, owner: OwnerNode, job: Job, parcel: Parcel[PushTasks], count: int) -> str:

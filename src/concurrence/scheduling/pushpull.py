@@ -36,6 +36,11 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
             return
         credit = sum(slave.description.credit for slave in slaves)
         workers = sum(slave.workers for slave in slaves)
+        self._fill(swarm, slaves, credit, workers, now)
+        for job in swarm.ledger.jobs.values():
+            job.queue.release()
+
+    def _fill(self, swarm: Swarm, slaves: list[SlaveNodeRecord], credit: int, workers: int, now: float) -> None:
         under_way = sum(len(slave.chunks) for slave in slaves) + len(swarm.unclaimed)
         skipped: set[int] = set()
         while under_way < credit:
@@ -48,6 +53,8 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
             elif spec.resources or job.queue.head_attempt() > 1:
                 if self._direct(swarm, slaves, job, credit, now):
                     under_way += 1
+                elif spec.resources:
+                    job.queue.hold(spec.resources)  # what is behind it may find room
                 else:
                     skipped.add(job.system)
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from concurrence.errors import Refused
@@ -95,6 +95,11 @@ class SlaveNodeRecord(Node):
     def workers(self) -> int:
         """Number of its workers."""
         return self.description.workers
+
+    def offers(self, resources: Iterable[tuple[str, float]]) -> bool:
+        """Whether it has as much of all these resources, if nothing else takes any of them."""
+        total = {"cpu": float(self.workers), **self.description.labels}
+        return all(amount <= total.get(name, 0.0) for name, amount in resources)
 
     @property
     def room(self) -> int:

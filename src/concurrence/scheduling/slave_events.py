@@ -29,6 +29,9 @@ from concurrence.wire.messages import (
     TakeBack,
 )
 
+MAX_BUSY = 1e6
+"""Seconds that a chunk may have taken; a slave that claims more is not believed."""
+
 
 class RunInfo(Struct, frozen=True):
     """Where tasks ran: the slave's name, the attempt, and the worker's seconds."""
@@ -50,7 +53,7 @@ def results(swarm: Swarm, slave: SlaveNodeRecord, parcel: Parcel[ChunkResults]) 
     message = parcel.message
     if not _holds(swarm, slave, message.chunk):
         return
-    busy = message.busy if isfinite(message.busy) else 0.0
+    busy = min(max(message.busy, 0.0), MAX_BUSY) if isfinite(message.busy) else 0.0
     settled = swarm.ledger.settle(message.chunk, message.counters, message.statuses, busy)
     if settled is None:
         return

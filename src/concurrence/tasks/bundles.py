@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from concurrence.tasks.importer import MAX_FILES, BundleModule, bundle_digest, is_standard
+from concurrence.tasks.importer import MAX_FILES, BundleModule, is_standard
 from concurrence.tasks.imports import Imports, imports_of_source, requirement_of
+from concurrence.wire.digests import bundle_digest
 from concurrence.wire.messages import Requirement
 
 MAX_BYTES = 16 * 1024 * 1024

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from hashlib import blake2b
 from importlib.machinery import ModuleSpec
 from importlib.util import decode_source, spec_from_loader
 from types import ModuleType
@@ -15,6 +14,7 @@ from msgspec import Meta, Struct
 
 from concurrence.errors import ProtocolError
 from concurrence.wire.codec import Frame
+from concurrence.wire.digests import bundle_digest
 
 MAX_FILES = 2_000
 """How many modules a bundle may hold."""
@@ -39,11 +39,6 @@ class BundleModule(Struct, frozen=True, array_like=True):
 
 
 _modules_decoder = msgspec.msgpack.Decoder(Annotated[list[BundleModule], Meta(max_length=MAX_FILES)])
-
-
-def bundle_digest(blob: Frame) -> bytes:
-    """The hash by which a bundle is known."""
-    return blake2b(blob, digest_size=16).digest()
 
 
 def is_standard(name: str) -> bool:
@@ -108,6 +103,17 @@ class BundleImporter:
 
     def __contains__(self, digest: object) -> bool:
         return digest in self._bundles
+
+    def keep(self, digests: Iterable[bytes]) -> None:
+        """Drop all bundles but these, together with the modules that were loaded from the others."""
+        dropped = self._bundles.keys() - set(digests)
+        if not dropped:
+            return
+        if not dropped.isdisjoint(self._active):
+            self.activate(())
+        self._stashed = {key: modules for key, modules in self._stashed.items() if dropped.isdisjoint(key)}
+        for digest in dropped:
+            del self._bundles[digest]
 
     def activate(self, digests: Iterable[bytes]) -> None:
         """Make exactly these bundles importable; the first that has a module serves it.

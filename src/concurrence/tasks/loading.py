@@ -7,24 +7,20 @@ import sys
 import traceback
 from dataclasses import dataclass
 from functools import cache
-from hashlib import blake2b
 from types import TracebackType
 from typing import Any
-
-import msgspec
 
 from concurrence.errors import ConcurrenceError, ProtocolError
 from concurrence.tasks.functions import TaskFunction
 from concurrence.tasks.importer import BundleImporter
 from concurrence.tasks.values import describe_error
 from concurrence.wire.codec import Frame
+from concurrence.wire.digests import function_digest
 from concurrence.wire.faults import KIND_CODE, Fault, shorten
 from concurrence.wire.messages import KIND_OBJECT, DefineFunction, Requirement
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 """The version of Python that runs here, as messages name it."""
-
-_encoder = msgspec.msgpack.Encoder()
 
 
 class CodeMissing(ConcurrenceError):
@@ -57,19 +53,6 @@ class LoadedFunction:
     kind: int
     target: Any
     bundles: tuple[bytes, ...]
-
-
-def function_digest(
-    name: str,
-    kind: int,
-    python: str,
-    bundles: list[bytes],
-    requirements: list[Requirement],
-    blob: Frame,
-) -> bytes:
-    """The hash by which a function is known: of everything that is sent of it."""
-    described = _encoder.encode([name, kind, python, bundles, requirements])
-    return blake2b(blob, digest_size=16, key=blake2b(described).digest()).digest()
 
 
 class FunctionLoader:
@@ -109,9 +92,10 @@ class FunctionLoader:
         self._defined[message.number] = (message, bytes(blob))
 
     def forget(self, number: int) -> None:
-        """Drop a function."""
+        """Drop a function, and the bundles that no other one needs."""
         self._defined.pop(number, None)
         self._loaded.pop(number, None)
+        self.importer.keep(digest for message, _ in self._defined.values() for digest in message.bundles)
 
     def is_loaded(self, number: int) -> bool:
         """Whether the function is ready without any of its code having to run."""

@@ -18,7 +18,7 @@ from concurrence.errors import PackingError
 from concurrence.tasks.api import ITaskSystem, Task
 from concurrence.tasks.bundles import Bundle, CodeNeeds
 from concurrence.tasks.functions import FunctionTask, TaskFunction, callable_name
-from concurrence.tasks.loading import PYTHON, clean_text, function_digest
+from concurrence.tasks.loading import PYTHON, clean_text
 from concurrence.tasks.values import (
     Buffers,
     can_be_pickled,
@@ -28,6 +28,7 @@ from concurrence.tasks.values import (
     unpack_result,
 )
 from concurrence.wire.codec import Frame
+from concurrence.wire.digests import function_digest
 from concurrence.wire.messages import KIND_CALL, KIND_OBJECT, KIND_SYSTEM, KIND_TASK, Requirement
 
 __all__ = [

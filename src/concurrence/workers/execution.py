@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from concurrence.errors import PackingError, ProtocolError
 from concurrence.ids import SystemId, TaskId
@@ -20,7 +24,7 @@ from concurrence.tasks.loading import (
     one_line,
 )
 from concurrence.tasks.values import describe_error, pack_exception, pack_value, unpack_value
-from concurrence.wire.codec import Frame, Parcel, decode_tasks, encode_results
+from concurrence.wire.codec import MAX_HEADER_BYTES, Frame, Parcel, decode_tasks, encode_results, frame_size
 from concurrence.wire.faults import KIND_EXCEPTION, KIND_RESULT, Fault, encode_fault
 from concurrence.wire.messages import (
     FAILED,
@@ -28,6 +32,7 @@ from concurrence.wire.messages import (
     KIND_CALL,
     KIND_OBJECT,
     KIND_TASK,
+    MAX_FRAMES,
     REFUSED,
     RETURNED,
     Assign,
@@ -38,6 +43,7 @@ from concurrence.wire.messages import (
     PackedTask,
     ToSlave,
 )
+from concurrence.workers.link import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:  # only for their types: workers.api brings the component framework, a worker needs none
     from concurrence.workers.api import ICell
@@ -45,6 +51,9 @@ if TYPE_CHECKING:  # only for their types: workers.api brings the component fram
 
 MAX_PENDING_BYTES = 512 * 1024
 """Results beyond this leave before the chunk is done."""
+MAX_RESULT_BYTES: Final = MAX_MESSAGE_BYTES - MAX_HEADER_BYTES
+MAX_RESULT_PARTS: Final = MAX_FRAMES - 16
+"""What the result of one task may have, so that a message with it keeps within the limits of the link."""
 
 _log = logging.getLogger(__name__)
 
@@ -90,6 +99,7 @@ class Executor:
         self._cell = cell
         self._loader = loader
         self._output = output
+        self._process = os.getpid()
 
     def define_bundle(self, digest: bytes, blob: Frame) -> None:
         """Keep an application's module sources."""
@@ -114,6 +124,7 @@ class Executor:
         """
         chunk = parcel.message
         tasks = decode_tasks(parcel.frames)
+        self._process = os.getpid()  # not earlier: a client that runs its tasks inline may fork between them
         self._cell.begin_chunk(chunk.chunk)
         self._output.begin_chunk(chunk.system, send)
         results = _Results(chunk.chunk, self._cell, self._output)
@@ -138,12 +149,15 @@ class Executor:
             results.add_returned(tasks)
             return None
         try:
-            return self._loader.load(number)
+            function = self._loader.load(number)
         except CodeMissing as missing:
+            self._end_fork(missing.__cause__)
             payload = encode_fault(missing.fault)
             for task in tasks:
                 results.add(task.counter, REFUSED, payload)
             return None
+        self._end_fork()
+        return function
 
     def _run_all(
         self,
@@ -172,6 +186,7 @@ class Executor:
             begin_task(counter)
             _running.counter = counter
             status, payload, result_buffers = run_one(function, packed, buffers)
+            self._end_fork()
             add(counter, status, payload, result_buffers)
 
     def _run_call(
@@ -210,6 +225,7 @@ class Executor:
         result: Any = None
         try:
             result = task()
+            self._end_fork()
         except BaseException as error:  # noqa: BLE001  # SystemExit ends a task, not a worker; it becomes a Fault
             failure = self._failure(error)
         try:
@@ -221,8 +237,10 @@ class Executor:
         return (FAILED, failure, ()) if failure else self._pack(result)
 
     def _pack(self, result: Any) -> tuple[int, bytes, Sequence[Frame]]:
+        self._end_fork()
         try:
             payload, buffers = pack_value(result)
+            _check_size(payload, buffers)
         except PackingError as error:
             fault = Fault(
                 KIND_RESULT,
@@ -236,6 +254,7 @@ class Executor:
         return FINISHED, payload, buffers
 
     def _failure(self, error: BaseException) -> bytes:
+        self._end_fork(error)
         fault = Fault(
             KIND_EXCEPTION,
             one_line(describe_error(error)),
@@ -246,8 +265,18 @@ class Executor:
         return encode_fault(fault)
 
     def _refusal(self, function: LoadedFunction, error: BaseException) -> tuple[int, bytes, Sequence[Frame]]:
+        self._end_fork(error)
         what = "the task" if function.kind == KIND_OBJECT else "the arguments"
         return REFUSED, encode_fault(self._loader.code_fault(f"{what} of {function.name}", error)), ()
+
+    def _end_fork(self, error: BaseException | None = None) -> None:
+        """End this process if the author's code forked it: socket and cell are those of the worker.
+
+        Args:
+            error: How the author's code ended.
+        """
+        if os.getpid() != self._process:
+            _exit_like_python(error)
 
 
 class _Results:
@@ -270,9 +299,12 @@ class _Results:
 
     def add(self, counter: int, status: int, payload: bytes, buffers: Sequence[Frame] = ()) -> None:
         """Add the result of one task; it leaves at once if it is large, or the cell has no room for it."""
+        size = len(payload) + sum(map(frame_size, buffers))
+        if self._counters and self._size + size > MAX_RESULT_BYTES:
+            self.flush()  # each fits, but both may not
         self._counters.append(counter)
         self._statuses.append(status)
-        self._size += len(payload)
+        self._size += size
         if buffers:
             self._entries.append(PackedResult(payload, len(buffers)))
             self._buffers.extend(buffers)
@@ -309,3 +341,37 @@ class _Results:
 def _identify(task: Task, system: SystemId, counter: int) -> None:
     task.system_id = system
     task.task_id = TaskId(system, counter)
+
+
+def _check_size(payload: bytes, buffers: Sequence[Frame]) -> None:
+    """Check that a result can travel.
+
+    Raises:
+        PackingError: It cannot.
+    """
+    size = len(payload) + sum(map(frame_size, buffers))
+    if size > MAX_RESULT_BYTES or len(buffers) > MAX_RESULT_PARTS:
+        raise PackingError(
+            f"the result is too large: {size:,} bytes in {1 + len(buffers):,} parts; "
+            f"at most {MAX_RESULT_BYTES:,} bytes in {1 + MAX_RESULT_PARTS:,} parts can be sent",
+            hint="Return less at once: split the task, join many small arrays, or leave large data in files.",
+        )
+
+
+def _exit_like_python(error: BaseException | None) -> NoReturn:
+    """End this process as an interpreter does that comes to the end of its program."""
+    code: Any = 0
+    try:
+        if isinstance(error, SystemExit):
+            code = error.code if error.code is not None else 0
+            if not isinstance(code, int):
+                sys.stderr.write(f"{code}\n")
+                code = 1
+        elif error is not None:
+            code = 1
+            traceback.print_exception(error)
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(BaseException):
+                stream.flush()
+        os._exit(int(code) & 0xFF if isinstance(code, int) else 1)

@@ -240,7 +240,7 @@ class GenericTaskManager(Component, ITaskManager):
     def _read(self, worker: WorkerHandle) -> bool:
         """Take a share of what a worker sent; whether there was anything."""
         try:
-            parcels = worker.receive(self._reactor.now())
+            parcels = self._received(worker)
             for parcel in parcels:
                 self._take(worker, parcel)
         except ProtocolError as error:
@@ -250,6 +250,12 @@ class GenericTaskManager(Component, ITaskManager):
         if not worker.is_open:
             self._give_up(worker)
         return bool(parcels)
+
+    def _received(self, worker: WorkerHandle) -> list[Parcel[FromWorker]]:
+        try:
+            return worker.receive(self._reactor.now())
+        except MemoryError as error:
+            raise ProtocolError("there is no memory for what it sends") from error
 
     def _take(self, worker: WorkerHandle, parcel: Parcel[FromWorker]) -> None:
         match parcel.message:

@@ -42,6 +42,7 @@ class OutputCapture:
         # Reentrant: a signal handler may print in the middle of a print.
         self._lock = threading.RLock()
         self._send: Send | None = None
+        self._is_sending = False
         self._system = 0
         self._counter: int | None = None
         self._is_dirty = False
@@ -111,10 +112,35 @@ class OutputCapture:
         return self._send is not None
 
     def flush(self) -> None:
-        """Send all whole lines that were not sent yet."""
+        """Send all whole lines that were not sent yet.
+
+        Within a send, as in a signal handler that interrupted one, nothing happens: the link takes one message
+        at a time, and whoever is sending sends what was left meanwhile.
+        """
         if not self._pending:
             return
         with self._lock:
+            if not self._is_sending:
+                self._send_now(None)
+
+    def send(self, parcel: Parcel[FromWorker]) -> None:
+        """Send a message of the chunk's executor, after the output so far and never in the middle of it."""
+        with self._lock:
+            self._send_now(parcel)
+
+    def _send_now(self, parcel: Parcel[FromWorker] | None) -> None:
+        """Send what is pending, the message, and what became pending meanwhile; the lock is held."""
+        self._is_sending = True
+        try:
+            self._send_pending()
+            if parcel is not None and self._send is not None:
+                self._send(parcel)
+                self._send_pending()
+        finally:
+            self._is_sending = False
+
+    def _send_pending(self) -> None:
+        while self._pending:
             pending, self._pending = self._pending, []
             send = self._send
             if send is None:
@@ -122,13 +148,6 @@ class OutputCapture:
             self._last_sent = time.monotonic()
             for counter, stream, text in _joined(pending):
                 send(Parcel(Output(self._system, counter, stream, self.slave, text)))
-
-    def send(self, parcel: Parcel[FromWorker]) -> None:
-        """Send a message of the chunk's executor, after the output so far and never in the middle of it."""
-        with self._lock:
-            self.flush()
-            if self._send is not None:
-                self._send(parcel)
 
     def tail(self) -> str:
         """The last lines of the running task."""
@@ -191,7 +210,7 @@ class OutputCapture:
             self._is_dirty = False
 
     def _send_or_wait(self) -> None:
-        if time.monotonic() - self._last_sent > _SEND_INTERVAL:
+        if time.monotonic() - self._last_sent > _SEND_INTERVAL and not self._is_sending:
             self.flush()
         elif self._timer is None and self._pending:
             # The task may be silent for an hour after this line; the next flush would come too late.
@@ -203,6 +222,7 @@ class OutputCapture:
         # A process that a task forked shares the worker's link, and must never write on it.
         self._lock = threading.RLock()
         self._send = None
+        self._is_sending = False
         self._timer = None
         self._pending.clear()
 

@@ -21,8 +21,8 @@ from concurrence.wire.messages import (
     DefineFunction,
     ForgetFunction,
     NeedFunction,
-    ToWorker,
 )
+from concurrence.workers.definitions import Definitions
 from concurrence.workers.slot_state import (
     Chunk,
     Instruction,
@@ -65,8 +65,7 @@ class Slots:
         self._chunks: dict[int, Chunk] = {}
         self._waiting: deque[Chunk] = deque()
         self._blocked: dict[int, list[Chunk]] = {}
-        self._functions: dict[int, Parcel[DefineFunction]] = {}
-        self._bundles: dict[bytes, Parcel[DefineBundle]] = {}
+        self._code = Definitions()
         self._next_worker = 1
         self._failed_starts = 0
         self._out: list[Instruction] = []
@@ -103,24 +102,21 @@ class Slots:
         """The master sent a definition; what waits for it goes on."""
         message = parcel.message
         if isinstance(message, DefineBundle):
-            self._bundles[message.digest] = Parcel(message, parcel.frames)
+            self._code.add_bundle(Parcel(message, parcel.frames))
             return []
-        known = self._functions.get(message.number)
-        if known is None or known.message.digest != message.digest:
-            self._functions[message.number] = Parcel(message, parcel.frames)
-            for state in self._states.values():
-                state.functions.discard(message.number)
+        if not self._code.is_usable(message, is_awaited=message.number in self._blocked):
+            # As good as unknown: to ask for it brings it with its bundles.
+            self._forget(message.number)
+            return self._taken()
+        self._code.add_function(Parcel(message, parcel.frames), self._states.values())
         self._waiting.extend(self._blocked.pop(message.number, ()))
         self._dispatch()
         return self._taken()
 
     def forget(self, parcel: Parcel[ForgetFunction]) -> list[Instruction]:
         """The master will not use a function again."""
-        number = parcel.message.number
-        self._forget(number)
-        for chunk in [chunk for chunk in self._waiting if chunk.parcel.message.function == number]:
-            self._waiting.remove(chunk)
-            self._place(chunk)
+        self._forget(parcel.message.number)
+        self._code.forget_incomplete(parcel.message.number)
         return self._taken()
 
     def assign(self, parcel: Parcel[Assign]) -> list[Instruction]:
@@ -162,8 +158,9 @@ class Slots:
         self._chunks.clear()
         self._waiting.clear()
         self._blocked.clear()
-        for number in list(self._functions):  # the next master counts from the beginning
+        for number in self._code.numbers:  # the next master counts from the beginning
             self._forget(number)
+        self._code.clear()
         return self._taken()
 
     # --- events: the workers -------------------------------------------------------------------------------
@@ -271,7 +268,7 @@ class Slots:
     def _place(self, chunk: Chunk, *, first: bool = False) -> None:
         """Put a chunk where it waits for a worker or for its function."""
         function = chunk.parcel.message.function
-        if function in self._functions:
+        if function in self._code:
             if first:
                 self._waiting.appendleft(chunk)
             else:
@@ -300,30 +297,15 @@ class Slots:
             state = self._states[worker]
             chunk.worker = worker
             state.chunks.append(chunk)
-            self._out.append(SendToWorker(worker, [*self._definitions(state, chunk), chunk.parcel]))
-
-    def _definitions(self, state: WorkerState, chunk: Chunk) -> list[Parcel[ToWorker]]:
-        """What a worker has to be told before it can run a chunk."""
-        number = chunk.parcel.message.function
-        if number in state.functions:
-            return []
-        state.functions.add(number)
-        function = self._functions[number]
-        parcels: list[Parcel[ToWorker]] = []
-        for digest in function.message.bundles:
-            bundle = self._bundles.get(digest)
-            if digest not in state.bundles and bundle is not None:
-                state.bundles.add(digest)
-                parcels.append(Parcel(bundle.message, bundle.frames))
-        parcels.append(Parcel(function.message, function.frames))
-        return parcels
+            definitions = self._code.for_worker(state, chunk.parcel.message.function)
+            self._out.append(SendToWorker(worker, [*definitions, chunk.parcel]))
 
     def _forget(self, number: int) -> None:
-        self._functions.pop(number, None)
-        for worker, state in self._states.items():
-            if number in state.functions:
-                state.functions.discard(number)
-                self._out.append(SendToWorker(worker, [Parcel(ForgetFunction(number))]))
+        for worker in self._code.forget(number, self._states):
+            self._out.append(SendToWorker(worker, [Parcel(ForgetFunction(number))]))
+        for chunk in [chunk for chunk in self._waiting if chunk.parcel.message.function == number]:
+            self._waiting.remove(chunk)
+            self._place(chunk)
 
     def _answer_recorded(self, state: WorkerState, seen: Seen) -> None:
         chunk = next((chunk for chunk in state.chunks if chunk.number == seen.drained.chunk), None)
@@ -381,15 +363,15 @@ class Slots:
         """
         places = [*self._waiting]
         for function, chunks in self._blocked.items():
-            assert function not in self._functions, "a chunk waits for a function that is known"
+            assert function not in self._code, "a chunk waits for a function that is known"
             places += chunks
         assert all(chunk.worker is None for chunk in places), "a chunk without a worker names one"
-        assert all(chunk.parcel.message.function in self._functions for chunk in self._waiting)
+        assert all(chunk.parcel.message.function in self._code for chunk in self._waiting)
         for worker, state in self._states.items():
             assert len(state.chunks) <= WINDOW, "a worker has more chunks than the window"
             assert state.is_ready or not state.chunks, "a worker that is not ready has chunks"
             assert all(chunk.worker == worker for chunk in state.chunks), "a chunk is at another worker"
-            assert state.functions <= self._functions.keys(), "a worker knows a function that was forgotten"
+            assert state.functions <= set(self._code.numbers), "a worker knows a function that was forgotten"
             idle = state.is_ready and not state.is_killed and len(state.chunks) < WINDOW
             assert not (idle and self._waiting), "a chunk waits although a worker has room"
             places += state.chunks

@@ -22,6 +22,7 @@ class Job:
         ticket: What the system's host must show.
         done: How far the system says it is, of ``total``, with a ``text``.
         changed: Whether there is news for the client.
+        impossible: What its next task needs and no slave has, and since when; infinity once the client was told.
     """
 
     def __init__(self, system: int, client: str, owner: str | None, name: str = "") -> None:
@@ -46,6 +47,7 @@ class Job:
         self.done = 0.0
         self.total = 0.0
         self.text = ""
+        self.impossible: tuple[tuple[tuple[str, float], ...], float] | None = None
 
     @property
     def queued(self) -> int:

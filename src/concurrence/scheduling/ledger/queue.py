@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from bisect import insort
 from collections import deque
 from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
+from typing import TypeAlias
 
 from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec, TaskState
 
 MAX_RUN = 4_096
 """Runs grow no longer, because what was taken from the front of a run is freed with all of it."""
+
+MAX_HELD = 64
+"""How many groups of tasks on hold, each with a priority and resources of its own, are looked past."""
+
+_Needs: TypeAlias = tuple[tuple[str, float], ...]
+_Key: TypeAlias = tuple[int, _Needs]
 
 _COMPACT = 1_024  # cancelled records that may lie in a queue whatever its length
 
@@ -24,13 +31,15 @@ class Run:
     Args:
         spec: What they have in common.
         records: In order of execution; the run owns the list.
+        order: Its turn among the runs of its priority.
     """
 
-    __slots__ = ("position", "records", "spec")
+    __slots__ = ("order", "position", "records", "spec")
 
-    def __init__(self, spec: TaskSpec, records: list[TaskRecord]) -> None:
+    def __init__(self, spec: TaskSpec, records: list[TaskRecord], order: int) -> None:
         self.spec = spec
         self.records = records
+        self.order = order
         self.position = 0
 
     def __len__(self) -> int:
@@ -38,15 +47,20 @@ class Run:
 
 
 class RunQueue:
-    """Runs by priority; its length is the number of waiting tasks.
+    """Runs by priority and resources; its length is the number of waiting tasks.
+
+    Runs that need resources which are not free can be put on hold, and then what is behind them comes next.
 
     A task that is cancelled here is only marked: its record is skipped when its turn comes, and all such are
-    dropped together when they are more than those that wait. The very next task is never a marked one.
+    dropped together when they are more than those that wait.
     """
 
     def __init__(self) -> None:
-        self._runs: dict[int, deque[Run]] = {}
-        self._priorities: list[int] = []  # ascending: the next to take from is the last
+        self._runs: dict[_Key, deque[Run]] = {}  # none of them empty
+        self._heap: list[tuple[int, int, _Key]] = []  # the first run of each, and entries that are out of date
+        self._held: set[_Needs] = set()
+        self._aside: set[_Key] = set()  # on hold, and found so: not in the heap
+        self._first = self._last = 0
         self._length = 0
         self._marked = 0
 
@@ -70,28 +84,42 @@ class RunQueue:
             records: At least one, all of the same attempt.
             front: For tasks that were taken before.
         """
-        runs = self._runs.get(spec.priority)
-        if runs is None:
-            runs = self._runs[spec.priority] = deque()
-            insort(self._priorities, spec.priority)
+        key = (spec.priority, spec.resources)
+        runs = self._runs.setdefault(key, deque())
         self._length += len(records)
         if front:
-            runs.appendleft(Run(spec, list(records)))
+            self._first -= 1
+            runs.appendleft(Run(spec, list(records), self._first))
         elif runs and _continues(runs[-1], spec, records):
             runs[-1].records.extend(records)
+            return
         else:
-            runs.append(Run(spec, list(records)))
+            self._last += 1
+            runs.append(Run(spec, list(records), self._last))
+        if front or len(runs) == 1:
+            self._announce(key, runs)
 
     def head(self) -> TaskSpec | None:
-        """The spec of what would be taken next; None if the queue is empty."""
-        return self._runs[self._priorities[-1]][0].spec if self._priorities else None
+        """The spec of what would be taken next; None if the queue is empty, or all of it on hold."""
+        run = self._next()
+        return run.spec if run is not None else None
 
     def head_attempt(self) -> int:
-        """The attempt number of what would be taken next; 0 if the queue is empty."""
-        if not self._priorities:
-            return 0
-        run = self._runs[self._priorities[-1]][0]
-        return run.records[run.position].attempt
+        """The attempt number of what would be taken next; 0 if there is nothing."""
+        run = self._next()
+        return run.records[run.position].attempt if run is not None else 0
+
+    def hold(self, resources: _Needs) -> None:
+        """Look past the tasks that need exactly these resources, until :meth:`release`."""
+        self._held.add(resources)
+
+    def release(self) -> None:
+        """Nothing is on hold any more."""
+        self._held.clear()
+        for key in self._aside:
+            if key in self._runs:
+                self._announce(key, self._runs[key])
+        self._aside.clear()
 
     def take(self, limit: int) -> tuple[TaskSpec, list[TaskRecord]]:
         """Remove up to ``limit`` alike tasks from the front; one that failed before comes alone.
@@ -99,9 +127,11 @@ class RunQueue:
         Large tasks come in smaller numbers, so that a chunk fits well into a message.
 
         Raises:
-            IndexError: The queue is empty.
+            IndexError: There is nothing to take.
         """
-        run = self._runs[self._priorities[-1]][0]
+        run = self._next()
+        if run is None:
+            raise IndexError("nothing is queued")
         if _is_suspect(run.records[run.position]):
             limit = 1
         taken = _bounded(run.records[run.position : run.position + limit])
@@ -111,8 +141,8 @@ class RunQueue:
             taken = [record for record in taken if record.state == TaskState.QUEUED]
             self._marked -= found - len(taken)
         self._length -= len(taken)
-        if self._marked or not len(run):
-            self._advance()
+        if not len(run):
+            self._next()
         return run.spec, taken
 
     def discard(self, record: TaskRecord) -> None:
@@ -120,7 +150,7 @@ class RunQueue:
         record.state = TaskState.CANCELLED
         self._length -= 1
         self._marked += 1
-        self._advance()
+        self._next()
         if self._marked > max(_COMPACT, self._length):
             self._compact()
 
@@ -130,34 +160,55 @@ class RunQueue:
         for record in removed:
             record.state = TaskState.CANCELLED
         self._runs.clear()
-        self._priorities.clear()
+        self._heap.clear()
+        self._aside.clear()
         self._length = self._marked = 0
         return removed
 
-    def _advance(self) -> None:
-        """Drop what is over at the front."""
-        while self._priorities:
-            runs = self._runs[self._priorities[-1]]
-            while runs:
-                run = runs[0]
-                while len(run) and run.records[run.position].state != TaskState.QUEUED:
-                    run.position += 1
-                    self._marked -= 1
-                if len(run):
-                    return
+    def _next(self) -> Run | None:
+        """The run whose turn it is; what is over, out of date or on hold before it leaves the heap."""
+        heap = self._heap
+        while heap:
+            _, order, key = heap[0]
+            runs = self._runs.get(key)
+            if runs is None or runs[0].order != order:
+                heappop(heap)
+            elif key[1] in self._held:
+                if len(self._aside) >= MAX_HELD:
+                    return None
+                heappop(heap)
+                self._aside.add(key)
+            elif self._skip_marked(runs[0]):
+                return runs[0]
+            else:
+                heappop(heap)
                 runs.popleft()
-            del self._runs[self._priorities.pop()]
+                if runs:
+                    self._announce(key, runs)
+                else:
+                    del self._runs[key]
+        return None
+
+    def _skip_marked(self, run: Run) -> bool:
+        """Whether anything waits in the run; its position moves there."""
+        while len(run) and run.records[run.position].state != TaskState.QUEUED:
+            run.position += 1
+            self._marked -= 1
+        return len(run) > 0
+
+    def _announce(self, key: _Key, runs: deque[Run]) -> None:
+        heappush(self._heap, (-key[0], runs[0].order, key))
 
     def _compact(self) -> None:
-        for priority in list(self._priorities):
-            kept = deque(
-                Run(run.spec, waiting) for run in self._runs[priority] if (waiting := list(_waiting(run)))
-            )
+        self._heap.clear()
+        self._aside.clear()
+        for key, runs in list(self._runs.items()):
+            kept = deque(Run(run.spec, waiting, run.order) for run in runs if (waiting := list(_waiting(run))))
             if kept:
-                self._runs[priority] = kept
+                self._runs[key] = kept
+                self._announce(key, kept)
             else:
-                del self._runs[priority]
-                self._priorities.remove(priority)
+                del self._runs[key]
         self._marked = 0
 
 
