@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
+from itertools import count
 from typing import Any, TypeVar
 
 from concurrence.component import ComponentManager
@@ -72,7 +73,11 @@ class Master:
 
     def __init__(self, *, durable: bool = True, **limits: Any) -> None:
         self.core = MasterCore(
-            ZMQTaskScheduler(ComponentManager()), Limits(**limits), master="m" * 16, package="1.0"
+            ZMQTaskScheduler(ComponentManager()),
+            Limits(**limits),
+            master="m" * 16,
+            package="1.0",
+            new_ticket=map("ticket {}".format, count()).__next__,
         )
         self.core.work_address = "tcp://work"
         self.now = 100.0

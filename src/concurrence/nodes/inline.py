@@ -16,7 +16,7 @@ from typing import cast
 
 from concurrence.env.environment import Environment
 from concurrence.errors import ConcurrenceError, ConnectionFailed
-from concurrence.ids import SystemId, new_node_id
+from concurrence.ids import SystemId, new_node_id, new_session
 from concurrence.nodes.identity import Identity, describe_machine
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner_channel import Notification
@@ -101,7 +101,9 @@ class InlineSwarm:
         scheduler = environment.implementation(
             ITaskScheduler, str(chosen.raw) if chosen is not None else "ZMQTaskScheduler"
         )
-        self._core = MasterCore(scheduler, Limits(), master=new_node_id(), package=__version__)
+        self._core = MasterCore(
+            scheduler, Limits(), master=new_node_id(), package=__version__, new_ticket=new_session
+        )
         self._decoder = decoder_for_master()
         self._to_slave = decoder_to_slave()
         self._executor = Executor(InlineCell(), FunctionLoader(importer=PresentCode()), OutputCapture(_SLAVE_NAME))

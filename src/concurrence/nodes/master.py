@@ -10,7 +10,7 @@ from concurrence.component import ComponentManager, identity
 from concurrence.env.extension_options import ExtensionOption
 from concurrence.env.options import BoolOption, ByteSizeOption, DurationOption, IntOption, StrOption
 from concurrence.errors import ConcurrenceError, MessageTooLarge, ProtocolError, WorkerStartFailed
-from concurrence.ids import new_node_id
+from concurrence.ids import new_node_id, new_session
 from concurrence.journal.api import IJournal
 from concurrence.journal.gate import DurabilityGate
 from concurrence.nodes import keys as addresses
@@ -93,6 +93,7 @@ class MasterNode(Node):
             limits,
             master=new_node_id(),
             package=__version__,
+            new_ticket=new_session,
             # Later than whatever a predecessor gave out, at a million chunks a second.
             first_chunk=int(time.time() * 1_000_000),
         )

@@ -49,12 +49,14 @@ class Swarm:
         ledger: The tasks.
         registry: The nodes.
         limits: Bounds and periods.
+        new_ticket: Makes the secret that a host must show; given from outside, as all randomness is.
     """
 
-    def __init__(self, ledger: Ledger, registry: Registry, limits: Limits) -> None:
+    def __init__(self, ledger: Ledger, registry: Registry, limits: Limits, new_ticket: Callable[[], str]) -> None:
         self.ledger = ledger
         self.registry = registry
         self.limits = limits
+        self.new_ticket = new_ticket
         self.rates = Rates()
         self.fairness = FairShare()
         self.functions = FunctionTable()

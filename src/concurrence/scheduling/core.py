@@ -40,11 +40,19 @@ class MasterCore:
         limits: Bounds and periods.
         master: The master's node id.
         package: This version of Concurrent.
+        new_ticket: Makes the secret that a task system's host must show.
         first_chunk: See :class:`~concurrence.scheduling.ledger.ledger.Ledger`.
     """
 
     def __init__(
-        self, scheduler: ITaskScheduler, limits: Limits, *, master: str, package: str, first_chunk: int = 1
+        self,
+        scheduler: ITaskScheduler,
+        limits: Limits,
+        *,
+        master: str,
+        package: str,
+        new_ticket: Callable[[], str],
+        first_chunk: int = 1,
     ) -> None:
         self.scheduler = scheduler
         self.master = master
@@ -52,7 +60,7 @@ class MasterCore:
         self.work_address = ""
         self.rejected = 0
         ledger = Ledger(first_chunk=first_chunk, max_attempts=limits.max_attempts)
-        self.swarm = Swarm(ledger, Registry(lease=limits.lease, package=package), limits)
+        self.swarm = Swarm(ledger, Registry(lease=limits.lease, package=package), limits, new_ticket)
         self._busy = False
         self._away: dict[str, float] = {}
         self._next_progress = 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from math import inf
 
@@ -125,7 +124,7 @@ def push_system(swarm: Swarm, owner: OwnerNode, parcel: Parcel[PushSystem]) -> N
     owner.accepted_push = message.push
     job = swarm.ledger.open(Job(message.system, owner.id, None, message.name))
     job.function = function
-    job.ticket = secrets.token_hex(16)
+    job.ticket = swarm.new_ticket()
     owner.systems.add(message.system)
     swarm.outbox.entries.append(JournalEntry(owner.id, parcel))
     swarm.outbox.promise(owner.peer, Parcel(PushAccepted(message.push)))
