@@ -8,19 +8,18 @@ through an :class:`ExtensionPoint`.
 from __future__ import annotations
 
 import difflib
-import inspect
+import sys
 import threading
 from abc import ABC
 from collections import Counter
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast, get_origin, overload
 
+from concurrence.contracts import broken_promises
 from concurrence.errors import ComponentError, ConcurrenceError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-_METHOD, _ASYNC, _PROPERTY, _ATTRIBUTE = "a method", "an async method", "a property", "an attribute"
+    from collections.abc import Sequence
+    from types import TracebackType
 
 
 class Interface(ABC):  # noqa: B024  what is abstract is for the interfaces below to say
@@ -67,7 +66,7 @@ class Component:
         """
         super().__init_subclass__(**kwargs)
         cls.is_abstract = abstract
-        problems = list(_problems(cls, abstract=abstract))
+        problems = list(broken_promises(cls, _is_interface, abstract=abstract))
         if problems:
             raise ComponentError(f"component {identity(cls)} is incomplete:\n    " + "\n    ".join(problems))
 
@@ -83,7 +82,7 @@ class ExtensionPoint(Generic[T]):
     """
 
     def __init__(self, interface: type[T]) -> None:
-        self.interface = interface
+        self.interface = interface_class(interface)
 
     @overload
     def __get__(self, instance: None, owner: type) -> Self: ...
@@ -104,10 +103,17 @@ class ComponentManager:
 
     def __init__(self) -> None:
         self._classes: dict[type[Component], None] = {}
-        self._instances: dict[type[Component], Component] = {}
-        self._implementations: dict[type[Interface], tuple[object, ...]] = {}
+        self._instances: dict[type[Component], Any] = {}
+        self._fresh: dict[type[Component], Any] = {}
+        self._implementations: dict[type[Interface], tuple[Any, ...]] = {}
         self._activating: list[type[Component]] = []
         self._lock = threading.RLock()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # Components keep what they read from it.
+        if name == "config" and name in vars(self):
+            raise AttributeError("a manager keeps its config; change its layers and call reload()")
+        super().__setattr__(name, value)
 
     def register(self, cls: type[C]) -> type[C]:
         """Make a component class known; repeating it changes nothing.
@@ -145,11 +151,15 @@ class ComponentManager:
             ComponentError: The class is unknown or disabled, its constructor fails, or it needs itself.
             ConfigError: An option that the constructor reads has a wrong value.
         """
-        found = self._instances.get(cls)
-        return cast("C", found) if found is not None else self._activate(cls)
+        try:
+            return self._instances[cls]
+        except KeyError:
+            pass  # so that a failing constructor is not told of it
+        return self._activate(cls)
 
     def implementation_classes(self, interface: type[Interface]) -> list[type[Component]]:
         """The enabled component classes that implement an interface, in order."""
+        interface = interface_class(interface)
         classes = [cls for cls in self._classes if issubclass(cls, interface) and self.is_enabled(cls)]
         return self.order(interface, classes)
 
@@ -162,9 +172,9 @@ class ComponentManager:
         found = self._implementations.get(interface)
         if found is None:
             with self._lock:
-                found = tuple(self.component(cls) for cls in self.implementation_classes(interface))
+                found = tuple(cast("T", self.component(cls)) for cls in self.implementation_classes(interface))
                 self._implementations[interface] = found
-        return cast("list[T]", list(found))
+        return list(found)
 
     def find(
         self, interface: type[Interface], name: str, among: Sequence[type[Component]] | None = None
@@ -180,6 +190,7 @@ class ComponentManager:
             UsageError: No implementation is called so; the text tells the nearest name and all others.
             ComponentError: Several are.
         """
+        interface = interface_class(interface)
         classes = self._classes if among is None else among
         known = [cls for cls in classes if issubclass(cls, interface)]
         matches = (
@@ -215,26 +226,37 @@ class ComponentManager:
 
     def _activate(self, cls: type[C]) -> C:
         with self._lock:
-            if cls in self._instances:
-                return cast("C", self._instances[cls])
+            # Another thread has made it meanwhile; or it is asked for by its own hook.
+            for made_before in (self._instances, self._fresh):
+                if cls in made_before:
+                    return made_before[cls]
             self._check_activation(cls)
             self._activating.append(cls)
             try:
                 made = cls(self)
-                self._check_made(made)
-                self._instances[cls] = made
+                self._check_made(cls, made)
+                self._fresh[cls] = made
                 self.component_activated(made)
-            except ConcurrenceError:
-                self._instances.pop(cls, None)
+                self._instances[cls] = made
+            except ConcurrenceError as error:
+                self._tell_chain(error)
                 raise
             except Exception as error:
-                self._instances.pop(cls, None)
-                chain = " -> ".join(identity(link) for link in self._activating)
-                reason = f"{type(error).__name__}: {error}"
-                raise ComponentError(f"component {chain} could not be activated: {reason}") from error
+                place = f"{type(error).__name__}: {error} ({_place(cls, error.__traceback__)})"
+                raise ComponentError(f"component {self._chain()} could not be activated: {place}") from error
             finally:
+                self._fresh.pop(cls, None)
                 self._activating.pop()
         return made
+
+    def _chain(self) -> str:
+        return " -> ".join(identity(link) for link in self._activating)
+
+    def _tell_chain(self, error: ConcurrenceError) -> None:
+        """Add who was being activated, unless it says so; a user's mistake in one component speaks for itself."""
+        is_told = all(identity(link) in error.message for link in self._activating)
+        if not is_told and (len(self._activating) > 1 or isinstance(error, ComponentError)):
+            error.message += f" (while {self._chain()} was activated)"
 
     def _check_activation(self, cls: type[Component]) -> None:
         if cls in self._activating:
@@ -248,9 +270,11 @@ class ComponentManager:
         if not self.is_enabled(cls):
             raise ComponentError(f"component {identity(cls)} is disabled", hint="Enable it in [components].")
 
-    def _check_made(self, component: Component) -> None:
-        if getattr(component, "manager", None) is not self:
-            raise ComponentError(f"{identity(type(component))}.__init__ does not call super().__init__(manager)")
+    def _check_made(self, cls: type[Component], made: object) -> None:
+        if not isinstance(made, cls):
+            raise ComponentError(f"{identity(cls)}.__new__ makes an object of {identity(type(made))}")
+        if getattr(made, "manager", None) is not self:
+            raise ComponentError(f"{identity(cls)}.__init__ does not call super().__init__(manager)")
 
     def _unknown(self, interface: type[Interface], name: str, known: Sequence[type[Component]]) -> UsageError:
         names = {_plain(cls.__name__): cls.__name__ for cls in known}
@@ -273,6 +297,18 @@ def interfaces(cls: type[Component]) -> list[type[Interface]]:
     return [base for base in cls.__mro__ if _is_interface(base)]
 
 
+def interface_class(interface: type[T]) -> type[T]:
+    """The class behind an interface: ``IStore`` for ``IStore[int]``, for objects do not know their parameters.
+
+    Raises:
+        ComponentError: It is no interface.
+    """
+    found: Any = get_origin(interface) or interface
+    if not (isinstance(found, type) and issubclass(found, Interface)):
+        raise ComponentError(f"{found!r} is not an interface", hint="Derive it: class IFoo(Interface).")
+    return cast("type[T]", found)
+
+
 def _is_interface(cls: type) -> bool:
     return issubclass(cls, Interface) and not issubclass(cls, Component) and cls is not Interface
 
@@ -281,93 +317,13 @@ def _plain(name: str) -> str:
     return name.replace("-", "").replace("_", "").casefold()
 
 
-def _is_missing(attribute: object) -> bool:
-    return getattr(attribute, "__isabstractmethod__", False) is True
-
-
-def _problems(cls: type[Component], *, abstract: bool) -> Iterator[str]:
-    for base in cls.__mro__[1:]:
-        for name, declared in vars(base).items():
-            if not _is_missing(declared) and (not _is_interface(base) or name.startswith("_")):
-                continue
-            found = cast("object", inspect.getattr_static(cls, name))
-            if found is not declared:
-                problem = _difference(declared, found)
-            else:
-                problem = "is missing" if _is_missing(declared) and not abstract else ""
-            if problem:
-                yield f"{cls.__name__}.{name} {problem}, declared in {identity(base)}"
-
-
-def _difference(declared: object, found: object) -> str:
-    wanted, given = _kind(declared), _kind(found)
-    if wanted == _ATTRIBUTE or (wanted == _PROPERTY and given == _ATTRIBUTE):
-        return ""
-    if wanted == _ASYNC and given == _METHOD:
-        given = _kind(inspect.unwrap(_function(found)))
-    if wanted != given:
-        return f"is {given} instead of {wanted}"
-    if wanted == _PROPERTY:
-        return ""
-    theirs, ours = _signature(declared), _signature(found)
-    return "" if theirs is None or ours is None else _mismatch(theirs, ours)
-
-
-def _function(attribute: object) -> Any:
-    if isinstance(attribute, staticmethod | classmethod):
-        return cast("Any", attribute).__func__
-    return attribute
-
-
-def _kind(attribute: object) -> str:
-    function = _function(attribute)
-    if isinstance(function, property | cached_property):
-        return _PROPERTY
-    if inspect.iscoroutinefunction(function):
-        return _ASYNC
-    return _METHOD if callable(function) and not isinstance(function, type) else _ATTRIBUTE
-
-
-def _signature(attribute: object) -> inspect.Signature | None:
-    function = _function(attribute)
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return None
-    parameters = list(signature.parameters.values())
-    is_bound = inspect.isfunction(function) and not isinstance(attribute, staticmethod)
-    if is_bound and parameters and parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL:
-        del parameters[0]
-    return signature.replace(parameters=parameters)
-
-
-def _mismatch(theirs: inspect.Signature, ours: inspect.Signature) -> str:
-    """Why some call that the interface allows would fail on the implementation; empty if none would."""
-    for positional, keywords in _calls(theirs):
-        try:
-            ours.bind(*positional, **dict.fromkeys(keywords))
-        except TypeError as error:
-            call = ", ".join([*positional, *(f"{name}=..." for name in keywords)])
-            return f"cannot be called with ({call}): {error}"
-    return ""
-
-
-def _calls(signature: inspect.Signature) -> Iterator[tuple[list[str], list[str]]]:
-    """Calls that represent all that a signature allows: names of positional arguments, then of keywords."""
-    kinds = inspect.Parameter
-    every = list(signature.parameters.values())
-    extra_positional = ["*" + p.name for p in every if p.kind is kinds.VAR_POSITIONAL]
-    extra_keywords = ["any_other" for p in every if p.kind is kinds.VAR_KEYWORD]
-    named = [p for p in every if p.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)]
-    by_place = [p for p in named if p.kind is not kinds.KEYWORD_ONLY]
-    for count in range(len(by_place) + 1):
-        first, rest = by_place[:count], [p for p in named if p not in by_place[:count]]
-        optional = [p for p in rest if p.default is not kinds.empty and p.kind is not kinds.POSITIONAL_ONLY]
-        required = [p for p in rest if p.default is kinds.empty]
-        if any(p.kind is kinds.POSITIONAL_ONLY for p in required):
-            continue
-        places = [p.name for p in first]
-        yield places, [p.name for p in required]
-        yield places, [p.name for p in (*required, *optional)] + extra_keywords
-        if count == len(by_place):
-            yield places + extra_positional, [p.name for p in required]
+def _place(cls: type[Component], trace: TracebackType | None) -> str:
+    """Where a constructor failed: the innermost line in the component's own file, or else in any but this one."""
+    own = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    lines: dict[str, str] = {}
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code.co_filename != __file__:
+            lines["own" if code.co_filename == own else "other"] = f"{code.co_filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return lines.get("own") or lines.get("other") or f"the arguments of {cls.__qualname__}.__init__"

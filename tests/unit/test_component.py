@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from concurrence.component import Component, ComponentManager, ExtensionPoint, Interface, identity, interfaces
-from concurrence.errors import ComponentError, ConfigError, UsageError
+from concurrence.errors import ComponentError, UsageError
 
 
 class IGreeter(Interface):
@@ -131,71 +131,24 @@ def test_registering() -> None:
         manager.component(UpperGerman)
 
 
-def test_a_failing_constructor_is_reported_with_chain_and_cause() -> None:
-    class Inner(Component):
-        def __init__(self, manager: ComponentManager) -> None:
-            super().__init__(manager)
-            raise ValueError("no luck")
-
-    class Outer(Component):
-        def __init__(self, manager: ComponentManager) -> None:
-            super().__init__(manager)
-            manager.component(Inner)
-
-    manager = front(Outer, Inner)
-    for _ in range(2):
-        with pytest.raises(ComponentError) as caught:
-            manager.component(Outer)
-        assert f"{identity(Outer)} -> {identity(Inner)} " in str(caught.value)
-        assert "ValueError: no luck" in str(caught.value)
-        assert isinstance(caught.value.__cause__, ValueError)
+def test_managers_share_nothing() -> None:
+    first, second = front(English, UpperGerman), front(UpperGerman, backwards=True)
+    assert [type(greeter) for greeter in first.greeters] == [English, UpperGerman]
+    assert [type(greeter) for greeter in second.greeters] == [UpperGerman]
+    second.register(English)
+    assert [type(greeter) for greeter in second.greeters] == [English, UpperGerman]
+    assert not {id(greeter) for greeter in first.greeters} & {id(greeter) for greeter in second.greeters}
+    assert front().registered() == []
+    with pytest.raises(ComponentError, match="not registered"):
+        front().component(English)
 
 
-def test_a_config_error_in_a_constructor_stays_what_it_is() -> None:
-    class Reader(Component):
-        def __init__(self, manager: ComponentManager) -> None:
-            super().__init__(manager)
-            raise ConfigError("wrong", source="x.toml", line=3)
-
-    with pytest.raises(ConfigError, match=r"x\.toml:3"):
-        front(Reader).component(Reader)
-
-
-def test_a_failing_implementation_raises() -> None:
-    class Broken(English):
-        def __init__(self, manager: ComponentManager) -> None:
-            super().__init__(manager)
-            raise RuntimeError("broken")
-
-    manager = front(English, Broken)
-    with pytest.raises(ComponentError, match="broken"):
-        _ = manager.greeters
-
-
-def test_a_cycle_is_reported_with_its_chain() -> None:
-    class First(Component):
-        def __init__(self, manager: ComponentManager) -> None:
-            super().__init__(manager)
-            manager.component(Second)
-
-    class Second(Component):
-        def __init__(self, manager: ComponentManager) -> None:
-            super().__init__(manager)
-            manager.component(First)
-
-    names = [identity(First), identity(Second), identity(First)]
-    with pytest.raises(ComponentError) as caught:
-        front(First, Second).component(First)
-    assert " -> ".join(names) in str(caught.value)
-
-
-def test_a_constructor_that_forgets_its_base_is_named() -> None:
-    class Forgetful(Component):
-        def __init__(self, manager: ComponentManager) -> None:
-            pass
-
-    with pytest.raises(ComponentError, match=r"Forgetful.*super\(\)"):
-        front(Forgetful).component(Forgetful)
+def test_classes_of_the_same_name_from_different_modules() -> None:
+    other = type("English", (English,), {"__module__": "elsewhere"})
+    manager = front(English, other)
+    assert identity(other) == "elsewhere:English"
+    assert [type(greeter) for greeter in manager.greeters] == [English, other]
+    assert manager.component(other) is not manager.component(English)
 
 
 @pytest.mark.parametrize(

@@ -252,3 +252,47 @@ def test_interfaces_cannot_be_instantiated() -> None:
             self.value = value
 
     assert Plain(3).value == 3
+
+
+# What it is told with
+
+
+def test_the_message_gives_the_declaration_to_copy() -> None:
+    with pytest.raises(ComponentError) as caught:
+        type("Bad", (Component, IKinds), {"size": 1, "__module__": __name__})
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"component {__name__}:Bad is incomplete:"
+    kinds = f"declared in {__name__}:IKinds as"
+    assert lines[1].strip() == f"Bad.method is missing, {kinds} def method(self) -> int"
+    assert lines[2].strip() == f"Bad.later is missing, {kinds} async def later(self) -> int"
+    with pytest.raises(ComponentError, match=r"as def greet\(self, name: str, times: int = 1\) -> str$"):
+        define(no_name)
+    with pytest.raises(ComponentError, match=r"as a property size$"):
+        type("Bad", (Component, IKinds), GOOD | {"size": size})
+
+
+def test_an_implementation_behind_its_interface_is_explained() -> None:
+    class Mixin:
+        def greet(self, name: str, times: int = 1) -> str:
+            return name
+
+    with pytest.raises(ComponentError, match=r"greet is missing \(Mixin has it, but must stand before IGreeter\)"):
+        type("Bad", (Component, IGreeter, Mixin), {})
+    assert not type("Good", (Component, Mixin, IGreeter), {}).is_abstract
+
+
+def test_a_mixin_is_checked_like_the_class_itself() -> None:
+    class Mixin:
+        def greet(self) -> str:
+            return ""
+
+    with pytest.raises(ComponentError, match=r"Bad\.greet cannot be called with"):
+        type("Bad", (Mixin, Component, IGreeter), {})
+
+
+def test_an_abstract_method_in_a_class_that_is_not() -> None:
+    with pytest.raises(ComponentError, match=r"Base\.word is abstract in a class that is not: say abstract=True"):
+
+        class Base(Component):  # pyright: ignore[reportUnusedClass]
+            @abstractmethod
+            def word(self) -> str: ...

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from concurrence.component import Component, ComponentManager, Interface, identity
 from concurrence.env.checks import check_config, declared_options, sample_config
 from concurrence.env.config import Config, ConfigValue
+from concurrence.env.environment import Environment
 from concurrence.env.extension_options import ExtensionOption, OrderedExtensionsOption
 from concurrence.env.option_base import Option
 from concurrence.env.options import (
@@ -216,40 +217,6 @@ def test_a_manager_without_config_gives_defaults() -> None:
     assert manager.component(Car).engine.run() == "brumm"
 
 
-# Caching
-
-
-def test_reads_are_cached_until_the_config_changes(tmp_path: Path) -> None:
-    found = car_of(tmp_path, "car.labels = ['x']\n")
-    first = found.labels
-    assert found.labels is first
-    (tmp_path / "c.toml").write_text("car.labels = ['y']\n")
-    assert found.labels is first
-    config_of(found).reload()
-    assert found.labels == ("y",)
-
-
-def test_another_config_of_the_same_revision_is_seen() -> None:
-    found = car("car.doors=2")
-    assert found.doors == 2
-    manager = found.manager
-    assert isinstance(manager, Garage)
-    manager.config = Config.from_layers(overrides=["car.doors=3"])
-    assert found.doors == 3
-
-
-def test_an_overridden_option_does_not_share_its_cache() -> None:
-    class Van(Car):
-        doors = IntOption("car", "van_doors", 5, "How many doors of a van.")
-
-        def of_car(self) -> int:
-            return Car.doors.__get__(self, Car)
-
-    manager = Garage(Config())
-    van = manager.component(manager.register(Van))
-    assert (van.doors, van.of_car(), van.doors) == (5, 4, 5)
-
-
 # Components chosen by config
 
 
@@ -261,6 +228,43 @@ def test_extension_options() -> None:
     assert [engine.run() for engine in car("car.engines=Petrol").engines] == ["brumm", "summ"]
     assert [engine.run() for engine in car("car.only=petrol,Petrol").only] == ["brumm"]
     assert car().only == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("Petrol,Electric", ["brumm", "summ"]),
+        ("*", ["brumm", "summ"]),
+        ("*,Petrol", ["summ", "brumm"]),
+        (f"Electric,{__name__}:*", ["summ", "brumm"]),
+        ("*:Elec*", ["summ"]),
+        ("*:E*,*", ["summ", "brumm"]),
+    ],
+)
+def test_ordered_extensions_by_name_and_pattern(names: str, expected: list[str]) -> None:
+    found = car(f"car.only={names}")
+    assert [engine.run() for engine in found.only] == expected
+    check_config(config_of(found), [Car], found.manager)
+
+
+def test_a_pattern_that_fits_nothing_is_told_with_what_there_is() -> None:
+    found = car("car.only=x:*")
+    with pytest.raises(ConfigError, match=r"^--set car\.only: no IEngine fits 'x:\*'") as caught:
+        _ = found.only
+    assert caught.value.hint == f"Known: {identity(Electric)}, {identity(Petrol)}."
+    with pytest.raises(ConfigError, match="no IEngine fits"):
+        check_config(config_of(found), [Car], found.manager)
+
+
+def test_disabled_components_of_an_ordered_extension() -> None:
+    off = f"components.{identity(Electric)}=false"
+    assert [engine.run() for engine in car(off).engines] == ["brumm"]  # although the default names it
+    assert [engine.run() for engine in car(off, "car.only=*").only] == ["brumm"]
+    found = car(off, "car.engines=Petrol,Electric")
+    with pytest.raises(ConfigError, match=r"^--set car\.engines: 'Electric' is disabled"):
+        _ = found.engines
+    with pytest.raises(ConfigError, match="is disabled"):
+        check_config(config_of(found), [Car], found.manager)
 
 
 def test_an_unknown_component_names_place_and_nearest_name(tmp_path: Path) -> None:
@@ -297,6 +301,7 @@ OPTIONS: list[tuple[Option[Any], st.SearchStrategy[Any]]] = [
     (Car.trunk, st.integers(0, 1 << 60)),
     (Car.colour, st.sampled_from(["Red", "Green"])),
     (Car.labels, st.lists(st.text()).map(tuple)),
+    (Car.manual, st.from_regex(r"/[\w .\\'\"~-]{0,12}", fullmatch=True).map(Path)),
     (Car.home, st.builds(Address, st.sampled_from(["h", "::1", "10.0.0.1"]), st.integers(0, 65_535))),
 ]
 
@@ -312,6 +317,19 @@ def test_values_survive_a_config_file(
     written.encode(errors="replace")
     raw = tomllib.loads(f"x = {written}")["x"]
     assert option.parse(ConfigValue(raw, "c.toml", 1)) == value
+
+
+def test_every_default_of_what_is_installed_survives_a_config_file() -> None:
+    with Environment.ephemeral(environ={}) as environment:
+        options = declared_options([type(environment), *environment.registered()])
+        written = [option for option in options if option.default_toml()]
+        for option in written:
+            raw = tomllib.loads(f"x = {option.default_toml()}")["x"]
+            value = ConfigValue(raw, "c.toml", 1)
+            option.check(value, environment)
+            if not isinstance(option, ExtensionOption | OrderedExtensionsOption | PathOption):
+                assert option.parse(value) == option.default, option
+    assert len(written) > 5
 
 
 # The whole config
@@ -355,16 +373,6 @@ def test_a_single_error_keeps_its_place(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         check_config(Config.from_layers(files=[path]), [Car])
     assert (caught.value.source, caught.value.line) == (str(path), 2)
-
-
-def test_components_must_exist_and_be_true_or_false(tmp_path: Path) -> None:
-    near = identity(Electric)[:-1]
-    found = car_of(tmp_path, f'[components]\n"{near}" = false\n"x:*" = "no"\n')
-    with pytest.raises(ConfigError) as caught:
-        check_config(config_of(found), [Car], found.manager)
-    assert f"c.toml:2: [components] {near}: there is no such component" in str(caught.value)
-    assert f'Did you mean "{identity(Electric)}"?' in str(caught.value)
-    assert "c.toml:3: [components] x:*: expected true or false, found 'no'" in str(caught.value)
 
 
 def test_the_sample_config_is_valid_and_shows_the_defaults(tmp_path: Path) -> None:

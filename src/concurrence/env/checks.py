@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
-from fnmatch import fnmatchcase
 from typing import Any, cast
 
-from concurrence.component import ComponentManager, identity
+from concurrence.component import ComponentManager
+from concurrence.env.component_order import check_components
 from concurrence.env.config import COMPONENTS, Config, ConfigValue
 from concurrence.env.option_base import Option
 from concurrence.errors import ConfigError
 
 _KNOWN = {("project", "app")}
-_WILDCARDS = frozenset("*?[")
 
 
 def declared_options(classes: Iterable[type]) -> list[Option[Any]]:
@@ -25,23 +24,6 @@ def declared_options(classes: Iterable[type]) -> list[Option[Any]]:
                 if isinstance(value, Option):
                     found[cast("Option[Any]", value)] = None
     return list(found)
-
-
-def component_switch(config: Config, cls: type) -> bool | None:
-    """What ``[components]`` says of a class: enabled, disabled, or nothing.
-
-    The full name goes before patterns, a longer pattern before a shorter one.
-
-    Raises:
-        ConfigError: The value is neither true nor false.
-    """
-    name = identity(cls)
-    patterns = [pattern for pattern in config.names(COMPONENTS) if pattern == name or fnmatchcase(name, pattern)]
-    if not patterns:
-        return None
-    best = max(patterns, key=lambda pattern: (pattern == name, len(pattern), pattern))
-    value = config.get(COMPONENTS, best)
-    return None if value is None else _switch(best, value)
 
 
 def check_config(config: Config, classes: Iterable[type], manager: ComponentManager | None = None) -> None:
@@ -59,7 +41,7 @@ def check_config(config: Config, classes: Iterable[type], manager: ComponentMana
     errors = [
         error
         for section, name, value in config.items()
-        if (error := _error(section, name, value, options, manager))
+        for error in _errors(section, name, value, options, manager)
     ]
     if len(errors) == 1:
         raise errors[0]
@@ -68,46 +50,20 @@ def check_config(config: Config, classes: Iterable[type], manager: ComponentMana
         raise ConfigError(f"{len(errors)} errors in the configuration:\n{listing}")
 
 
-def _error(
+def _errors(
     section: str, name: str, value: ConfigValue, options: list[Option[Any]], manager: ComponentManager | None
-) -> ConfigError | None:
+) -> Iterator[ConfigError]:
     matching = [option for option in options if (option.section, option.name) == (section, name)]
-    try:
-        if section == COMPONENTS:
-            _check_switch(name, value, manager)
-        elif not matching and (section, name) not in _KNOWN:
-            return _unknown(section, name, value, options)
-        for option in matching:
+    if section == COMPONENTS:
+        yield from check_components(name, value, manager)
+    elif not matching and (section, name) not in _KNOWN:
+        yield _unknown(section, name, value, options)
+    for option in matching:
+        try:
             option.check(value, manager)
-    except ConfigError as error:
-        return error
-    return None
-
-
-def _check_switch(name: str, value: ConfigValue, manager: ComponentManager | None) -> None:
-    _switch(name, value)
-    if manager is None or _WILDCARDS & set(name):
-        return
-    known = [identity(cls) for cls in manager.registered()]
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f'Did you mean "{near[0]}"?' if near else 'Write "module:Class", or a pattern: "module:*".'
-        raise ConfigError(
-            f"[{COMPONENTS}] {name}: there is no such component", source=value.source, line=value.line, hint=hint
-        )
-
-
-def _switch(name: str, value: ConfigValue) -> bool:
-    words = {"true": True, "false": False}
-    found = words.get(str(value.raw).lower()) if value.is_text or isinstance(value.raw, bool) else None
-    if found is None:
-        raise ConfigError(
-            f"[{COMPONENTS}] {name}: expected true or false, found {value.raw!r}",
-            source=value.source,
-            line=value.line,
-            hint=f'For example: "{name}" = false',
-        )
-    return found
+        except ConfigError as error:
+            yield error
+            return
 
 
 def _unknown(section: str, name: str, value: ConfigValue, options: list[Option[Any]]) -> ConfigError:
@@ -158,3 +114,5 @@ def _sample_lines(options: list[Option[Any]], app: str | None) -> Iterator[str]:
                 yield f"# {option.name} = {option.default_toml()}".rstrip()
     yield from ("", f"[{COMPONENTS}]", '# Which components take part. "module:Class" or a pattern, true or false.')
     yield '# "my_plugin:*" = false'
+    yield "# Which components come first wherever several serve, in this order; patterns are allowed too."
+    yield '# order = ["my_plugin:Fast", "my_plugin:*"]'

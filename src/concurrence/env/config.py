@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from concurrence.env.cached_reads import CachedReads
 from concurrence.env.toml_lines import KeyPath, key_lines, line_of
 from concurrence.errors import ConfigError
 
@@ -49,11 +50,33 @@ Layer = dict[tuple[str, str], ConfigValue]
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigChange:
+    """A key whose value was changed.
+
+    Attributes:
+        old: The value that it had; None for the option's default.
+        new: The value that was read now; None for the option's default.
+    """
+
+    section: str
+    name: str
+    old: ConfigValue | None
+    new: ConfigValue | None
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigChanges:
-    """What a reload found: the keys whose values now differ, and those that need a restart to take effect."""
+    """What a reload found: the keys whose values now differ, and those that need a restart to take effect.
+
+    Attributes:
+        applied: Section and name of what was adopted.
+        pending: Section and name of what was not, as far as no earlier reload told so.
+        details: The values of all of them, in order.
+    """
 
     applied: tuple[tuple[str, str], ...]
     pending: tuple[tuple[str, str], ...]
+    details: tuple[ConfigChange, ...] = ()
 
 
 class Config:
@@ -69,7 +92,9 @@ class Config:
     def __init__(self, read: Callable[[], Sequence[Layer]] = list) -> None:
         self._read = read
         self._values = _merge(read())
+        self._pending: dict[tuple[str, str], tuple[type, str, bool] | None] = {}
         self.revision = 0
+        self.reads = CachedReads()
 
     @classmethod
     def from_layers(
@@ -77,6 +102,7 @@ class Config:
         *,
         defaults: Mapping[str, Mapping[str, object]] | None = None,
         files: Sequence[Path] = (),
+        optional: Sequence[Path] = (),
         environ: Mapping[str, str] | None = None,
         overrides: Sequence[str] = (),
     ) -> Config:
@@ -85,6 +111,7 @@ class Config:
         Args:
             defaults: Values by section and name that stand in for the defaults of options.
             files: TOML files; the later ones win.
+            optional: TOML files before these that need not be there, until they have been there once.
             environ: Environment variables, of which ``CONCURRENCE_SECTION__NAME`` count.
             overrides: Texts ``section.name=value``.
 
@@ -93,8 +120,15 @@ class Config:
         """
         fixed = read_defaults(defaults or {})
         variables, given = read_environ(environ or {}), read_overrides(overrides)
-        paths = tuple(files)
-        return cls(lambda: [fixed, *(read_file(path) for path in paths), variables, given])
+        paths, seen = tuple(files), set[Path]()
+
+        def read() -> list[Layer]:
+            # A file that was there and is gone is a mistake, or about to be replaced: not a wish for the defaults.
+            seen.update(path for path in optional if path.exists())
+            own = [path for path in optional if path in seen]
+            return [fixed, *(read_file(path) for path in (*own, *paths)), variables, given]
+
+        return cls(read)
 
     def get(self, section: str, name: str) -> ConfigValue | None:
         """The value of a key, or None where no layer has one."""
@@ -113,6 +147,10 @@ class Config:
         for (section, name), value in sorted(self._values.items(), key=lambda item: item[0]):
             yield section, name, value
 
+    def layer(self, keys: Container[tuple[str, str]]) -> Layer:
+        """The values of some keys, by section and name."""
+        return {key: value for key, value in self._values.items() if key in keys}
+
     def reload(
         self,
         is_live: Callable[[str, str], bool] = lambda _section, _name: True,
@@ -122,7 +160,7 @@ class Config:
 
         Args:
             is_live: Whether a key, by section and name, may change while the system runs. The others keep
-                their values.
+                their values, and are told of once for each new value.
             check: Raises ConfigError if the new config is wrong.
 
         Raises:
@@ -130,20 +168,23 @@ class Config:
         """
         candidate = Config(self._read)
         check(candidate)
-        fresh = dict(candidate._values)
-        changed = sorted(
-            key for key in fresh.keys() | self._values.keys() if _raw(fresh, key) != _raw(self._values, key)
-        )
-        pending = tuple(key for key in changed if not is_live(*key))
-        for key in pending:
+        before, fresh = self._values, dict(candidate._values)
+        changed = sorted(key for key in fresh.keys() | before.keys() if _raw(fresh, key) != _raw(before, key))
+        details = {key: ConfigChange(*key, before.get(key), fresh.get(key)) for key in changed}
+        waiting = {key: _raw(fresh, key) for key in changed if not is_live(*key)}
+        for key in waiting:
             fresh.pop(key, None)
-            if key in self._values:
-                fresh[key] = self._values[key]
-        applied = tuple(key for key in changed if key not in pending)
-        self._values = fresh
+            if key in before:
+                fresh[key] = before[key]
+        applied = tuple(key for key in changed if key not in waiting)
+        pending = tuple(
+            key for key, raw in waiting.items() if key not in self._pending or self._pending[key] != raw
+        )
+        self._values, self._pending = fresh, waiting
         if applied:
             self.revision += 1
-        return ConfigChanges(applied, pending)
+            self.reads.forget()
+        return ConfigChanges(applied, pending, tuple(details[key] for key in (*applied, *pending)))
 
 
 def read_defaults(defaults: Mapping[str, Mapping[str, object]]) -> Layer:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import TypeVar, cast
 
-from concurrence.component import Component, ComponentManager, Interface
+from concurrence.component import Component, ComponentManager, Interface, identity, interface_class
+from concurrence.env.component_order import arrange, is_pattern, rank
 from concurrence.env.config import ConfigValue
 from concurrence.env.option_base import Option, key_prefix, quoted, strings
 from concurrence.errors import ComponentError, ConfigError, UsageError
@@ -38,7 +40,7 @@ class ExtensionOption(Option[InterfaceT]):
         live: bool = False,
     ) -> None:
         super().__init__(section, name, cast("InterfaceT", default), doc, live=live)
-        self.interface = interface
+        self.interface = interface_class(interface)
         self.default_name = default
 
     def expectation(self) -> str:
@@ -70,12 +72,17 @@ class ExtensionOption(Option[InterfaceT]):
     def resolve(self, manager: object, value: ConfigValue | None) -> InterfaceT:
         """The component itself, activated."""
         name = self.component_name(value)
-        cls = find_component(self, manager, self.interface, name, value)
-        return cast("InterfaceT", cast("ComponentManager", manager).component(cls))
+        components = _manager(self, manager)
+        cls = find_component(self, components, self.interface, name, value)
+        return cast("InterfaceT", components.component(cls))
 
 
 class OrderedExtensionsOption(Option[tuple[InterfaceT, ...]]):
     """The components behind an interface in the order that the config gives.
+
+    A value lists names, as :meth:`ComponentManager.find` understands them, and patterns of full names. Of a
+    component that is there twice the first place counts, but a name before any pattern. Naming a disabled
+    component is an error; those that the default names, or a pattern means, are left out.
 
     Args:
         section: The section of the config.
@@ -102,7 +109,7 @@ class OrderedExtensionsOption(Option[tuple[InterfaceT, ...]]):
         live: bool = False,
     ) -> None:
         super().__init__(section, name, (), doc, live=live)
-        self.interface = interface
+        self.interface = interface_class(interface)
         self.default_names = tuple(default)
         self.include_missing = include_missing
 
@@ -125,42 +132,79 @@ class OrderedExtensionsOption(Option[tuple[InterfaceT, ...]]):
 
     def check(self, value: ConfigValue, manager: ComponentManager | None) -> None:
         """Find out whether the values name components."""
-        for name in self.component_names(value):
-            if manager is not None:
-                find_component(self, manager, self.interface, name, value)
+        names = self.component_names(value)
+        if manager is not None:
+            self._full_names(manager, names, value)
 
     def resolve(self, manager: object, value: ConfigValue | None) -> tuple[InterfaceT, ...]:
         """The components themselves, activated."""
-        names = self.component_names(value)
-        classes = [find_component(self, manager, self.interface, name, value) for name in names]
-        components = cast("ComponentManager", manager)
-        if self.include_missing:
-            classes += components.implementation_classes(self.interface)
-        return tuple(cast("InterfaceT", components.component(cls)) for cls in dict.fromkeys(classes))
+        components = _manager(self, manager)
+        names = self._full_names(components, self.component_names(value), value)
+        classes = arrange(components.implementation_classes(self.interface), names)
+        if not self.include_missing:
+            classes = [cls for cls in classes if rank(cls, names) is not None]
+        return tuple(cast("InterfaceT", components.component(cls)) for cls in classes)
+
+    def _full_names(self, manager: ComponentManager, names: Sequence[str], value: ConfigValue | None) -> list[str]:
+        """The names as full ones; patterns stay, and so does what the default names but the config disables."""
+        found: list[str] = []
+        for name in names:
+            if is_pattern(name):
+                self._check_pattern(manager, name, value)
+                found.append(name)
+            else:
+                cls = find_component(self, manager, self.interface, name, value, disabled=value is None)
+                found.append(identity(cls))
+        return found
+
+    def _check_pattern(self, manager: ComponentManager, pattern: str, value: ConfigValue | None) -> None:
+        fitting = [identity(cls) for cls in manager.registered() if issubclass(cls, self.interface)]
+        if any(fnmatchcase(name, pattern) for name in fitting):
+            return
+        raise ConfigError(
+            f"{key_prefix(self.section, self.name, value)}no {self.interface.__name__} fits {pattern!r}",
+            source=value.source if value else "default",
+            line=value.line if value else None,
+            hint=f"Known: {', '.join(sorted(fitting)) or 'none'}.",
+        )
 
 
 def find_component(
     option: Option[InterfaceT] | Option[tuple[InterfaceT, ...]],
-    manager: object,
+    manager: ComponentManager,
     interface: type[Interface],
     name: str,
     value: ConfigValue | None,
+    *,
+    disabled: bool = False,
 ) -> type[Component]:
     """The component class that an option names.
+
+    Args:
+        option: The option.
+        manager: Who knows the components.
+        interface: What the component must implement.
+        name: Its name in the config, or in the default.
+        value: The value in the config; None for the default.
+        disabled: Whether it may be a disabled one.
 
     Raises:
         ConfigError: There is no such component, several are meant, or it is disabled.
     """
-    key = f"[{option.section}] {option.name}"
     prefix = key_prefix(option.section, option.name, value)
     source, line = (value.source, value.line) if value else ("default", None)
-    if not isinstance(manager, ComponentManager):
-        raise UsageError(f"{key} chooses a component, but its owner has no component manager")
     try:
         found = manager.find(interface, name)
     except (ComponentError, UsageError) as error:
         raise ConfigError(f"{prefix}{error.message}", source=source, line=line, hint=error.hint) from error
-    if not manager.is_enabled(found):
+    if not disabled and not manager.is_enabled(found):
         hint = "Enable it in [components], or choose another one."
         raise ConfigError(f"{prefix}{name!r} is disabled", source=source, line=line, hint=hint)
     return found
+
+
+def _manager(option: Option[InterfaceT] | Option[tuple[InterfaceT, ...]], manager: object) -> ComponentManager:
+    if not isinstance(manager, ComponentManager):
+        key = f"[{option.section}] {option.name}"
+        raise UsageError(f"{key} chooses components, but its owner has no component manager")
+    return manager

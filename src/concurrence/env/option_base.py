@@ -1,7 +1,9 @@
 """What all options share: reading the config through the manager, caching, and errors that name the place.
 
-An option reads ``self.manager.config``; on a manager without a config it has its default. Values are cached
-for each component until the config's revision changes.
+An option reads ``self.manager.config``; on a manager without a config it has its default. The value is then kept
+in the component itself, under the attribute's name, where Python finds it without asking the option; the config
+takes it out when it changes. So a read costs as much as that of any attribute. Assigning to the attribute, as
+tests do, overrides the option for that component.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast, overload
+from typing import ClassVar, Generic, Protocol, Self, TypeVar, cast, overload
 
 from concurrence.component import ComponentManager
 from concurrence.env.config import Config, ConfigValue
@@ -50,27 +52,17 @@ class Option(Generic[T]):
         self.live = live
         self.attribute = ""
         self.owner: type | None = None
-        self._slot = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.owner = owner
         self.attribute = name
-        self._slot = f"option {owner.__module__}:{owner.__qualname__}.{name}"
 
     @overload
     def __get__(self, instance: None, owner: type) -> Self: ...
     @overload
     def __get__(self, instance: object, owner: type) -> T: ...
-    def __get__(self, instance: Any, owner: type) -> Self | T:
-        if instance is None:
-            return self
-        try:
-            config, revision, value = instance.__dict__[self._slot]
-            if config is instance.manager.config and revision == config.revision:
-                return value
-        except (AttributeError, KeyError):
-            pass
-        return self._read(instance)
+    def __get__(self, instance: object | None, owner: type) -> Self | T:
+        return self if instance is None else self._read(instance)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}([{self.section}] {self.name})"
@@ -150,10 +142,20 @@ class Option(Generic[T]):
         config = getattr(manager, "config", None)
         if not isinstance(config, Config):
             return self.resolve(manager, None)
-        revision = config.revision
-        value = self.resolve(manager, config.get(self.section, self.name))
-        vars(instance)[self._slot] = (config, revision, value)
-        return value
+        while True:
+            revision = config.revision
+            value = self.resolve(manager, config.get(self.section, self.name))
+            if not self._is_attribute_of(type(instance)) or config.reads.keep(
+                instance, self.attribute, value, lambda revision=revision: config.revision == revision
+            ):
+                return value
+
+    def _is_attribute_of(self, cls: type) -> bool:
+        """Whether reading the attribute asks this option, and not one that a subclass put in its place."""
+        return (
+            next((vars(base)[self.attribute] for base in cls.__mro__ if self.attribute in vars(base)), None)
+            is self
+        )
 
 
 def key_prefix(section: str, name: str, value: ConfigValue | None) -> str:
