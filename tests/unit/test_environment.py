@@ -17,7 +17,7 @@ from typing import Literal
 import pytest
 
 from concurrence.component import Component
-from concurrence.env import plugins
+from concurrence.env import plugin_sources, plugins
 from concurrence.env.environment import Environment
 from concurrence.env.log import NodeHandler, configure_logging
 from concurrence.env.options import IntOption
@@ -39,7 +39,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         return []
 
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(plugins, "entry_points", none_installed)
+    monkeypatch.setattr(plugin_sources, "entry_points", none_installed)
     yield
     plugins.unload(tmp_path)
     logger = logging.getLogger("concurrence")
@@ -64,7 +64,7 @@ def test_create_makes_the_folder(tmp_path: Path) -> None:
     environment = Environment.create(tmp_path / "deep" / "env", app="hello")
     path = environment.path
     assert {entry.name for entry in path.iterdir()} == {
-        "concurrence.toml", "plugins", "keys", "connect", "state", "VERSION"
+        "concurrence.toml", "plugins", "keys", "connect", "state", "VERSION", "README.txt"
     }  # fmt: skip
     assert (mode(path / "keys"), mode(path / "connect")) == (0o700, 0o700)
     assert environment.app_name == "hello"
@@ -107,11 +107,104 @@ def test_open_refuses_what_is_no_environment(tmp_path: Path, stamp: str | None) 
         Environment.open(tmp_path / "missing")
 
 
-def test_open_refuses_a_newer_environment(tmp_path: Path) -> None:
+def test_open_refuses_a_newer_and_an_older_environment(tmp_path: Path) -> None:
     Environment.create(tmp_path)
-    (tmp_path / "VERSION").write_text("concurrence environment 2\n")
+    (tmp_path / "VERSION").write_text("concurrence environment 3\n")
     with pytest.raises(EnvironmentInvalid, match="newer version"):
         Environment.open(tmp_path)
+    (tmp_path / "VERSION").write_text("concurrence environment 1\n")
+    with pytest.raises(EnvironmentInvalid, match="older version") as caught:
+        Environment.open(tmp_path)
+    assert caught.value.hint == f"Bring it up to date: concurrence env upgrade {tmp_path}"
+
+
+def test_open_tells_a_damaged_environment_from_none(tmp_path: Path) -> None:
+    Environment.create(tmp_path)
+    (tmp_path / "VERSION").write_text("conc")
+    with pytest.raises(EnvironmentInvalid, match="missing or damaged") as caught:
+        Environment.open(tmp_path)
+    assert f"concurrence env check {tmp_path}" in caught.value.hint
+
+
+def test_the_readme_explains_all_that_is_made(tmp_path: Path) -> None:
+    path = Environment.create(tmp_path / "env").path
+    text = (path / "README.txt").read_text()
+    for entry in path.iterdir():
+        assert f"\n{entry.name}{'/' if entry.is_dir() else ''} " in text
+    assert all(len(line) <= 110 for line in text.splitlines())
+
+
+BROKEN_DISK = """
+import resource, sys
+from pathlib import Path
+from concurrence.env.environment import Environment
+from concurrence.errors import EnvironmentInvalid
+Environment.create(Path(sys.argv[1], "warm")).close()
+resource.setrlimit(resource.RLIMIT_FSIZE, (8, 8))
+try:
+    Environment.create(Path(sys.argv[1], *sys.argv[2:]))
+except EnvironmentInvalid as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("words", [["empty"], ["deep", "er", "env"]])
+def test_create_on_a_full_disk_leaves_nothing(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    command = [sys.executable, "-c", BROKEN_DISK, str(tmp_path), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "cannot be made: File too large" in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "warm"]
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_create_interrupted_while_it_moves_in_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, moved = Path.rename, list[Path]()
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if len(moved) == 3:
+            raise KeyboardInterrupt
+        moved.append(target)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Environment.create(tmp_path)
+    assert (len(moved), list(tmp_path.iterdir())) == (3, [])
+
+
+UNPRIVILEGED = """
+import os, sys
+from pathlib import Path
+from concurrence.env.environment import Environment
+from concurrence.errors import EnvironmentInvalid
+Environment.ephemeral().close()  # Python itself may lie where only root can read: import everything first
+os.setgid(65534); os.setuid(65534)
+with Environment.open(Path(sys.argv[1])) as environment:
+    print(environment.app_name, [cls.__name__ for cls in environment.registered()][-2:])
+try:
+    Environment.create(Path(sys.argv[1], "state", "below"))
+except EnvironmentInvalid as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_an_environment_that_cannot_be_written_to_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folder is closed to others
+        Path(name).chmod(0o755)
+        path = Environment.create(Path(name, "env"), app="hello").path
+        (path / "plugins" / "env_pump.py").write_text(PLUGIN)
+        before = {place: place.stat().st_mtime_ns for place in path.rglob("*")}
+        command = [sys.executable, "-c", UNPRIVILEGED, str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        opened, refused, *_ = done.stdout.splitlines()
+        assert opened == "hello ['Pump', 'Valve']"
+        assert refused == f"{path}/state/below cannot be made: Permission denied"
+        assert {place: place.stat().st_mtime_ns for place in path.rglob("*")} == before
 
 
 def test_discover_looks_upwards(tmp_path: Path) -> None:
@@ -216,8 +309,9 @@ def test_reload_adopts_live_options_and_logs_both_kinds(tmp_path: Path, caplog: 
     assert (probe.speed, probe.size) == (2, 1)
     assert changes.applied == (("logging", "level"), ("pump", "speed"))
     assert changes.pending == (("pump", "size"),)
-    assert "config changed: [pump] speed" in caplog.messages
-    assert "config changed: [pump] size takes effect after a restart" in caplog.messages
+    assert any(text.startswith("config changed: [pump] speed") for text in caplog.messages)
+    (size,) = [text for text in caplog.messages if text.startswith("config changed: [pump] size")]
+    assert size.endswith("takes effect after a restart")
     path.write_text("[pump]\nspeed = 'x'\n")
     with pytest.raises(ConfigError, match="expected an integer"):
         environment.reload()

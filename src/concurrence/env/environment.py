@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -12,24 +11,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TextIO, cast
 
-from concurrence.component import Component, ComponentManager
-from concurrence.env.checks import check_config, component_switch, declared_options, sample_config
+from concurrence.component import Component, ComponentManager, Interface
+from concurrence.env.checks import check_config, declared_options, sample_config
+from concurrence.env.component_order import component_order, component_switch
 from concurrence.env.config import Config, ConfigChanges
-from concurrence.env.log import LOGGER, configure_logging
+from concurrence.env.layout import CONFIG_FILE, check_layout, is_environment, make_layout, refuse_occupied
+from concurrence.env.log import LOGGER, change_format, configure_logging
 from concurrence.env.options import ChoiceOption, StrOption
 from concurrence.env.plugins import PluginFailure, load_path, load_plugins, unload
+from concurrence.env.watching import tell_changes
+from concurrence.env.whole import whole_folder
 from concurrence.errors import EnvironmentInvalid
 
-CONFIG_FILE = "concurrence.toml"
-STAMP_FILE = "VERSION"
-STAMP_VERSION = 1
-"""The layout of the folder that this version makes and opens."""
-
 _TEMPORARY = "concurrence-"
-_FOLDERS = ("plugins", "state")
-_PRIVATE_FOLDERS = ("keys", "connect")
-_STAMP = re.compile(r"concurrence environment (\d{1,9})\s*")
-_HINT = "concurrence env create PATH"
+_SILENT = logging.getLogger(f"{LOGGER}.silent")
+_SILENT.setLevel(logging.CRITICAL + 1)
 
 
 class Environment(ComponentManager):
@@ -57,7 +53,12 @@ class Environment(ComponentManager):
         live=True,
     )
     log_format = ChoiceOption(
-        "logging", "format", ("text", "json"), "text", "Lines for people, or one JSON object a line for machines."
+        "logging",
+        "format",
+        ("text", "json"),
+        "text",
+        "Lines for people, or one JSON object a line for machines.",
+        live=True,
     )
 
     def __init__(self, path: Path, config: Config, *, temporary: bool = False) -> None:
@@ -77,26 +78,29 @@ class Environment(ComponentManager):
 
     @classmethod
     def create(cls, path: Path, app: str | None = None) -> Self:
-        """Make the folder of a new environment and open it.
+        """Make the folder of a new environment and open it; if that fails, nothing of it is left.
 
         Args:
-            path: The folder; it must be empty or not exist.
+            path: The folder; it must be empty or not exist. Missing parents are made.
             app: The application to write into its config.
 
         Raises:
             EnvironmentInvalid: The folder is an environment already, holds other things, or cannot be made.
         """
         path = path.absolute()
-        _refuse_occupied(path)
+        refuse_occupied(path)
+        draft = cls(path, Config())
+        load_plugins(draft, None, log=_SILENT)  # for their options; opening it tells of those that fail
+        text = sample_config([cls, *draft.registered()], app)
         try:
-            _make_folders(path)
+            with whole_folder(path) as folder:
+                make_layout(folder, text)
         except OSError as error:
-            raise EnvironmentInvalid(f"{path} cannot be made: {error.strerror or error}") from error
-        environment = cls.open(path)
-        text = sample_config([type(environment), *environment.registered()], app)
-        (path / CONFIG_FILE).write_text(text, encoding="utf-8")
-        environment.config.reload()
-        return environment
+            raise EnvironmentInvalid(
+                f"{path} cannot be made: {error.strerror or error}",
+                hint="Nothing of it was left behind. Choose a folder where you may write and the disk has room.",
+            ) from error
+        return cls.open(path)
 
     @classmethod
     def open(
@@ -118,11 +122,11 @@ class Environment(ComponentManager):
             plugins: Whether to load plug-ins, installed ones included.
 
         Raises:
-            EnvironmentInvalid: The folder is no environment, or one of a newer version.
+            EnvironmentInvalid: The folder is no environment, or one of a newer or older version.
             ConfigError: A config file or an override cannot be read.
         """
         path = path.absolute()
-        _check_stamp(path)
+        check_layout(path)
         return cls._opened(path, overrides, config_files, environ, plugins=plugins, temporary=False)
 
     @classmethod
@@ -148,7 +152,7 @@ class Environment(ComponentManager):
         _remove_litter()
         path = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-"))
         try:
-            _make_folders(path)
+            make_layout(path)
             return cls._opened(path, overrides, config_files, environ, plugins=plugins, temporary=True)
         except BaseException:
             shutil.rmtree(path, ignore_errors=True)
@@ -173,7 +177,8 @@ class Environment(ComponentManager):
     ) -> Self:
         own = path / CONFIG_FILE
         config = Config.from_layers(
-            files=[*([own] if own.exists() else []), *config_files],
+            files=config_files,
+            optional=[own],
             environ=os.environ if environ is None else environ,
             overrides=overrides,
         )
@@ -196,22 +201,36 @@ class Environment(ComponentManager):
         """
         check_config(self.config, [type(self), *self.registered()], self)
 
-    def reload(self) -> ConfigChanges:
+    def reload(self, *, is_child: bool = False) -> ConfigChanges:
         """Read the config again and adopt the options that are marked live; both kinds of change are logged.
+
+        Args:
+            is_child: Whether another node started this one with its own config: that one tells what changed,
+                and knows options of applications that are unknown here.
 
         Raises:
             ConfigError: The new config cannot be read or is wrong; the old one stays.
         """
         options = declared_options([type(self), *self.registered()])
+        known = {(option.section, option.name) for option in options}
         live = {(option.section, option.name) for option in options if option.live}
-        changes = self.config.reload(lambda section, name: (section, name) in live, self._check_fresh)
-        for section, name in changes.applied:
-            self.log.info("config changed: [%s] %s", section, name)
-        for section, name in changes.pending:
-            self.log.warning("config changed: [%s] %s takes effect after a restart", section, name)
+        changes = self.config.reload(
+            lambda section, name: (section, name) in live or (is_child and (section, name) not in known),
+            lambda fresh: self._check_fresh(Config(lambda: [fresh.layer(known)]) if is_child else fresh),
+        )
+        level = self.log.level
         if ("logging", "level") in changes.applied:
-            self.log.setLevel(self.log_level)
+            level = logging.getLevelNamesMapping()[self.log_level]
+        self.log.setLevel(min(level, self.log.level))  # so that a change to or from silence is told
+        tell_changes(self.log, changes, options, is_child=is_child)
+        self.log.setLevel(level)
+        if ("logging", "format") in changes.applied:
+            change_format(cast("Literal['text', 'json']", self.log_format))
         return changes
+
+    def watched_files(self) -> list[Path]:
+        """The config files, the environment's own included even if it does not exist."""
+        return [self.path / CONFIG_FILE, *self.config_files]
 
     def start_logging(self, node: str = "", stream: TextIO | None = None) -> logging.Handler:
         """Write logs as the options ``[logging]`` say; see :func:`concurrence.env.log.configure_logging`."""
@@ -220,6 +239,10 @@ class Environment(ComponentManager):
     def is_enabled(self, cls: type[Component]) -> bool:
         """Whether ``[components]`` leaves a component in."""
         return component_switch(self.config, cls) is not False
+
+    def order(self, interface: type[Interface], classes: Sequence[type[Component]]) -> list[type[Component]]:
+        """Put those first that ``[components] order`` names; it is read once for each interface."""
+        return component_order(self.config, classes)
 
     def close(self) -> None:
         """Forget the modules of ``plugins/``; remove the folder if it is a temporary one. Repeatable."""
@@ -259,44 +282,3 @@ def _is_alive(process: int) -> bool:
     except (OSError, OverflowError):
         return True  # somebody else's
     return True
-
-
-def is_environment(path: Path) -> bool:
-    """Whether a folder carries the stamp of an environment, of whatever version."""
-    try:
-        return _STAMP.fullmatch((path / STAMP_FILE).read_text(encoding="utf-8")) is not None
-    except (OSError, UnicodeDecodeError):
-        return False
-
-
-def _check_stamp(path: Path) -> None:
-    if not is_environment(path):
-        reason = "is not an environment" if path.is_dir() else "does not exist"
-        raise EnvironmentInvalid(f"{path} {reason}", hint=f"Make one: {_HINT}")
-    match = _STAMP.fullmatch((path / STAMP_FILE).read_text(encoding="utf-8"))
-    version = int(match[1]) if match else 0
-    if version > STAMP_VERSION:
-        raise EnvironmentInvalid(
-            f"{path} was made by a newer version of Concurrent (layout {version}; this one knows {STAMP_VERSION})",
-            hint=f"Upgrade Concurrent, or make a new environment: {_HINT}",
-        )
-
-
-def _refuse_occupied(path: Path) -> None:
-    if is_environment(path):
-        raise EnvironmentInvalid(f"{path} is an environment already", hint="Use it, or choose another folder.")
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        reason = "holds other things" if path.is_dir() else "is not a folder"
-        raise EnvironmentInvalid(f"{path} {reason}", hint=f"Choose an empty or new folder: {_HINT}")
-
-
-def _make_folders(path: Path) -> None:
-    path.mkdir(parents=True, exist_ok=True)
-    for name in _FOLDERS:
-        (path / name).mkdir()
-    for name in _PRIVATE_FOLDERS:
-        (path / name).mkdir(mode=0o700)
-        # mkdir's mode is cut by the umask.
-        (path / name).chmod(0o700)
-    (path / CONFIG_FILE).touch()
-    (path / STAMP_FILE).write_text(f"concurrence environment {STAMP_VERSION}\n", encoding="utf-8")
