@@ -5,15 +5,24 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
+
+import pytest
 
 from concurrence.component import ComponentManager
+from concurrence.env.config import Config
 from concurrence.journal.api import JournalEntry
 from concurrence.journal.gate import DurabilityGate
-from concurrence.scheduling.api import Limits
+from concurrence.scheduling.api import ITaskScheduler, Limits
 from concurrence.scheduling.core import MasterCore
+from concurrence.scheduling.generic import GenericTaskScheduler
 from concurrence.scheduling.outbox import HostOrder
 from concurrence.scheduling.pushpull import ZMQTaskScheduler
+from concurrence.scheduling.strategies import (
+    GenericTaskScheduleStrategy,
+    LeastLoadedStrategy,
+    RoundRobinStrategy,
+)
 from concurrence.transport.api import Origin
 from concurrence.transport.security import Role
 from concurrence.wire import faults
@@ -51,6 +60,30 @@ from concurrence.wire.messages import (
 
 T = TypeVar("T")
 SYSTEM = 77
+POLICIES = ["ZMQTaskScheduler", "GenericTaskScheduler"]
+
+
+class Components(ComponentManager):
+    """Built-in policies and strategies, and the options that choose among them."""
+
+    def __init__(self, *overrides: str) -> None:
+        super().__init__()
+        self.config = Config.from_layers(environ={}, overrides=overrides)
+        for component in (GenericTaskScheduleStrategy, LeastLoadedStrategy, RoundRobinStrategy):
+            self.register(component)
+
+
+def make_policy(name: str, *overrides: str) -> ITaskScheduler:
+    """A scheduling policy with what it needs."""
+    kinds = {"ZMQTaskScheduler": ZMQTaskScheduler, "GenericTaskScheduler": GenericTaskScheduler}
+    return kinds[name](Components(*overrides))
+
+
+@pytest.fixture(params=POLICIES)
+def each_policy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The test's masters have this policy; a story that uses it holds under both."""
+    monkeypatch.setattr(Master, "policy", request.param)
+    return request.param
 
 
 def hello(kind: str, node: str, **more: Any) -> Hello:
@@ -71,15 +104,18 @@ def definition(number: int = 1, blob: bytes = b"blob", *bundles: bytes, kind: in
 class Master:
     """A core, what drives it, and what its peers were sent."""
 
-    def __init__(self, *, durable: bool = True, **limits: Any) -> None:
+    policy: ClassVar[str] = "ZMQTaskScheduler"
+
+    def __init__(self, *, durable: bool = True, scheduler: ITaskScheduler | None = None, **limits: Any) -> None:
         self.core = MasterCore(
-            ZMQTaskScheduler(ComponentManager()),
+            scheduler or make_policy(self.policy),
             Limits(**limits),
             master="m" * 16,
             package="1.0",
             new_ticket=map("ticket {}".format, count()).__next__,
         )
-        self.core.work_address = "tcp://work"
+        if self.core.scheduler.uses_work_queue:
+            self.core.work_address = "tcp://work"
         self.now = 100.0
         self.durable = durable
         self.checked = True
@@ -87,6 +123,7 @@ class Master:
         self.orders: list[HostOrder] = []
         self.stopped: list[int] = []
         self.dropped: list[bytes] = []
+        self.news: list[str] = []
         self.work: list[Parcel[Assign]] = []
         self.peers: dict[bytes, Peer] = {}
         self._gate: DurabilityGate[tuple[bytes, Parcel[Any]]] = DurabilityGate()
@@ -114,6 +151,7 @@ class Master:
         self.orders += outbox.hosts
         self.stopped += outbox.stopped_hosts
         self.dropped += outbox.dropped
+        self.news += outbox.news
         outbox.clear()
         for name, parcels in outgoing.items():
             peer = self.peers[name]

@@ -30,6 +30,8 @@ from concurrence.wire.messages import (
     Welcome,
 )
 
+pytestmark = pytest.mark.usefixtures("each_policy")
+
 
 class TestJourney:
     def test_a_task_goes_to_a_slave_and_its_result_to_its_owner(self) -> None:

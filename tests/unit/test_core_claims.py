@@ -20,6 +20,8 @@ from concurrence.wire.messages import (
     Welcome,
 )
 
+pytestmark = pytest.mark.usefixtures("each_policy")
+
 
 class TestSystems:
     def test_a_client_does_not_get_the_system_of_another(self) -> None:
@@ -118,10 +120,11 @@ class TestImpossibleTasks:
         client.push(1, range(3), resources={"tpu": 1.0})
         client.push(2, range(3, 6), resources={"gpu": 1.0})
         client.push(3, range(6, 9))
-        (direct,) = slave.take(Assign)
+        direct, *others = slave.take(Assign)
         while master.ledger.jobs[SYSTEM].finished < 6:
-            for chunk in slave.pull() or [direct]:
+            for chunk in [*others, *slave.pull()] or [direct]:
                 slave.answer(chunk, status=FINISHED)
+            others = []
         assert sorted(master.ledger.jobs[SYSTEM].tasks) == [0, 1, 2]
         master.slave("late", machine(2, 4, tpu=3.0)).work_off()
         assert not master.ledger.jobs[SYSTEM].tasks

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from swarm_story import Master, definition, hello, machine
+from swarm_story import POLICIES, Master, definition, hello, machine, make_policy
 
 from concurrence.errors import ProtocolError
 from concurrence.transport.security import Role
@@ -132,9 +132,9 @@ STEP = st.one_of(
 )
 
 
-def swarm() -> Master:
+def swarm(policy: str) -> Master:
     """Two clients, a slave, a host of one of their systems, an admin, and one that said nothing yet."""
-    master = Master()
+    master = Master(scheduler=make_policy(policy))
     for node, system in (("a", 1), ("b", 2)):
         client = master.client(node, system, session="s")
         client.define(1)
@@ -177,11 +177,12 @@ def play(master: Master, action: str, number: int, parcel: Any) -> None:
     master.ledger.sanity_check()
 
 
+@pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("concluded", [True, False], ids=["every step", "at the end"])
 @settings(max_examples=120, deadline=None)
 @given(steps=st.lists(STEP, min_size=10, max_size=60))
-def test_no_message_breaks_the_core(concluded: bool, steps: list[tuple[str, int, Any]]) -> None:
-    master = swarm()
+def test_no_message_breaks_the_core(policy: str, concluded: bool, steps: list[tuple[str, int, Any]]) -> None:
+    master = swarm(policy)
     for step in steps:
         play(master, *step)
         if concluded:

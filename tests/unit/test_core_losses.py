@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from swarm_story import SYSTEM, Master, Slave, counters_of, ends, fault_of, machine
 
 from concurrence.wire import faults
@@ -20,6 +21,8 @@ from concurrence.wire.messages import (
     TakeBack,
     Welcome,
 )
+
+pytestmark = pytest.mark.usefixtures("each_policy")
 
 
 class TestLoss:
@@ -165,14 +168,20 @@ class TestCancel:
         client, slave = master.client(), master.slave(description=machine(1, 2))
         client.define()
         client.push(1, range(10))
-        (running,) = slave.pull(1)
+        running, *waiting = slave.pull(1)
         client.say(Cancel(SYSTEM))
         assert ends(client.messages(Results)) == dict.fromkeys(range(10), CANCELLED)
-        assert slave.one(TakeBack) == TakeBack(running.message.chunk, kill=True)
+        taken = slave.messages(TakeBack)
+        assert taken[0] == TakeBack(running.message.chunk, kill=True)
         assert not master.core.swarm.unclaimed, "what lies on the work queue does not count any more"
-        slave.pull()
-        assert slave.messages(TakeBack), "the copy there is taken back from whoever pulls it"
+        late = slave.pull()
+        taken += slave.messages(TakeBack)  # the copy there is taken back from whoever pulls it
+        there = [running, *waiting, *late]
+        assert len(there) == 2
+        assert taken == [TakeBack(chunk.message.chunk, kill=True) for chunk in there]
         slave.lose(running, 0)
+        for chunk in [*waiting, *late]:
+            slave.answer(chunk, status=CANCELLED)
         assert not client.take(Results)
         assert not master.ledger.assignments
         assert not master.core.swarm.registry.slave("slave").chunks  # type: ignore[union-attr]

@@ -31,6 +31,8 @@ from concurrence.wire.messages import (
     SystemResult,
 )
 
+pytestmark = pytest.mark.usefixtures("each_policy")
+
 
 class TestSystems:
     def start(self, master: Master) -> tuple[Owner, Owner]:
@@ -179,7 +181,7 @@ class TestNews:
         slave.say(Output(999, 0, "stdout", "slave", "nobody's"))
         assert not client.take(Output)
 
-    def test_status_for_people(self) -> None:
+    def test_status_for_people(self, each_policy: str) -> None:
         master = Master()
         client, slave = master.client(), master.slave()
         client.define()
@@ -189,7 +191,7 @@ class TestNews:
         master.now += 1.0
         client.say(StatusRequest(3))
         status = client.one(Status)
-        assert (status.request, status.scheduler, status.uptime) == (3, "ZMQTaskScheduler", 1.0)
+        assert (status.request, status.scheduler, status.uptime) == (3, each_policy, 1.0)
         assert {node.name: node.busy_chunks for node in status.nodes}["the slave"] == 4
         assert [(system.queued, system.running) for system in status.systems] == [(5, 4)]
 

@@ -115,16 +115,16 @@ def test_a_million_tasks_do_not_delay_ten() -> None:
 def test_chunk_sizes(seconds: float | None, queued: int, windows: int, size: int) -> None:
     rates = Rates()
     if seconds is not None:
-        rates.observe(1, 1, seconds)
+        rates.observe(1, 1, seconds, "slave")
     assert rates.chunk_size(1, queued, windows) == size
 
 
 def test_rates_fade_and_are_forgotten() -> None:
     rates = Rates()
-    rates.observe(1, 10, 10.0)
+    rates.observe(1, 10, 10.0, "slave")
     assert rates.is_long(1)
     for _ in range(20):
-        rates.observe(1, 10, 0.01)
+        rates.observe(1, 10, 0.01, "slave")
     assert rates.mean(1) == pytest.approx(0.001, rel=1)
     assert not rates.is_long(1)
     rates.forget(1)
@@ -136,6 +136,6 @@ def test_rates_fade_and_are_forgotten() -> None:
 @pytest.mark.parametrize(("tasks", "seconds"), [(0, 1.0), (5, 0.0), (5, -1.0), (5, math.inf), (5, math.nan)])
 def test_what_is_no_measurement_changes_nothing(tasks: int, seconds: float) -> None:
     rates = Rates()
-    rates.observe(1, 1, 0.001)
-    rates.observe(1, tasks, seconds)
+    rates.observe(1, 1, 0.001, "slave")
+    rates.observe(1, tasks, seconds, "slave")
     assert rates.mean(1) == 0.001

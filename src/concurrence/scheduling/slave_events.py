@@ -59,13 +59,13 @@ def results(swarm: Swarm, slave: SlaveNodeRecord, parcel: Parcel[ChunkResults]) 
         return
     assignment = settled.assignment
     if settled.ran:
-        swarm.rates.observe(assignment.spec.function, settled.ran, busy)
+        swarm.rates.observe(assignment.spec.function, settled.ran, busy, slave.id)
     if settled.done:
         slave.chunks.discard(message.chunk)
     elif not assignment.pending:
         # Only cancelled tasks are left there: ending them hurts no other.
         swarm.outbox.send(slave.peer, Parcel(TakeBack(message.chunk, kill=True)))
-    slave.finished += settled.fresh
+    slave.finished += settled.ran
     if settled.ended is not None:
         run = RunInfo(slave.name, assignment.attempt, busy)
         try:
@@ -94,11 +94,18 @@ def slave_lost(swarm: Swarm, slave: SlaveNodeRecord) -> None:
     """A slave is gone: what it had runs elsewhere, and nothing is charged."""
     _lose(swarm, slave.chunks)
     slave.chunks.clear()
+    swarm.rates.forget_slave(slave.id)
 
 
 def need_function(swarm: Swarm, slave: SlaveNodeRecord, message: NeedFunction) -> None:
-    """A slave lacks code that it should have: send it again."""
-    slave.known.clear()
+    """A slave asks for a function, which may be under way to it: on another link than its tasks.
+
+    The function alone is small and is sent again. It comes after whatever is under way; if bundles are missing
+    then, the slave says which.
+    """
+    if message.missing:
+        slave.known.difference_update(message.missing)
+    swarm.functions.recall(message.number, slave.known)
     swarm.define(slave, message.number)
 
 

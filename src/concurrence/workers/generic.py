@@ -1,4 +1,7 @@
-"""The task manager of heterogeneous swarms: runs what the master sends to this slave."""
+"""The task manager of heterogeneous swarms: runs what the master sends to this slave.
+
+The one of homogeneous swarms, :mod:`concurrence.workers.zmq`, does that too: it fits every master.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from functools import partial
 
 from concurrence.component import Component, ComponentManager
 from concurrence.env.options import IntOption
-from concurrence.errors import ProtocolError, WorkerStartFailed
+from concurrence.errors import ConfigError, ProtocolError, WorkerStartFailed
 from concurrence.transport.api import IReactor, ITimer, IWorkSource
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import (
@@ -132,7 +135,18 @@ class GenericTaskManager(Component, ITaskManager):
                 return
 
     def attach(self, source: IWorkSource | None) -> None:
-        """Directed work only: the queue is left to other slaves."""
+        """What is on a work queue is not for this manager, and a slave that only connects to one gets stuck.
+
+        Raises:
+            ConfigError: The master has a work queue.
+        """
+        if source is not None:
+            raise ConfigError(
+                f"the task manager {type(self).__name__} runs what the master sends to this slave, but the task "
+                "scheduler of this master puts work on a queue from which slaves pull",
+                hint='Either set [slavenode] task_manager = "ZMQTaskManager" on the slave, or [masternode] '
+                'task_scheduler = "GenericTaskScheduler" on the master.',
+            )
 
     def abandon(self) -> None:
         """The master does not know this slave any more: drop and kill what runs for it."""

@@ -1,0 +1,228 @@
+"""The policy for heterogeneous swarms: every chunk is sent to the slave that a strategy rates best. Pure.
+
+Whose turn it is comes first, as everywhere: fair share, then priority. Then a strategy rates the slaves that have
+room and offer what the work needs. Near the end of the work a slave that would need longer for a task than faster
+ones need for all that is left is given none; and what waits at a slave, not yet started, is taken back
+when another one runs dry that would complete it clearly earlier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+
+from concurrence.component import Component, ComponentManager
+from concurrence.env.extension_options import ExtensionOption
+from concurrence.scheduling.api import ITaskScheduler, ITaskScheduleStrategy, Swarm, WorkView
+from concurrence.scheduling.fleet import Fleet
+from concurrence.scheduling.ledger.jobs import Assignment, Job
+from concurrence.scheduling.rates import LONG_TASK_SECONDS
+from concurrence.scheduling.registry import SlaveNodeRecord
+from concurrence.wire.codec import Parcel
+from concurrence.wire.messages import TakeBack
+
+QUICK_SECONDS = 0.02
+"""What takes less is sent wherever there is room, and not taken back: moving it costs as much."""
+
+CLEARLY = 1.5
+"""How many times earlier a chunk must be complete elsewhere for it to be taken back."""
+
+ANSWER_SECONDS = 1.0
+"""A chunk that was asked for is expected at its new place for so long."""
+
+
+class GenericTaskScheduler(Component, ITaskScheduler):
+    """Sends chunks to slaves that its strategy chooses, and takes back what waits at slow ones.
+
+    Args:
+        manager: The manager that the component belongs to.
+    """
+
+    strategy = ExtensionOption(
+        "generictaskscheduler",
+        "strategy",
+        ITaskScheduleStrategy,
+        "GenericTaskScheduleStrategy",
+        "Rates the slaves for each chunk.",
+    )
+
+    def __init__(self, manager: ComponentManager) -> None:
+        super().__init__(manager)
+        self._turn = 0
+        self._turns: dict[str, int] = {}
+        self._asked: dict[int, float] = {}  # chunks that are to be given back, and since when
+        self._declined: dict[int, float] = {}  # jobs whose next task no free slave should have, and since when
+        self._complaint = ""
+
+    @property
+    def uses_work_queue(self) -> bool:
+        """Slaves are sent what they run."""
+        return False
+
+    def dispatch(self, swarm: Swarm, now: float) -> None:
+        """Fill the slaves, then even out what waits at them."""
+        slaves = swarm.registry.slaves()
+        if not slaves:
+            return
+        fleet = Fleet(swarm, slaves, self._turns, now)
+        self._fill(swarm, fleet, now)
+        for job in swarm.ledger.jobs.values():
+            job.queue.release()
+        self._even_out(swarm, fleet, now)
+
+    def claimed(self, swarm: Swarm, slave: SlaveNodeRecord, chunks: Sequence[int], now: float) -> None:
+        """There is no work queue to claim anything from: what is not the slave's own anyway is taken back."""
+        for chunk in chunks:
+            assignment = swarm.ledger.assignments.get(chunk)
+            if assignment is None or assignment.slave != slave.id:
+                swarm.outbox.send(slave.peer, Parcel(TakeBack(chunk, kill=True)))
+
+    def tick(self, swarm: Swarm, now: float) -> None:
+        """Forget what is over; the cycle ends with a dispatch, which sees what has taken too long."""
+        assignments, jobs = swarm.ledger.assignments, swarm.ledger.jobs
+        self._asked = {chunk: at for chunk, at in self._asked.items() if chunk in assignments}
+        self._declined = {system: at for system, at in self._declined.items() if system in jobs}
+        self._turns = {node: turn for node, turn in self._turns.items() if swarm.registry.slave(node) is not None}
+
+    # --- giving out ---
+
+    def _fill(self, swarm: Swarm, fleet: Fleet, now: float) -> None:
+        strategy = self.strategy
+        over: set[int] = set()
+        while any(slave.room for slave in fleet.slaves):
+            job = swarm.next_job(lambda job: job.system not in over)
+            if job is None:
+                return
+            work = fleet.work(job)
+            if work is None:
+                over.add(job.system)
+                continue
+            slave = self._choose(strategy, swarm, fleet, job, work, now)
+            if slave is None:
+                job.queue.hold(work.resources)  # what is behind it may find room
+                continue
+            self._declined.pop(job.system, None)
+            self._turn += 1
+            self._turns[slave.id] = self._turn
+            assignment = swarm.take(job, fleet.size(slave, work), now)
+            swarm.direct(assignment, slave)
+            fleet.add(slave, assignment)
+
+    def _choose(
+        self, strategy: ITaskScheduleStrategy, swarm: Swarm, fleet: Fleet, job: Job, work: WorkView, now: float
+    ) -> SlaveNodeRecord | None:
+        rated: list[tuple[float, float, SlaveNodeRecord]] = []
+        for slave in fleet.slaves:
+            if slave.workers and not fleet.is_full(slave, work.function) and swarm.can_run(slave, job):
+                rating = self._rate(strategy, swarm, fleet, slave, work)
+                if rating > -inf:  # what is not a number is never, too
+                    rated.append((rating, -len(slave.chunks) / slave.workers, slave))
+        while rated:
+            best = max(rated, key=lambda each: each[:2])
+            if not self._is_declined(fleet, best[2], job, work, now):
+                return best[2]
+            rated.remove(best)
+        return None
+
+    def _rate(
+        self, strategy: ITaskScheduleStrategy, swarm: Swarm, fleet: Fleet, slave: SlaveNodeRecord, work: WorkView
+    ) -> float:
+        try:
+            return float(strategy.rate(fleet.view(slave, work), work))
+        except Exception as error:  # noqa: BLE001  a faulty plug-in must not cost the master; it is reported below
+            complaint = (
+                f"the strategy {type(strategy).__name__} failed, and slaves are rated by their load instead: "
+                f"{type(error).__name__}: {error}"
+            )
+            if complaint != self._complaint:
+                self._complaint = complaint
+                swarm.outbox.news.append(complaint)
+            return -len(slave.chunks) / max(1, slave.workers)
+
+    def _is_declined(self, fleet: Fleet, slave: SlaveNodeRecord, job: Job, work: WorkView, now: float) -> bool:
+        """Whether faster slaves, though busy, will have done all that waits before this one has done one task."""
+        own = fleet.task_seconds(slave, work.function)
+        if own is None or own <= max(QUICK_SECONDS, work.tasks / fleet.capacity(work.function)):
+            return False
+        if len(slave.chunks) >= slave.workers:
+            own += fleet.backlog(slave) / max(1, slave.workers)
+        others = [
+            each
+            for each in fleet.slaves
+            if each is not slave
+            and each.offers(work.resources)
+            and each.workers
+            and self._seconds(fleet, each, work) * CLEARLY < own
+        ]
+        if not others:
+            return False
+        capacity = sum(each.workers / self._seconds(fleet, each, work) for each in others)
+        busy = sum(fleet.backlog(each) for each in others) / sum(each.workers for each in others)
+        one = max(self._seconds(fleet, each, work) for each in others)
+        if own <= busy + work.tasks / capacity + one:
+            return False
+        # What is expected need not come true: after as long as it would take here, it is not waited for.
+        return now - self._declined.setdefault(job.system, now) < own
+
+    @staticmethod
+    def _seconds(fleet: Fleet, slave: SlaveNodeRecord, work: WorkView) -> float:
+        return fleet.task_seconds(slave, work.function) or inf
+
+    # --- taking back ---
+
+    def _even_out(self, swarm: Swarm, fleet: Fleet, now: float) -> None:
+        idle = {slave: slave.workers - len(slave.chunks) for slave in fleet.slaves}
+        coming = sum(now - at < ANSWER_SECONDS for chunk, at in self._asked.items() if self._waits(swarm, chunk))
+        free = sum(count for count in idle.values() if count > 0) - coming
+        if free <= 0:
+            return
+        for there, slave, assignment in self._movable(fleet, now):
+            here = self._best_idle(swarm, fleet, idle, assignment)
+            if here is None or not self._is_earlier(fleet, here, assignment, there, now):
+                continue
+            self._asked[assignment.chunk] = now
+            swarm.outbox.send(slave.peer, Parcel(TakeBack(assignment.chunk, kill=False)))
+            idle[here] -= 1
+            free -= 1
+            if free <= 0:
+                return
+
+    @staticmethod
+    def _is_earlier(fleet: Fleet, here: SlaveNodeRecord, assignment: Assignment, there: float, now: float) -> bool:
+        if fleet.task_seconds(here, assignment.spec.function) is None:
+            return now - assignment.at > LONG_TASK_SECONDS  # any worker is better than none
+        return fleet.chunk_seconds(here, assignment) * CLEARLY + QUICK_SECONDS < there
+
+    @staticmethod
+    def _waits(swarm: Swarm, chunk: int) -> bool:
+        assignment = swarm.ledger.assignments.get(chunk)
+        return assignment is not None and bool(assignment.pending)
+
+    def _movable(self, fleet: Fleet, now: float) -> list[tuple[float, SlaveNodeRecord, Assignment]]:
+        """Chunks of which something has not started, with the seconds until they are complete; latest first."""
+        found: list[tuple[float, SlaveNodeRecord, Assignment]] = []
+        for slave in fleet.slaves:
+            ahead = 0.0
+            for position, assignment in enumerate(fleet.assignments(slave)):
+                own = fleet.chunk_seconds(slave, assignment)
+                waited = now - assignment.at
+                is_waiting = position >= slave.workers
+                # A chunk of many tasks that should be quick and is not hides that they take long.
+                is_late = len(assignment.pending) > 1 and waited > LONG_TASK_SECONDS + own
+                if assignment.chunk not in self._asked and assignment.pending and (is_waiting or is_late):
+                    left = ahead / max(1, slave.workers) + own - waited
+                    found.append((left if left > own else max(own, waited), slave, assignment))
+                ahead += own
+        found.sort(key=lambda each: (-each[0], each[2].chunk))
+        return found
+
+    @staticmethod
+    def _best_idle(
+        swarm: Swarm, fleet: Fleet, idle: dict[SlaveNodeRecord, int], assignment: Assignment
+    ) -> SlaveNodeRecord | None:
+        able = [
+            slave
+            for slave, count in idle.items()
+            if count > 0 and swarm.has_free(slave, assignment.spec.resources)
+        ]
+        return min(able, key=lambda slave: fleet.chunk_seconds(slave, assignment), default=None)
