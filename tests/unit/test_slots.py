@@ -158,7 +158,8 @@ def test_an_incomplete_definition_before_the_answer_does_not_release_what_waits(
     slots = started()
     slots.forget(forget(1))
     assert upstream(slots.assign(assign(1, function=4))) == [NeedFunction(4)]
-    assert slots.define(define(4)) == []  # it crossed the question
+    assert upstream(slots.define(define(4))) == [NeedFunction(4, define(4).message.bundles)]  # it crossed the question
+    assert kinds(slots.define(define(4))) == []  # the answer to the first question
     slots.define(bundle())
     assert kinds(slots.define(define(4))) == [[DefineBundle, DefineFunction, Assign]]
 
@@ -168,6 +169,8 @@ def test_a_definition_that_stays_incomplete_goes_to_a_worker_that_says_so() -> N
     slots.forget(forget(1))
     slots.define(define(4))
     slots.assign(assign(1, function=4))
+    for _ in range(2):
+        assert kinds(slots.define(define(4))) == []
     assert kinds(slots.define(define(4))) == [[DefineFunction, Assign]]
 
 
@@ -334,7 +337,7 @@ def test_abandon_drops_everything() -> None:
     assert slots.held == 0
     assert upstream(slots.worker_exited(1, Seen(1, 0), "killed", 0, "")) == []
     assert upstream(slots.assign(assign(1))) == [NeedFunction(1)]
-    assert slots.define(define()) == []  # the bundle is gone as well
+    assert kinds(slots.define(define())) == []  # the bundle is gone as well
 
 
 # --- time-outs ---

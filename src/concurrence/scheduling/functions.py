@@ -8,12 +8,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from concurrence.errors import ProtocolError
-from concurrence.wire.codec import Frame, Parcel
+from concurrence.wire.codec import Frame, Parcel, frame_size
 from concurrence.wire.digests import bundle_digest, function_digest
 from concurrence.wire.messages import DefineBundle, DefineFunction
 
 MAX_FUNCTIONS = 4_096
 """How many functions one owner may define; the pushes that use further ones are rejected."""
+MAX_REFUSED = 65_536
+"""How many bundles beyond the limit of bytes one owner may send before it is cut."""
 
 
 class Definition(Struct, frozen=True):
@@ -24,30 +26,45 @@ class Definition(Struct, frozen=True):
 
 
 class FunctionTable:
-    """Functions by number and by digest, with the owners that use them."""
+    """Functions by number and by digest, with the owners that use them.
 
-    def __init__(self) -> None:
+    Args:
+        byte_limit: Bytes of bundles, code and shared objects, that one owner may have here.
+    """
+
+    def __init__(self, byte_limit: int = 1 << 30) -> None:
+        self.byte_limit = byte_limit
         self._functions: dict[int, Definition] = {}
         self._numbers: dict[bytes, int] = {}
         self._bundles: dict[bytes, tuple[Frame, ...]] = {}
         self._users: dict[int, set[str]] = {}
         self._by_owner: dict[str, dict[int, int]] = {}
         self._bundle_users: dict[bytes, set[str]] = {}
+        self._bundle_bytes: dict[str, int] = {}
+        self._refused: dict[str, set[bytes]] = {}
         self._next = 1
 
     def define_bundle(self, owner: str, message: DefineBundle, frames: Sequence[Frame]) -> None:
-        """Keep a bundle for an owner.
+        """Keep a bundle for an owner, unless it is too much: then the functions that need it are not kept either.
 
         Raises:
-            ProtocolError: The bytes are not those that the digest names.
+            ProtocolError: The bytes are not those that the digest names, or too many were refused.
         """
         if len(frames) != 1 or bundle_digest(frames[0]) != message.digest:
             raise ProtocolError(f"the bytes of bundle {message.digest.hex()} do not match its digest")
+        refused = self._refused.setdefault(owner, set())
+        is_known = owner in self._bundle_users.get(message.digest, ())
+        if not is_known and self._bundle_bytes.get(owner, 0) + frame_size(frames[0]) > self.byte_limit:
+            refused.add(message.digest)
+            if len(refused) > MAX_REFUSED:
+                raise ProtocolError(f"more than {MAX_REFUSED} bundles were sent beyond the limit")
+            return
         self._bundles.setdefault(message.digest, tuple(frames))
-        self._bundle_users.setdefault(message.digest, set()).add(owner)
+        self._use(owner, message.digest)
+        refused.discard(message.digest)
 
     def define(self, owner: str, message: DefineFunction, frames: Sequence[Frame]) -> int:
-        """Keep a function for an owner; returns the master's number for it, 0 if the owner has too many.
+        """Keep a function for an owner; returns the master's number for it, 0 if the owner has too much.
 
         Raises:
             ProtocolError: It needs a bundle that was not sent first, the owner used the number for another one,
@@ -59,7 +76,7 @@ class FunctionTable:
             if self._functions[mine[message.number]].message.digest != message.digest:
                 raise ProtocolError(f"function number {message.number} is taken")
             return mine[message.number]
-        if self.is_full(owner):
+        if self.is_full(owner) or not self._refused.get(owner, set()).isdisjoint(message.bundles):
             return 0
         for digest in message.bundles:
             if digest not in self._bundles:
@@ -73,8 +90,31 @@ class FunctionTable:
         self._users.setdefault(number, set()).add(owner)
         self._by_owner.setdefault(owner, {})[message.number] = number
         for digest in message.bundles:
-            self._bundle_users[digest].add(owner)
+            self._use(owner, digest)
         return number
+
+    def _use(self, owner: str, digest: bytes) -> None:
+        users = self._bundle_users.setdefault(digest, set())
+        if owner not in users:
+            users.add(owner)
+            size = sum(map(frame_size, self._bundles[digest]))
+            self._bundle_bytes[owner] = self._bundle_bytes.get(owner, 0) + size
+
+    def _unuse(self, owner: str, digest: bytes) -> None:
+        self._bundle_bytes[owner] -= sum(map(frame_size, self._bundles[digest]))
+        users = self._bundle_users[digest]
+        users.discard(owner)
+        if not users:
+            del self._bundle_users[digest]
+            del self._bundles[digest]
+
+    def bytes_of(self, owner: str) -> int:
+        """Bytes of the bundles that an owner has here."""
+        return self._bundle_bytes.get(owner, 0)
+
+    def is_over(self, owner: str) -> bool:
+        """Whether a bundle of the owner was refused."""
+        return bool(self._refused.get(owner))
 
     def is_full(self, owner: str) -> bool:
         """Whether the owner may not define any more."""
@@ -109,22 +149,56 @@ class FunctionTable:
         parcels.append(Parcel(definition.message, definition.frames))
         return parcels
 
+    def recall(self, number: int, known: set[bytes]) -> None:
+        """Take a function, without its bundles, from what a peer knows: it is sent again when it is needed."""
+        definition = self._functions.get(number)
+        if definition is not None:
+            known.discard(definition.message.digest)
+
+    def forget(self, owner: str, owners_number: int) -> list[tuple[int, bytes]]:
+        """An owner does not use a function any more; returns number and digest if nobody else does."""
+        mine = self._by_owner.get(owner, {})
+        number = mine.pop(owners_number, None)
+        if number is None or number in mine.values():
+            return []
+        needed = {digest for each in mine.values() for digest in self._functions[each].message.bundles}
+        for digest in set(self._functions[number].message.bundles) - needed:
+            if owner in self._bundle_users[digest]:
+                self._unuse(owner, digest)
+        return self._drop_user(owner, number)
+
+    def prune(self, known: set[bytes]) -> None:
+        """A slave forgot functions, and with them the bundles that none of its others needs.
+
+        Args:
+            known: Digests of the functions and bundles that it had; those of the forgotten functions are gone.
+        """
+        kept: set[bytes] = set()
+        for definition in self._functions.values():
+            if definition.message.digest in known:
+                kept.add(definition.message.digest)
+                kept.update(definition.message.bundles)
+        known &= kept
+
+    def _drop_user(self, owner: str, number: int) -> list[tuple[int, bytes]]:
+        users = self._users[number]
+        users.discard(owner)
+        if users:
+            return []
+        digest = self._functions.pop(number).message.digest
+        del self._users[number]
+        del self._numbers[digest]
+        return [(number, digest)]
+
     def forget_owner(self, owner: str) -> list[tuple[int, bytes]]:
         """The owner is gone; returns number and digest of the functions that nobody uses any more."""
         unused: list[tuple[int, bytes]] = []
         for number in set(self._by_owner.pop(owner, {}).values()):
-            users = self._users[number]
-            users.discard(owner)
-            if not users:
-                digest = self._functions.pop(number).message.digest
-                del self._users[number]
-                del self._numbers[digest]
-                unused.append((number, digest))
+            unused += self._drop_user(owner, number)
         for digest in [each for each, users in self._bundle_users.items() if owner in users]:
-            self._bundle_users[digest].discard(owner)
-            if not self._bundle_users[digest]:
-                del self._bundle_users[digest]
-                del self._bundles[digest]
+            self._unuse(owner, digest)
+        self._bundle_bytes.pop(owner, None)
+        self._refused.pop(owner, None)
         return unused
 
 

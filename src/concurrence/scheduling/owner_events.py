@@ -13,7 +13,7 @@ from concurrence.scheduling.functions import MAX_FUNCTIONS
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec
 from concurrence.scheduling.outbox import HostOrder
-from concurrence.scheduling.registry import OwnerNode
+from concurrence.scheduling.registry import Node, OwnerNode
 from concurrence.scheduling.slave_events import tell_fault
 from concurrence.wire import faults
 from concurrence.wire.codec import Frame, Parcel, decode_tasks, encode_results
@@ -21,10 +21,12 @@ from concurrence.wire.messages import (
     LOST,
     Bye,
     Cancel,
+    DefineBundle,
     ForgetFunction,
     Hello,
     Output,
     PackedResult,
+    Pong,
     Progress,
     PushAccepted,
     PushRejected,
@@ -39,6 +41,8 @@ from concurrence.wire.messages import (
 LONELY_SECONDS = 5.0
 """Tasks that wait for so long without any slave are worth a word to their client."""
 
+_ROOM_HINT = "Drop every Shared that is not used any more, or share less."
+_LARGE_BYTES = 1024 * 1024  # of a bundle
 _UNHANDLED_WINDOWS = 4  # an owner acknowledges after it has handled what came, which may be several windows
 
 
@@ -234,10 +238,43 @@ def owner_lost(swarm: Swarm, owner: OwnerNode, reason: str) -> None:
         if job is not None and job.client == owner.id:
             close_job(swarm, job)
     owner.systems.clear()
-    for number, digest in swarm.functions.forget_owner(owner.id):
+    _tell_forgotten(swarm, swarm.functions.forget_owner(owner.id))
+
+
+def define_bundle(swarm: Swarm, owner: Node, parcel: Parcel[DefineBundle]) -> None:
+    """An owner sends code or a part of a shared object."""
+    swarm.functions.define_bundle(owner.id, parcel.message, parcel.frames)
+    if sum(map(frame_size, parcel.frames)) > _LARGE_BYTES:
+        # Its pings wait behind more of this: without a word it would take the master for dead.
+        swarm.outbox.send(owner.peer, Parcel(Pong()))
+
+
+def forget_function(swarm: Swarm, owner: OwnerNode, message: ForgetFunction) -> None:
+    """An owner does not use a function any more.
+
+    Raises:
+        ProtocolError: Tasks or a system of it are unfinished.
+    """
+    number = swarm.functions.find(owner.id, message.number)
+    if number is None:
+        return
+    for job in swarm.ledger.jobs.values():
+        if (job.owner == owner.id and job.uses(number)) or (job.client == owner.id and job.function == number):
+            raise ProtocolError(f"function {message.number} is to be forgotten, and tasks of it are unfinished")
+    _tell_forgotten(swarm, swarm.functions.forget(owner.id, message.number))
+
+
+def _tell_forgotten(swarm: Swarm, unused: list[tuple[int, bytes]]) -> None:
+    """Tell the slaves which functions nobody uses any more."""
+    for number, _ in unused:
         swarm.rates.forget(number)
-        for slave in swarm.registry.slaves():
-            slave.known.discard(digest)
+    digests = {digest for _, digest in unused}
+    for slave in swarm.registry.slaves():
+        forgotten = [number for number, digest in unused if digest in slave.known]
+        if forgotten:
+            slave.known -= digests
+            swarm.functions.prune(slave.known)
+        for number in forgotten:
             swarm.outbox.send(slave.peer, Parcel(ForgetFunction(number)))
 
 
@@ -308,6 +345,11 @@ def progress_of(job: Job) -> Progress:
 
 def _unknown(swarm: Swarm, owner: OwnerNode) -> str:
     """Why a function that a push names is not there."""
+    if swarm.functions.is_over(owner.id):
+        return (
+            f"{owner.name} has {swarm.functions.bytes_of(owner.id):,} bytes of code and shared objects here, and "
+            f"with those of this push it would be more than the {swarm.limits.code_window:,} that it may have"
+        )
     if swarm.functions.is_full(owner.id):
         return f"{owner.name} defined more than the {MAX_FUNCTIONS} functions that it may have"
     return "its function was not defined first"
@@ -316,11 +358,11 @@ def _unknown(swarm: Swarm, owner: OwnerNode) -> str:
 def _refusal(swarm: Swarm, owner: OwnerNode, job: Job, parcel: Parcel[PushTasks], count: int) -> str:
     """Why a push is beyond what an owner may have here; empty if it is not."""
     limits = swarm.limits
-    if len(job.tasks) + count > limits.task_window:
-        return f"{owner.name} pushed more than the {limits.task_window} unfinished tasks that it may have"
+    if len(job.tasks) + count > swarm.task_bound:
+        return f"{owner.name} pushed more than the {swarm.task_bound} unfinished tasks that it may have"
     if job.bytes_held + sum(map(frame_size, parcel.frames)) > limits.byte_window:
         return f"{owner.name} pushed more than the {limits.byte_window} bytes of unfinished tasks that it may have"
-    if owner.deliveries.tasks > _UNHANDLED_WINDOWS * limits.task_window:
+    if owner.deliveries.tasks > _UNHANDLED_WINDOWS * swarm.task_bound:
         return f"{owner.name} did not acknowledge {owner.deliveries.tasks} results"
     return ""
 
@@ -328,7 +370,7 @@ def _refusal(swarm: Swarm, owner: OwnerNode, job: Job, parcel: Parcel[PushTasks]
 def _reject(swarm: Swarm, owner: OwnerNode, push: int, text: str) -> None:
     """Answer a push that is not accepted; kept, because later pushes that are accepted count for it too."""
     owner.accepted_push = push
-    rejection = PushRejected(push, text)
+    rejection = PushRejected(push, text, _ROOM_HINT if swarm.functions.is_over(owner.id) else "")
     owner.rejections.append(rejection)
     swarm.outbox.send(owner.peer, Parcel(rejection))
 

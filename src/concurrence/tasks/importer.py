@@ -104,6 +104,11 @@ class BundleImporter:
     def __contains__(self, digest: object) -> bool:
         return digest in self._bundles
 
+    @property
+    def active(self) -> tuple[bytes, ...]:
+        """The bundles that are importable now."""
+        return self._active
+
     def keep(self, digests: Iterable[bytes]) -> None:
         """Drop all bundles but these, together with the modules that were loaded from the others."""
         dropped = self._bundles.keys() - set(digests)

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import pickle
 import sys
 import traceback
 from dataclasses import dataclass
 from functools import cache
-from types import TracebackType
 from typing import Any
 
-from concurrence.errors import ConcurrenceError, ProtocolError
+from concurrence.errors import ConcurrenceError, ProtocolError, TaskError
 from concurrence.tasks.functions import TaskFunction
 from concurrence.tasks.importer import BundleImporter
-from concurrence.tasks.values import describe_error
+from concurrence.tasks.shared import SharedStore
+from concurrence.tasks.shared_blobs import is_shared
+from concurrence.tasks.values import describe_error, pack_exception
 from concurrence.wire.codec import Frame
 from concurrence.wire.digests import function_digest
-from concurrence.wire.faults import KIND_CODE, Fault, shorten
+from concurrence.wire.faults import KIND_CODE, KIND_EXCEPTION, Fault, shorten
 from concurrence.wire.messages import KIND_OBJECT, DefineFunction, Requirement
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 """The version of Python that runs here, as messages name it."""
+
+
+_REFUSING = os.path.join("concurrence", "workers", "terminal.py")
 
 
 class CodeMissing(ConcurrenceError):
@@ -66,16 +72,20 @@ class FunctionLoader:
     def __init__(self, place: str = "the slave", importer: BundleImporter | None = None) -> None:
         self.place = place
         self.importer = importer if importer is not None else BundleImporter()
+        self._shared = SharedStore(self.importer)
         self._defined: dict[int, tuple[DefineFunction, bytes]] = {}
         self._loaded: dict[int, LoadedFunction] = {}
 
     def define_bundle(self, digest: bytes, blob: Frame) -> None:
-        """Keep a bundle.
+        """Keep a bundle, or a part of a shared object.
 
         Raises:
             ProtocolError: The bytes are not those that the digest names.
         """
-        self.importer.add(digest, blob)
+        if is_shared(blob):
+            self._shared.add(digest, blob)
+        else:
+            self.importer.add(digest, blob)
 
     def define_function(self, message: DefineFunction, blob: Frame) -> None:
         """Keep a function under its number.
@@ -92,10 +102,12 @@ class FunctionLoader:
         self._defined[message.number] = (message, bytes(blob))
 
     def forget(self, number: int) -> None:
-        """Drop a function, and the bundles that no other one needs."""
+        """Drop a function, and the bundles and shared objects that no other one needs."""
         self._defined.pop(number, None)
         self._loaded.pop(number, None)
-        self.importer.keep(digest for message, _ in self._defined.values() for digest in message.bundles)
+        needed = {digest for message, _ in self._defined.values() for digest in message.bundles}
+        self.importer.keep(needed)
+        self._shared.keep(needed)
 
     def is_loaded(self, number: int) -> bool:
         """Whether the function is ready without any of its code having to run."""
@@ -115,10 +127,10 @@ class FunctionLoader:
             raise CodeMissing(Fault(KIND_CODE, f"function {number} is not known on {self.place}"))
         message, blob = self._defined[number]
         self._check(message)
-        bundles = tuple(message.bundles)
+        bundles = tuple(digest for digest in message.bundles if digest not in self._shared)
         self.importer.activate(bundles)
         target = None if message.kind == KIND_OBJECT else self._unpickle(message.name, blob)
-        if isinstance(target, TaskFunction):
+        if type(target) is TaskFunction:  # not of a subclass, which does more
             target = target.function  # one call less for each task
         loaded = LoadedFunction(message.name, message.kind, target, bundles)
         self._loaded[number] = loaded
@@ -147,9 +159,11 @@ class FunctionLoader:
             text = f"{message.name} was packed by Python {message.python}, but {self.place} runs Python {PYTHON}"
             hint = f"Run client and slaves with the same Python, as in: python{message.python} on {self.place}."
             raise CodeMissing(Fault(KIND_CODE, one_line(text), hint=hint))
-        absent = [digest.hex() for digest in message.bundles if digest not in self.importer]
+        present = (self._shared, self.importer)
+        absent = [digest.hex() for digest in message.bundles if not any(digest in each for each in present)]
         if absent:
-            text = f"{message.name} needs modules that did not reach {self.place}: bundle {', '.join(absent)}"
+            what = f"modules or shared objects that did not reach {self.place}"
+            text = f"{message.name} needs {what}: bundle {', '.join(absent)}"
             raise CodeMissing(Fault(KIND_CODE, one_line(text)))
         wrong = [(need, here) for need in message.requirements if (here := _version(need)) != need.version]
         if wrong:
@@ -170,6 +184,26 @@ class FunctionLoader:
             raise CodeMissing(self.code_fault(name, error)) from error
 
 
+def exception_fault(error: BaseException, prefix: str = "", output: str = "") -> Fault:
+    """The fault of what the author's code raised.
+
+    Args:
+        error: What it raised.
+        prefix: What its message begins with.
+        output: The last lines that were written.
+    """
+    is_ours = isinstance(error, ConcurrenceError) and not isinstance(error, TaskError)
+    text = f"{type(error).__name__}: {error.message}" if is_ours else describe_error(error)
+    return Fault(
+        KIND_EXCEPTION,
+        one_line(prefix + text),
+        hint=clean_text(error.hint) if is_ours else "",
+        traceback=format_traceback(error),
+        exception=pack_exception(error),
+        output=output,
+    )
+
+
 def one_line(text: str, limit: int = 2_000) -> str:
     """The text as one line that every encoding takes."""
     return shorten(clean_text(" ".join(text.split("\n"))), limit).replace("\n", " ")
@@ -183,16 +217,24 @@ def clean_text(text: str) -> str:
 def format_traceback(error: BaseException) -> str:
     """The traceback as text, without the frames of the framework that lead to the author's."""
     try:
-        lines = traceback.format_exception(type(error), error, _authors_frames(error.__traceback__))
-        return shorten(clean_text("".join(lines)))
+        whole = traceback.TracebackException.from_exception(error, compact=True)
+        _strip(whole)
+        return shorten(clean_text("".join(whole.format())))
     except BaseException as problem:  # noqa: BLE001  # formatting asks the author's exception, which may raise
         return f"(the traceback of {type(error).__name__} cannot be shown: {describe_error(problem)})"
 
 
-def _authors_frames(frames: TracebackType | None) -> TracebackType | None:
-    while frames is not None and _is_framework(frames.tb_frame.f_code.co_filename):
-        frames = frames.tb_next
-    return frames
+def _strip(error: traceback.TracebackException) -> None:
+    """Leave out the frames that lead to the author's, here and in what it was caused by or groups."""
+    unseen = [error]
+    while unseen:
+        each = unseen.pop()
+        frames = [frame for frame in each.stack if not frame.filename.endswith(_REFUSING)]
+        each.stack = traceback.StackSummary.from_list(
+            itertools.dropwhile(lambda frame: _is_framework(frame.filename), frames)
+        )
+        others = (each.__cause__, each.__context__, *(each.exceptions or ()))
+        unseen += [other for other in others if other is not None]
 
 
 @cache

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 from concurrence.errors import ProtocolError, TaskError, UsageError
 from concurrence.ids import SystemId, TaskId
 from concurrence.tasks.api import ITaskSystem, Task, TaskCounts
+from concurrence.tasks.definitions import SentDefinitions
 from concurrence.tasks.packing import PackedFunction, TaskPacker
 from concurrence.tasks.values import rebuild_exception, unpack_result
 from concurrence.wire import faults
@@ -20,8 +21,6 @@ from concurrence.wire.codec import Frame, Parcel, decode_results, decode_tasks, 
 from concurrence.wire.messages import (
     CANCELLED,
     FINISHED,
-    DefineBundle,
-    DefineFunction,
     Message,
     PackedTask,
     PushSystem,
@@ -57,6 +56,7 @@ class Push(NamedTuple):
 class _Pending(NamedTuple):
     task: Task
     size: int
+    function: PackedFunction  # held, so that the master keeps it
 
 
 class _Batch:
@@ -95,12 +95,11 @@ class OwnedTasks:
         self._pending: dict[int, _Pending] = {}
         self._counter = count()
         self._push_number = count(1)
-        self._function_number = count(1)
-        self._numbers: dict[bytes, int] = {}
-        self._sent_bundles: set[bytes] = set()
+        self._sent = SentDefinitions()
+        self._numbers = self._sent.numbers
+        self._systems: dict[SystemId, PackedFunction] = {}
         self._batch: _Batch | None = None
         self._pushes: list[Push] = []
-        self._definitions: list[Parcel[Message]] = []
         self._pushed = self._finished = self._failed = self._cancelled = 0
 
     def __len__(self) -> int:
@@ -131,9 +130,9 @@ class OwnedTasks:
                 hint="Of a @task function push f.task(...); f(...) runs it here and now.",
             )
         call = self._packer.pack(task)
-        number = self._numbers.get(call.function.digest)
+        number = self._numbers.get(id(call.function))
         if number is None:
-            number = self._define(call.function)
+            number = self._sent.define(call.function)
         resources = dict(task.resources) if task.resources else None
         key = (number, task.priority, task.max_retries, task.timeout or 0.0, resources)
         size = len(call.arguments)
@@ -152,7 +151,7 @@ class OwnedTasks:
         task_id = task.task_id = TaskId(self.system, counter)
         task.system_id = self.system
         task.client_id = self._client
-        self._pending[counter] = _Pending(task, size)
+        self._pending[counter] = _Pending(task, size, call.function)
         self.pending_bytes += size
         self._pushed += 1
         return task_id
@@ -165,12 +164,17 @@ class OwnedTasks:
         """
         packed = self._packer.pack_system(system)
         self._close_batch()
-        number = self._define(packed)
+        number = self._sent.define(packed)
+        self._systems[system_id] = packed
         push = next(self._push_number)
         name = system.name or type(system).__name__
-        parcels = self._take_definitions()
+        parcels = self._sent.take()
         parcels.append(Parcel(PushSystem(push, system_id, number, name)))
         self._pushes.append(Push(push, parcels, 0, len(packed.blob)))
+
+    def end_system(self, system_id: SystemId) -> None:
+        """A task system has ended: the master need not keep it."""
+        self._systems.pop(system_id, None)
 
     def take_pushes(self) -> list[Push]:
         """Everything that was added since the last call, ready to send."""
@@ -180,35 +184,10 @@ class OwnedTasks:
 
     def forget_code(self) -> None:
         """The master forgot this owner: announce functions anew, and drop what was not handed over."""
-        self._numbers.clear()
-        self._sent_bundles.clear()
-        self._definitions.clear()
+        self._sent.clear()
+        self._systems.clear()
         self._pushes.clear()
         self._batch = None
-
-    def _define(self, function: PackedFunction) -> int:
-        number = next(self._function_number)
-        self._numbers[function.digest] = number
-        for bundle in function.bundles:
-            if bundle.digest not in self._sent_bundles:
-                self._sent_bundles.add(bundle.digest)
-                self._definitions.append(Parcel(DefineBundle(1, bundle.digest), [bundle.blob]))
-        message = DefineFunction(
-            1,
-            number,
-            function.digest,
-            function.name,
-            function.kind,
-            function.python,
-            [bundle.digest for bundle in function.bundles],
-            list(function.requirements),
-        )
-        self._definitions.append(Parcel(message, [function.blob]))
-        return number
-
-    def _take_definitions(self) -> list[Parcel[Message]]:
-        definitions, self._definitions = self._definitions, []
-        return definitions
 
     def _close_batch(self) -> None:
         batch, self._batch = self._batch, None
@@ -228,7 +207,7 @@ class OwnedTasks:
             timeout,
             {name: float(amount) for name, amount in resources.items()},
         )
-        parcels = self._take_definitions()
+        parcels = self._sent.take()
         parcels.append(Parcel(message, batch.frames))
         self._pushes.append(Push(number, parcels, len(batch.tasks), batch.bytes))
 
@@ -274,6 +253,7 @@ class OwnedTasks:
 
     def reject(self, push: Parcel[PushTasks], fault: faults.Fault) -> Iterator[TaskEnd]:
         """End the tasks of a push that the master did not accept."""
+        self._sent.rejected(push.message.function)
         return self._fail([task.counter for task in decode_tasks(push.frames)], fault)
 
     def _fail(

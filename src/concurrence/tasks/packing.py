@@ -15,10 +15,13 @@ import cloudpickle
 from msgspec import Struct
 
 from concurrence.errors import PackingError
+from concurrence.tasks import shared
 from concurrence.tasks.api import ITaskSystem, Task
 from concurrence.tasks.bundles import Bundle, CodeNeeds
 from concurrence.tasks.functions import FunctionTask, TaskFunction, callable_name
 from concurrence.tasks.loading import PYTHON, clean_text
+from concurrence.tasks.shared import ContentName
+from concurrence.tasks.shared_blobs import is_shared
 from concurrence.tasks.values import (
     Buffers,
     can_be_pickled,
@@ -29,7 +32,14 @@ from concurrence.tasks.values import (
 )
 from concurrence.wire.codec import Frame
 from concurrence.wire.digests import function_digest
-from concurrence.wire.messages import KIND_CALL, KIND_OBJECT, KIND_SYSTEM, KIND_TASK, Requirement
+from concurrence.wire.messages import (
+    KIND_CALL,
+    KIND_OBJECT,
+    KIND_SYSTEM,
+    KIND_TASK,
+    MAX_BUNDLES,
+    Requirement,
+)
 
 __all__ = [
     "ICodeCollector",
@@ -43,22 +53,28 @@ __all__ = [
 
 _MAIN = b"__main__"
 _MAX_NAME = 1_000
+_MAX_SCANNED_BYTES = (
+    1024 * 1024
+)  # of a shared object, for the modules that it needs: that takes a second per 10 MB
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement, not by C
 _HOOKS = ("__reduce_ex__", "__reduce__", "__getstate__", "__new__")
 _ABSENT_HOOKS = ("__setstate__", "__getnewargs__", "__getnewargs_ex__")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class PackedFunction:
     """A function, task class or task system as it travels, once per peer.
+
+    As long as one of these exists, its peers keep what it says.
 
     Attributes:
         name: What people see, as in ``module:Class``.
         kind: One of the ``KIND_`` constants.
-        bundles: What must be importable first.
+        bundles: What must be importable first, and the shared objects that its tasks use.
         requirements: Installed packages that must be there.
         blob: The pickled function; empty for ``KIND_OBJECT``.
         python: ``major.minor`` that pickled it.
+        contents: The shared objects among the bundles.
         digest: Hash of everything above.
     """
 
@@ -68,6 +84,7 @@ class PackedFunction:
     requirements: list[Requirement]
     blob: bytes
     python: str = PYTHON
+    contents: tuple[ContentName, ...] = ()
     digest: bytes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -112,6 +129,8 @@ class TaskPacker:
         self._functions: dict[int, PackedFunction | None] = {}  # by id of the function or class
         self._objects: dict[str, PackedFunction] = {}
         self._references: dict[int, Any] = {}
+        self._with_shared: dict[int, dict[tuple[bytes, ...], PackedFunction]] = {}  # by id of the packed function
+        self._watched: dict[bytes, Any] = {}
 
     def pack(self, task: Task) -> PackedCall:
         """Pack a task.
@@ -139,6 +158,8 @@ class TaskPacker:
             return self._pack_slowly(function, task, content)
         if _MAIN in arguments:
             return self._pack_slowly(function, task, content)
+        if shared.is_used:
+            function = self._for_arguments(function, arguments)
         return PackedCall(function, arguments, buffers)
 
     def pack_system(self, system: ITaskSystem) -> PackedFunction:
@@ -184,13 +205,19 @@ class TaskPacker:
 
     def _describe(self, name: str, kind: int, blob: bytes, module: str | None) -> PackedFunction:
         # The main script's folder is always among them: arguments may be of classes from there.
-        needs = self._bundles.needs({*referred_modules(blob), "__main__", *([module] if module else ())})
+        # What a task refers to that travels whole is found with each task.
+        contents = shared.with_nested(shared.find_contents(blob)) if kind != KIND_OBJECT else []
+        modules = {*referred_modules(blob), "__main__", *([module] if module else ())}
+        needs, shares = self._bundles.needs(modules), self._needs_of(contents)
+        bundles = {bundle.digest: bundle for bundle in (*_without_shared(needs.bundles), *shares.bundles)}
+        requirements = {each.module: each for each in (*shares.requirements, *needs.requirements)}
         return PackedFunction(
             name=clean_text(name[:_MAX_NAME]),
             kind=kind,
-            bundles=list(needs.bundles),
-            requirements=list(needs.requirements),
+            bundles=_within_limit(name, list(bundles.values())),
+            requirements=list(requirements.values()),
             blob=blob if kind != KIND_OBJECT else b"",
+            contents=tuple(content.name for content in contents),
         )
 
     def _pack_slowly(self, function: PackedFunction, task: Task, content: Any) -> PackedCall:
@@ -199,7 +226,7 @@ class TaskPacker:
             arguments = cloudpickle.dumps(content, 5, buffer_callback=buffers)
         except Exception as error:
             raise _explain(task, error) from error
-        return PackedCall(function, arguments, buffers)
+        return PackedCall(self._for_arguments(function, arguments), arguments, buffers)
 
     def _pack_object(self, task: Task) -> PackedCall:
         try:
@@ -210,7 +237,61 @@ class TaskPacker:
         name = callable_name(target)
         if name not in self._objects:
             self._objects[name] = self._describe(name, KIND_OBJECT, arguments, type(task).__module__)
-        return PackedCall(self._objects[name], arguments, buffers)
+        return PackedCall(self._for_arguments(self._objects[name], arguments), arguments, buffers)
+
+    def _for_arguments(self, function: PackedFunction, arguments: bytes) -> PackedFunction:
+        """The function together with the shared objects that the arguments refer to."""
+        contents = shared.with_nested(shared.find_contents(arguments))
+        if not contents:
+            return function
+        key = id(function)
+        variants = self._with_shared.get(key)
+        if variants is None:
+            variants = self._with_shared[key] = {}
+            weakref.finalize(function, self._with_shared.pop, key, None).atexit = False
+        digests = tuple(content.digest for content in contents)
+        packed = variants.get(digests)
+        if packed is None:
+            needs = self._needs_of(contents)
+            known = {bundle.digest for bundle in function.bundles}
+            more = [bundle for bundle in needs.bundles if bundle.digest not in known]
+            modules = {requirement.module: requirement for requirement in needs.requirements}
+            modules.update((requirement.module, requirement) for requirement in function.requirements)
+            packed = PackedFunction(
+                function.name,
+                function.kind,
+                _within_limit(function.name, [*function.bundles, *more]),
+                list(modules.values()),
+                function.blob,
+                contents=tuple({*function.contents, *(content.name for content in contents)}),
+            )
+            variants[digests] = packed
+            for content in contents:
+                self._watch(content)
+        return packed
+
+    def _needs_of(self, contents: Iterable[shared.Content]) -> CodeNeeds:
+        """The code that shared objects need, and they themselves."""
+        modules: set[str] = set()
+        bundles: list[Bundle] = []
+        for content in contents:
+            if len(content.payload) <= _MAX_SCANNED_BYTES:
+                modules |= referred_modules(bytes(content.payload))
+            bundles += [Bundle(blob.digest, blob.blob) for blob in content.blobs()]
+        needs = self._bundles.needs(modules) if modules else CodeNeeds((), ())
+        return CodeNeeds((*_without_shared(needs.bundles), *bundles), needs.requirements)
+
+    def _watch(self, content: shared.Content) -> None:
+        """Forget what was packed with a shared object when that is gone."""
+        digest = content.digest
+        if digest not in self._watched:
+            self._watched[digest] = weakref.ref(content, lambda _: self._forget_content(digest))
+
+    def _forget_content(self, digest: bytes) -> None:
+        self._watched.pop(digest, None)
+        for variants in list(self._with_shared.values()):
+            for digests in [digests for digests in list(variants) if digest in digests]:
+                variants.pop(digests, None)
 
 
 def referred_modules(pickled: bytes) -> set[str]:
@@ -241,6 +322,22 @@ def referred_modules(pickled: bytes) -> set[str]:
                 modules.add(pushed)
                 is_import = False
     return modules
+
+
+def _without_shared(bundles: Iterable[Bundle]) -> list[Bundle]:
+    """The bundles of code alone: the host of a task system was sent shared objects by the same way."""
+    return [bundle for bundle in bundles if not is_shared(bundle.blob)]
+
+
+def _within_limit(name: str, bundles: list[Bundle]) -> list[Bundle]:
+    if len(bundles) > MAX_BUNDLES:
+        size = sum(len(bundle.blob) for bundle in bundles)
+        raise PackingError(
+            f"{name} needs {len(bundles):,} bundles and pieces of shared objects, of {size:,} bytes; "
+            f"at most {MAX_BUNDLES:,} can be sent for one task",
+            hint="Share fewer or smaller objects with one task, or leave very large data in files.",
+        )
+    return bundles
 
 
 def _is_stateless(function: object) -> bool:

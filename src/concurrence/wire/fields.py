@@ -11,6 +11,8 @@ PROTOCOL_VERSION = 1
 
 MAX_FRAMES = 65_536
 MAX_CHUNK_TASKS = 4_096
+MAX_BUNDLES = 1_024
+"""Bundles of code and parts of shared objects that one function may need."""
 
 Number: TypeAlias = Annotated[int, Meta(ge=0)]
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e15)]

@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from concurrence.wire.fields import (
+    MAX_BUNDLES,
     MAX_CHUNK_TASKS,
     Bodied,
     Counters,
@@ -30,7 +31,7 @@ class Requirement(Struct, frozen=True, array_like=True, gc=False):
 
 
 class DefineBundle(Bodied, frozen=True, array_like=True, gc=False, tag=10):
-    """The sources of an application's own modules; sent once to each peer that needs them."""
+    """The sources of an application's own modules, or a part of a shared object; sent once to each peer."""
 
     digest: Digest
 
@@ -44,7 +45,7 @@ class DefineFunction(Bodied, frozen=True, array_like=True, gc=False, tag=11):
         name: What people see, and the kind of task for which rates are measured.
         kind: One of the ``KIND_`` constants.
         python: ``major.minor`` that pickled it: code objects do not cross versions.
-        bundles: Bundles that must be importable first.
+        bundles: Bundles that must be importable first, and the parts of shared objects.
         requirements: Installed packages that must be there, in that version.
     """
 
@@ -53,18 +54,24 @@ class DefineFunction(Bodied, frozen=True, array_like=True, gc=False, tag=11):
     name: Name
     kind: Annotated[int, Meta(ge=0, le=3)]
     python: Name
-    bundles: Annotated[list[Digest], Meta(max_length=64)]
+    bundles: Annotated[list[Digest], Meta(max_length=MAX_BUNDLES)]
     requirements: Annotated[list[Requirement], Meta(max_length=1_024)]
 
 
 class NeedFunction(Message, frozen=True, array_like=True, gc=False, tag=12):
-    """A slave has a chunk whose function it does not know; it keeps the chunk until the answer."""
+    """A slave has a chunk whose function it does not know; it keeps the chunk until the answer.
+
+    Attributes:
+        number: The function.
+        missing: Those of its bundles that did not come, if the function itself did.
+    """
 
     number: Number
+    missing: Annotated[list[Digest], Meta(max_length=MAX_BUNDLES)] = []  # noqa: RUF012  copied for each message
 
 
 class ForgetFunction(Message, frozen=True, array_like=True, gc=False, tag=13):
-    """The function with this number is not used any more."""
+    """The function with this number is not used any more: by the owner that defined it, or by anybody."""
 
     number: Number
 

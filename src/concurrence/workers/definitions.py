@@ -8,6 +8,8 @@ from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import DefineBundle, DefineFunction, ToWorker
 from concurrence.workers.slot_state import WorkerState
 
+_INCOMPLETE_TIMES = 2
+
 
 class Definitions:
     """What the master defined and did not forget.
@@ -19,7 +21,7 @@ class Definitions:
     def __init__(self) -> None:
         self._functions: dict[int, Parcel[DefineFunction]] = {}
         self._bundles: dict[bytes, Parcel[DefineBundle]] = {}
-        self._incomplete: set[int] = set()
+        self._incomplete: dict[int, int] = {}
 
     def __contains__(self, number: object) -> bool:
         return number in self._functions
@@ -41,21 +43,25 @@ class Definitions:
     def is_usable(self, message: DefineFunction, *, is_awaited: bool) -> bool:
         """Whether the bundles of a function that the master defines are here.
 
-        The master may believe so although they were dropped, until it is asked for the function. What comes
-        incomplete a second time while it is awaited is as good as the master has it: its tasks shall be
-        refused then, rather than wait for ever.
+        The master may believe so although they were dropped, until it is told. What comes incomplete again and
+        again while it is awaited is as good as the master has it: its tasks shall be refused then, rather than
+        wait for ever. Twice is not enough: two may be under way when the master is told.
         """
-        if all(digest in self._bundles for digest in message.bundles):
+        if not self.missing(message):
             return True
-        if is_awaited and message.number in self._incomplete:
-            return True
-        self._incomplete.add(message.number)
-        return False
+        if not is_awaited:
+            return False
+        times = self._incomplete[message.number] = self._incomplete.get(message.number, 0) + 1
+        return times > _INCOMPLETE_TIMES
+
+    def missing(self, message: DefineFunction) -> list[bytes]:
+        """Those of the bundles of a function that are not here."""
+        return [digest for digest in message.bundles if digest not in self._bundles]
 
     def add_function(self, parcel: Parcel[DefineFunction], states: Iterable[WorkerState]) -> None:
         """Keep a function; workers that know another one under its number do not know it."""
         number = parcel.message.number
-        self._incomplete.discard(number)
+        self._incomplete.pop(number, None)
         known = self._functions.get(number)
         if known is None or known.message.digest != parcel.message.digest:
             self._functions[number] = parcel
@@ -76,7 +82,7 @@ class Definitions:
 
     def forget_incomplete(self, number: int) -> None:
         """The master forgot the function as well: should it define it again, that is a new beginning."""
-        self._incomplete.discard(number)
+        self._incomplete.pop(number, None)
 
     def clear(self) -> None:
         """Drop the bundles that no function needed so far."""

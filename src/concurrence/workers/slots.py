@@ -104,8 +104,12 @@ class Slots:
         if isinstance(message, DefineBundle):
             self._code.add_bundle(Parcel(message, parcel.frames))
             return []
-        if not self._code.is_usable(message, is_awaited=message.number in self._blocked):
-            # As good as unknown: to ask for it brings it with its bundles.
+        is_awaited = message.number in self._blocked
+        if not self._code.is_usable(message, is_awaited=is_awaited):
+            # As good as unknown: to ask for it brings it with what is missing.
+            if is_awaited:
+                missing = self._code.missing(message)
+                self._out.append(SendUpstream(Parcel(NeedFunction(message.number, missing))))
             self._forget(message.number)
             return self._taken()
         self._code.add_function(Parcel(message, parcel.frames), self._states.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from concurrence.scheduling.ledger.queue import RunQueue
-from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec
+from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec, TaskState
 
 
 class Job:
@@ -53,6 +53,13 @@ class Job:
     def queued(self) -> int:
         """Tasks that wait."""
         return len(self.queue)
+
+    def uses(self, function: int) -> bool:
+        """Whether an unfinished task is of this function."""
+        return any(
+            run.spec.function == function and any(record.state == TaskState.QUEUED for record in run.records)
+            for run in self.queue.runs()
+        ) or any(each.pending and each.spec.function == function for each in self.assignments.values())
 
     def __repr__(self) -> str:
         return (
