@@ -18,6 +18,7 @@ from concurrence.errors import PackingError
 from concurrence.tasks import shared
 from concurrence.tasks.api import ITaskSystem, Task
 from concurrence.tasks.bundles import Bundle, CodeNeeds
+from concurrence.tasks.captured import Captured, captured_by
 from concurrence.tasks.functions import FunctionTask, TaskFunction, callable_name
 from concurrence.tasks.loading import PYTHON, clean_text
 from concurrence.tasks.shared import ContentName
@@ -118,7 +119,8 @@ class ICodeCollector(Protocol):
 class TaskPacker:
     """Packs tasks; what it packed of a function is kept as long as the function lives.
 
-    A function's closure and the globals that travel with it are those of the first packing.
+    It is packed again when a global or closure variable that travels with it has another value. What changed
+    inside such a value is not seen.
 
     Args:
         bundles: Collects the modules that functions need.
@@ -127,6 +129,7 @@ class TaskPacker:
     def __init__(self, bundles: ICodeCollector) -> None:
         self._bundles = bundles
         self._functions: dict[int, PackedFunction | None] = {}  # by id of the function or class
+        self._captured: dict[int, Captured] = {}  # by the same, of those that take anything along
         self._objects: dict[str, PackedFunction] = {}
         self._references: dict[int, Any] = {}
         self._with_shared: dict[int, dict[tuple[bytes, ...], PackedFunction]] = {}  # by id of the packed function
@@ -145,8 +148,11 @@ class TaskPacker:
         else:
             target = type(task)
             content = task.__dict__
+        key = id(target)
+        if key in self._captured and not self._captured[key].is_current():
+            self._forget(key)
         try:
-            function = self._functions[id(target)]
+            function = self._functions[key]
         except KeyError:
             function = self._first_sight(target, is_call=type(task) is FunctionTask)
         if function is None:
@@ -186,12 +192,16 @@ class TaskPacker:
             function = self._pack_function(target, KIND_TASK)
         key = id(target)
         self._functions[key] = function
+        captured = captured_by(target)
+        if function is not None and captured:
+            self._captured[key] = captured
         self._references[key] = weakref.ref(target, lambda _: self._forget(key))
         return function
 
     def _forget(self, key: int) -> None:
         # The object is gone, and the next one may get its id.
         self._functions.pop(key, None)
+        self._captured.pop(key, None)
         self._references.pop(key, None)
 
     def _pack_function(self, target: Any, kind: int) -> PackedFunction:
