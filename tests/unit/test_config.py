@@ -253,3 +253,37 @@ def test_a_reload_that_fails_changes_nothing(tmp_path: Path) -> None:
     value = config.get("a", "x")
     assert value is not None
     assert (value.raw, config.revision) == (1, 0)
+
+
+def test_what_waits_for_a_restart_is_told_once_for_each_value(tmp_path: Path) -> None:
+    path = write(tmp_path, "[a]\nlive = 1\nfixed = 1\n")
+    config = Config.from_layers(files=[path])
+    told: list[tuple[tuple[str, str], ...]] = []
+    for fixed in (2, 2, 3, 1, 2):
+        write(tmp_path, f"[a]\nlive = {fixed}\nfixed = {fixed}\n")
+        told.append(config.reload(lambda _section, name: name == "live").pending)
+    assert told == [(("a", "fixed"),), (), (("a", "fixed"),), (), (("a", "fixed"),)]
+
+
+def test_a_reload_tells_old_and_new_values(tmp_path: Path) -> None:
+    path = write(tmp_path, "[a]\ngone = 1\nx = 1\n")
+    config = Config.from_layers(files=[path])
+    write(tmp_path, "[a]\nx = 2\n")
+    gone, changed = config.reload().details
+    assert (gone.name, gone.new, gone.old and gone.old.raw) == ("gone", None, 1)
+    assert changed.new is not None
+    assert (changed.section, changed.name, changed.new.raw, changed.new.origin) == ("a", "x", 2, f"{path}:2")
+
+
+def test_an_optional_file_is_read_when_it_appears_and_missed_when_it_goes(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    given = write(tmp_path, "[a]\ny = 1\n")
+    config = Config.from_layers(files=[given], optional=[path])
+    assert config.reload().applied == ()
+    write(tmp_path, "[a]\nx = 1\ny = 2\n", path.name)
+    assert config.reload().applied == (("a", "x"),)
+    path.unlink()
+    with pytest.raises(ConfigError, match="No such file"):
+        config.reload()
+    value = config.get("a", "x")
+    assert value is not None

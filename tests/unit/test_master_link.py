@@ -91,6 +91,18 @@ def test_a_welcome_that_nobody_waits_for_changes_nothing() -> None:
     assert link.state is LinkState.CONNECTING
 
 
+def test_another_welcome_changes_the_terms_and_nothing_else() -> None:
+    story = Story()
+    link = story.ready()
+    story.events()
+    link.message(Welcome(1, "1.0", "m", True, 0.5, 3.0), story.now)
+    assert link.ready
+    assert story.events() == []
+    assert link.welcome is not None
+    assert (link.welcome.heartbeat, link.welcome.lease) == (0.5, 3.0)
+    assert story.wait(0.6) == ["Ping"]
+
+
 def test_heartbeats_keep_the_link_while_both_have_nothing_to_say() -> None:
     story = Story()
     link = story.ready()

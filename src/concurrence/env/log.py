@@ -92,7 +92,19 @@ def configure_logging(
     for old in [handler for handler in logger.handlers if isinstance(handler, NodeHandler)]:
         logger.removeHandler(old)
     handler = NodeHandler(sys.stderr if stream is None else stream)
-    handler.setFormatter(JsonFormatter(node) if format == "json" else TextFormatter(node))
+    handler.setFormatter(_formatter(format, node))
     logger.addHandler(handler)
     logger.setLevel(level)
     return handler
+
+
+def change_format(format: Literal["text", "json"]) -> None:  # noqa: A002  the name of the option
+    """Have what :func:`configure_logging` installed write another format from now on."""
+    for handler in logging.getLogger(LOGGER).handlers:
+        old = handler.formatter
+        if isinstance(handler, NodeHandler) and isinstance(old, TextFormatter | JsonFormatter):
+            handler.setFormatter(_formatter(format, old.node))
+
+
+def _formatter(name: str, node: str) -> logging.Formatter:
+    return JsonFormatter(node) if name == "json" else TextFormatter(node)

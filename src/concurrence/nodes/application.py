@@ -17,7 +17,7 @@ from concurrence.nodes.api import IApp, IApplicationHandlers
 from concurrence.nodes.client_run import ClientRun, RunSettings
 from concurrence.nodes.display import IDisplay, PlainDisplay, RunSummary
 from concurrence.nodes.identity import Identity
-from concurrence.tasks.api import ITaskSystem, Task
+from concurrence.tasks.api import ITaskSystem, Task, warn_of_misspelled
 from concurrence.telemetry.stats import Stats
 from concurrence.transport.api import ITransport
 from concurrence.transport.security import read_connect_file
@@ -49,8 +49,13 @@ class ApplicationNode(Component, IApp, IApplicationHandlers, abstract=True):
         "application", "connect_timeout", 10.0, "How long to wait for the master's first answer."
     )
     push_timeout = DurationOption(
-        "application", "push_timeout", 600.0, "How long a push outside handlers waits for room."
+        "application", "push_timeout", 600.0, "How long a push outside handlers waits for room.", live=True
     )
+
+    def __init_subclass__(cls, *, abstract: bool = False, **kwargs: object) -> None:
+        """Warn of methods that look like misspelled handlers: nobody would call them."""
+        super().__init_subclass__(abstract=abstract, **kwargs)
+        warn_of_misspelled(cls, ApplicationNode)
 
     def __init__(self, manager: ComponentManager) -> None:
         super().__init__(manager)
@@ -228,10 +233,11 @@ class ApplicationNode(Component, IApp, IApplicationHandlers, abstract=True):
             transport=self.transport,
             credentials=read_connect_file(master) if master is not None else None,
             connect_timeout=self.connect_timeout,
-            push_timeout=self.push_timeout,
+            push_timeout=lambda: self.push_timeout,
             workers=self.workers,
             inline=self.inline,
             display=self.display,
+            stats=self.stats,
         )
         self.__run = run = ClientRun(self, self.env, Identity("client", self.name, __version__), settings)
         try:

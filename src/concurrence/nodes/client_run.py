@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable
-from types import FrameType
 from typing import Any
 
 from msgspec import Struct
 
+from concurrence.env.config import ConfigChanges
 from concurrence.env.environment import Environment
+from concurrence.env.watching import LOOK_SECONDS, ConfigWatch
 from concurrence.errors import TaskError, UsageError
 from concurrence.ids import SystemId, TaskId, new_system_id
-from concurrence.nodes.api import IApplicationHandlers
+from concurrence.nodes.api import IApplicationHandlers, INodeService, NodeType
+from concurrence.nodes.client_signals import catch_signals
 from concurrence.nodes.display import IDisplay, RunSummary
 from concurrence.nodes.identity import Identity
 from concurrence.nodes.inline import open_inline
 from concurrence.nodes.local import LocalSwarm
+from concurrence.nodes.main_loop import LoopedChannel, MainLoop
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner import Owner
 from concurrence.nodes.owner_channel import IOwnerChannel, OwnerChannel
+from concurrence.nodes.services import NodeHandle, NodeServices
 from concurrence.tasks.api import Task
 from concurrence.tasks.bundles import BundleCollector
 from concurrence.tasks.ownership import OwnedTasks
 from concurrence.tasks.packing import TaskPacker
+from concurrence.telemetry.api import IStats
 from concurrence.transport.api import ITransport
 from concurrence.transport.security import Credentials
 from concurrence.wire.codec import Parcel
@@ -41,19 +44,21 @@ class RunSettings(Struct):
         transport: Makes the client.
         credentials: How to reach a master; None to start a private swarm.
         connect_timeout: Seconds to wait for the master's first answer.
-        push_timeout: Seconds that a push outside handlers waits for room.
+        push_timeout: Tells the seconds that a push outside handlers waits for room; it may change.
         workers: Workers of a private swarm; None for what the options say.
         inline: Everything in this process and thread.
         display: What is shown.
+        stats: The application's counters.
     """
 
     transport: ITransport
     credentials: Credentials | None
     connect_timeout: float
-    push_timeout: float
+    push_timeout: Callable[[], float]
     workers: int | None
     inline: bool
     display: IDisplay
+    stats: IStats
 
 
 class ClientRun:
@@ -87,6 +92,9 @@ class ClientRun:
         self._started = self._ended = time.perf_counter()
         self._shown = 0.0
         self._was_lost = False
+        self._loop = MainLoop()
+        self._watch = ConfigWatch(environment, self._config_changed)
+        self._services: NodeServices | None = None
 
     @property
     def owner(self) -> Owner:
@@ -111,12 +119,16 @@ class ClientRun:
             ConcurrenceError: There is no swarm to be had, or it was lost for good.
             Exception: Whatever a handler raised.
         """
-        restore = _terminate_like_interrupt()
+        restore = catch_signals(self._environment, lambda: self._loop.post(self._watch.reload))
         channel: IOwnerChannel | None = None
         reason = "the application ended"
         try:
             channel = self._connect()
-            self._owner = Owner(channel, self._tasks, self, patience=self._settings.push_timeout)
+            self._loop.wake = channel.wake
+            looped = LoopedChannel(channel, self._loop)
+            self._owner = Owner(looped, self._tasks, self, patience=self._settings.push_timeout())
+            self._loop.call_every(LOOK_SECONDS, self._watch.look)
+            self._start_services()
             self._started = time.perf_counter()
             self._begin(self._owner)
             self._owner.run()
@@ -125,11 +137,15 @@ class ClientRun:
             raise
         finally:
             self._ended = time.perf_counter()
-            if channel is not None:
-                channel.close(reason)
-            if self._swarm is not None:
-                self._swarm.stop()
-            restore()
+            try:
+                if self._services is not None:
+                    self._services.stop()
+            finally:
+                if channel is not None:
+                    channel.close(reason)
+                if self._swarm is not None:
+                    self._swarm.stop()
+                restore()
         return self._exit_code
 
     def stop(self, exit_code: int) -> None:
@@ -155,6 +171,21 @@ class ClientRun:
             cancelled=sum(each.cancelled for each in systems) + counts.cancelled,
             moved=sum(each.moved for each in systems) + (owner.moved if owner else 0),
         )
+
+    def _start_services(self) -> None:
+        environment, name = self._environment, self.identity.name
+        self._services = services = NodeServices(
+            environment.implementations(INodeService),
+            lambda service: NodeHandle(
+                service, NodeType.CLIENT, name, environment, self._settings.stats, self._loop
+            ),
+            environment.log,
+        )
+        services.start()
+
+    def _config_changed(self, changes: ConfigChanges) -> None:
+        if self._owner is not None:
+            self._owner.patience = self._settings.push_timeout()
 
     def _begin(self, owner: Owner) -> None:
         system = self._handlers.get_task_system()
@@ -269,19 +300,3 @@ class ClientRun:
             name = self._tasks.name_of(message.counter) if message.system == self.system_id else ""
             source = f"{message.source} {name or f'task {message.counter}'}"
         self._display.output(source, message.text)
-
-
-def _terminate_like_interrupt() -> Callable[[], None]:
-    """SIGTERM ends the application as Ctrl-C does; returns what puts the previous handler back."""
-    if threading.current_thread() is not threading.main_thread():
-        return lambda: None
-
-    def on_terminate(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, on_terminate)
-
-    def restore() -> None:
-        signal.signal(signal.SIGTERM, previous)
-
-    return restore

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import signal
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
@@ -13,6 +14,7 @@ from typing import cast
 import msgspec
 
 from concurrence.component import Component
+from concurrence.env.config import Config
 from concurrence.env.environment import Environment
 from concurrence.errors import ConcurrenceError, ConnectionFailed
 from concurrence.ids import SystemId
@@ -42,6 +44,7 @@ from concurrence.wire.messages import (
     ToOwner,
 )
 from concurrence.workers.output import OutputCapture
+from concurrence.workers.terminal import refuse_terminal
 
 _log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 30.0
@@ -79,6 +82,7 @@ def main(spec_bytes: bytes, descriptors: list[int]) -> int:
     channel = _open_channel(spec)
     output = OutputCapture("")
     output.install()
+    refuse_terminal(f"the host of task system {spec.name}")
     output.begin_chunk(spec.system, lambda parcel: channel.send(cast("Parcel[Output]", parcel)))
     output.begin_task(None)
     try:
@@ -102,12 +106,11 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
 
 
 def _open_channel(spec: HostSpec) -> OwnerChannel:
-    environment = Environment.open(
-        Path(spec.environment),
-        overrides=spec.overrides,
-        config_files=[Path(file) for file in spec.config_files],
-        plugins=False,
-    )
+    settings = {(setting.section, setting.name): setting.value() for setting in spec.settings}
+    environment = Environment(Path(spec.environment), Config(lambda: [settings]))
+    plugins = str(Path(spec.environment) / "plugins")
+    if plugins not in sys.path:
+        sys.path.append(plugins)  # as loading plug-ins does: the transport may be one of them
     module, _, name = spec.transport.partition(":")
     transport_class = cast("type[Component]", getattr(importlib.import_module(module), name))
     transport = cast("ITransport", environment.component(environment.register(transport_class)))

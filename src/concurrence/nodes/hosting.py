@@ -4,22 +4,51 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from concurrence.env.checks import declared_options
+from concurrence.env.config import ConfigValue
 from concurrence.env.environment import Environment
 from concurrence.errors import WorkerStartFailed
 from concurrence.nodes.launching import Access
 from concurrence.nodes.reactor import Reactor
 from concurrence.scheduling.outbox import HostOrder
+from concurrence.transport.api import ITransport
 from concurrence.wire.messages import ChildExited
 from concurrence.workers.processes import Template, describe_exit
 
 ENTRY = "concurrence.nodes.host:main"
 _GRACE_SECONDS = 2.0
 _log = logging.getLogger(__name__)
+
+
+class Setting(Struct, frozen=True):
+    """A value of the config as it travels; see :class:`~concurrence.env.config.ConfigValue`."""
+
+    section: str
+    name: str
+    raw: Any
+    source: str
+    line: int | None
+    is_text: bool
+    folder: str | None
+
+    @classmethod
+    def of(cls, section: str, name: str, value: ConfigValue) -> Setting:
+        """From a value."""
+        folder = None if value.folder is None else str(value.folder)
+        return cls(section, name, value.raw, value.source, value.line, value.is_text, folder)
+
+    def value(self) -> ConfigValue:
+        """To a value."""
+        folder = None if self.folder is None else Path(self.folder)
+        return ConfigValue(self.raw, self.source, self.line, self.is_text, folder)
 
 
 class HostSpec(Struct, frozen=True):
@@ -32,8 +61,7 @@ class HostSpec(Struct, frozen=True):
         name: What people see.
         ticket: What it shows the master.
         environment: The folder of the master's environment.
-        config_files: Its further config files.
-        overrides: Its texts ``section.name=value``.
+        settings: What the master's config says of the transport: its files may be wrong by now.
         transport: The transport's component, as ``module:Class``.
         entry: What the template calls.
     """
@@ -44,8 +72,7 @@ class HostSpec(Struct, frozen=True):
     name: str
     ticket: str
     environment: str
-    config_files: tuple[str, ...]
-    overrides: tuple[str, ...]
+    settings: tuple[Setting, ...]
     transport: str
     entry: str = ENTRY
 
@@ -77,7 +104,7 @@ class Hosting:
         self._template = Template(
             reactor,
             # ZeroMQ too: it starts no thread before the first context, so that forking is safe.
-            preload=[ENTRY.partition(":")[0], transport.partition(":")[0]],
+            preload=[ENTRY.partition(":")[0], *self._importable(transport.partition(":")[0])],
             on_started=lambda number, pid: None,
             on_exited=self._exited,
             on_died=self._died,
@@ -104,11 +131,22 @@ class Hosting:
             order.name,
             order.ticket,
             str(self._environment.path),
-            tuple(str(file) for file in self._environment.config_files),
-            self._environment.overrides,
+            self._settings(),
             self._transport,
         )
         self._template.start_child(number, "host", msgspec.msgpack.encode(spec), [])
+
+    def _importable(self, module: str) -> list[str]:
+        """The module, unless it lies in ``plugins/``, where only a host looks."""
+        file = getattr(sys.modules.get(module), "__file__", None)
+        is_plugin = isinstance(file, str) and Path(file).is_relative_to(self._environment.path / "plugins")
+        return [] if is_plugin else [module]
+
+    def _settings(self) -> tuple[Setting, ...]:
+        options = declared_options([self._environment.find(ITransport, self._transport)])
+        keys = sorted({(option.section, option.name) for option in options})
+        values = [(key, self._environment.config.get(*key)) for key in keys]
+        return tuple(Setting.of(*key, value) for key, value in values if value is not None)
 
     def stop_host(self, system: int) -> None:
         """The system has ended: its host was told, and is killed if it does not go."""

@@ -6,17 +6,21 @@ import threading
 import time
 from typing import TextIO
 
-from concurrence.component import ComponentManager, identity
+from concurrence.component import ComponentManager, ExtensionPoint, identity
+from concurrence.env.config import ConfigChanges
 from concurrence.env.extension_options import ExtensionOption
 from concurrence.env.options import BoolOption, ByteSizeOption, DurationOption, IntOption, StrOption
-from concurrence.errors import ConcurrenceError, MessageTooLarge, ProtocolError, WorkerStartFailed
+from concurrence.errors import ConcurrenceError, MessageTooLarge, ProtocolError, UsageError, WorkerStartFailed
 from concurrence.ids import new_node_id, new_session
 from concurrence.journal.api import IJournal
 from concurrence.journal.gate import DurabilityGate
 from concurrence.nodes import keys as addresses
+from concurrence.nodes.api import IApiMethods, NodeType
+from concurrence.nodes.api_door import ApiDoor
+from concurrence.nodes.api_methods import BuiltInMethods
 from concurrence.nodes.hosting import Hosting
 from concurrence.nodes.keys import MasterKeys
-from concurrence.nodes.launching import Access, ChildNode, LaunchSpec, Ready
+from concurrence.nodes.launching import Access, ChildNode, LaunchFailed, LaunchSpec, Ready
 from concurrence.nodes.locking import lock_environment, note_address
 from concurrence.nodes.node import Node
 from concurrence.scheduling.api import ITaskScheduler, Limits
@@ -34,12 +38,15 @@ _DRAIN = 512  # messages taken in one cycle: the others wait for the next, so th
 _START_SECONDS = 30.0
 _PING_SECONDS = 0.5
 _RESTART_SECONDS = 1.0
+_END_SECONDS = 1.0
+_PINGS_PER_LEASE = 3.0  # at least; with fewer a node would be given up for one late ping
 _SLAVE = "the master's own slave"
 
 
 class MasterNode(Node):
     """Registers nodes, schedules tasks, hosts task systems, notifies clients."""
 
+    node_type = NodeType.MASTER
     host = StrOption("masternode", "host", "127.0.0.1", "Address to listen on; 0.0.0.0 for all interfaces.")
     port = IntOption(
         "masternode", "port", 7700, "Port of the compute channel; 0 for a free one.", min=0, max=65535
@@ -54,20 +61,37 @@ class MasterNode(Node):
         "masternode", "task_scheduler", ITaskScheduler, "ZMQTaskScheduler", "Decides which task goes where."
     )
     journal = ExtensionOption("masternode", "journal", IJournal, "NullJournal", "Keeps what was accepted.")
+    api_methods = ExtensionPoint(IApiMethods)
     is_standalone = BoolOption("masternode", "is_standalone", False, "Whether the master is its own slave.")
-    lease = DurationOption("masternode", "lease", 10.0, "A node that is silent for so long is given up.")
-    heartbeat = DurationOption("masternode", "heartbeat", 2.0, "A node with nothing to say pings this often.")
+    lease = DurationOption(
+        "masternode", "lease", 10.0, "A node that is silent for so long is given up.", live=True
+    )
+    heartbeat = DurationOption(
+        "masternode",
+        "heartbeat",
+        2.0,
+        "A node with nothing to say pings this often, but at least three times in a lease.",
+        live=True,
+    )
     task_window = IntOption(
-        "masternode", "task_window", 131_072, "Unfinished tasks that one owner may have here.", min=1
+        "masternode", "task_window", 131_072, "Unfinished tasks that one owner may have here.", min=1, live=True
     )
     delivery_window = ByteSizeOption(
-        "masternode", "delivery_window", 256 * 1024 * 1024, "Results that an owner may leave unacknowledged."
+        "masternode",
+        "delivery_window",
+        256 * 1024 * 1024,
+        "Results that an owner may leave unacknowledged.",
+        live=True,
     )
-    max_attempts = IntOption("masternode", "max_attempts", 3, "Workers that one task may kill.", min=1)
+    code_window = ByteSizeOption(
+        "masternode", "code_window", 1 << 30, "Code and shared objects that one owner may have here.", live=True
+    )
+    max_attempts = IntOption("masternode", "max_attempts", 3, "Workers that one task may kill.", min=1, live=True)
 
     def __init__(self, manager: ComponentManager) -> None:
         super().__init__(manager)
         self._decoder = decoder_for_master()
+        self._api = ApiDoor(self.log, self.stats)
         self._gate: DurabilityGate[tuple[bytes, Parcel[Message]]] = DurabilityGate()
         self._backlog: list[Parcel[Assign]] = []
         self._slave: ChildNode | None = None
@@ -81,21 +105,32 @@ class MasterNode(Node):
     def app_init(self) -> None:
         """Read the options and make the core."""
         self._is_private = self.launch is not None and self.launch.spec.private
-        limits = Limits(
-            lease=self.lease,
-            heartbeat=self.heartbeat,
-            task_window=self.task_window,
-            delivery_window=self.delivery_window,
-            max_attempts=self.max_attempts,
-        )
         self._core = MasterCore(
             self.task_scheduler,
-            limits,
+            self._limits(),
             master=new_node_id(),
             package=__version__,
             new_ticket=new_session,
             # Later than whatever a predecessor gave out, at a million chunks a second.
             first_chunk=int(time.time() * 1_000_000),
+        )
+
+    def _open_api(self) -> None:
+        methods = BuiltInMethods(self._core, self.env, self.stats, self.reactor.now, self.config_changed)
+        self._api.open(methods.register, self.manager)
+
+    def config_changed(self, changes: ConfigChanges) -> None:
+        """Adopt the limits."""
+        self._core.set_limits(self._limits(), self.reactor.now())
+
+    def _limits(self) -> Limits:
+        return Limits(
+            lease=self.lease,
+            heartbeat=min(self.heartbeat, self.lease / _PINGS_PER_LEASE),
+            task_window=self.task_window,
+            delivery_window=self.delivery_window,
+            code_window=self.code_window,
+            max_attempts=self.max_attempts,
         )
 
     def app_main(self) -> int:
@@ -110,7 +145,10 @@ class MasterNode(Node):
             if not self._is_private:
                 self._lock = lock_environment(self.env)
             self._hosting.start()
-            self._announce(self._listen())
+            server = self._listen()
+            self.start_services()
+            self._open_api()
+            self._announce(server)
             self.reactor.run()
         finally:
             self._shut_down()
@@ -135,6 +173,7 @@ class MasterNode(Node):
         self.reactor.on_cycle_end(lambda: self._conclude(server))
         self._core.tick(self.reactor.now())
         self.watch_parent()
+        self.watch_config()
         self._local_address = addresses.local(server.address)
         return server
 
@@ -171,6 +210,9 @@ class MasterNode(Node):
         if self._slave_is_up:
             self._slave_is_up = False
             self.reactor.unregister(slave.fileno())
+            reason = slave.wait_end(_END_SECONDS)
+            if isinstance(reason, LaunchFailed) and reason.exit_code == UsageError.exit_code:
+                raise reason  # another one would end in the same way
             self.log.error("%s %s; another one is started", _SLAVE, describe_exit(slave.stop()))
             self._slave = None
             self.reactor.call_later(_RESTART_SECONDS, self._restart_slave)
@@ -192,6 +234,12 @@ class MasterNode(Node):
             self.reactor.call_later(_RESTART_SECONDS, self._restart_slave)
 
     def _shut_down(self) -> None:
+        try:
+            self.end_services()
+        finally:
+            self._close_all()
+
+    def _close_all(self) -> None:
         if self._slave is not None:
             self._slave.stop()
         self._hosting.stop()
@@ -249,6 +297,7 @@ class MasterNode(Node):
 
     def _conclude(self, server: IServer) -> None:
         core, outbox = self._core, self._core.outbox
+        self._api.answer(outbox)
         core.conclude(self.reactor.now())
         if outbox.promises or outbox.entries:
             sequence = self._journal.append(outbox.entries)
@@ -260,6 +309,8 @@ class MasterNode(Node):
         orders, stopped, dropped = outbox.hosts, outbox.stopped_hosts, outbox.dropped
         for news in outbox.news:
             self.log.info("%s", news)
+        for aside in outbox.asides:
+            self.log.debug("%s", aside)
         self._backlog += outbox.work
         outbox.clear()
         for peer, parcels in outgoing.items():

@@ -157,8 +157,10 @@ class MasterLink:
 
     def _welcomed(self, welcome: Welcome) -> None:
         resumed = self.welcome is not None
+        if self.state is LinkState.READY:
+            self.welcome = welcome  # the answer to a hello that was repeated, or the master's limits changed
         if self.state is not LinkState.GREETING:
-            return  # the answer to a hello that was repeated
+            return
         self.welcome = welcome
         self.state = LinkState.READY
         self.events.append(LinkEvent.READY if welcome.known or not resumed else LinkEvent.FORGOTTEN)

@@ -1,4 +1,4 @@
-"""What master and slave have in common: a poll loop, signals, and a parent that may have started them."""
+"""What master and slave have in common: a poll loop, signals, services, a config that may change, a parent."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ import socket
 import threading
 from collections.abc import Callable
 from types import FrameType
+from typing import ClassVar
 
-from concurrence.component import Component, ComponentManager
+from concurrence.component import Component, ComponentManager, ExtensionPoint
+from concurrence.env.config import ConfigChanges
 from concurrence.env.environment import Environment
 from concurrence.env.extension_options import ExtensionOption
 from concurrence.env.options import StrOption
+from concurrence.env.watching import LOOK_SECONDS, ConfigWatch
 from concurrence.errors import ComponentError
-from concurrence.nodes.api import IApp
+from concurrence.nodes.api import IApp, INodeService, NodeType
+from concurrence.nodes.identity import host_name
 from concurrence.nodes.launching import Launch
 from concurrence.nodes.reactor import Reactor
+from concurrence.nodes.services import NodeHandle, NodeServices
+from concurrence.telemetry.stats import Stats
 from concurrence.transport.api import ITransport
 
 
@@ -24,8 +30,11 @@ class Node(Component, IApp, abstract=True):
 
     Attributes:
         launch: What the process that started this one asked for; None if a person did.
+        stats: Its counters and averages.
     """
 
+    node_type: ClassVar[NodeType]
+    services = ExtensionPoint(INodeService)
     transport = ExtensionOption(
         "node", "transport", ITransport, "ZMQTransport", "What carries messages between nodes."
     )
@@ -39,12 +48,48 @@ class Node(Component, IApp, abstract=True):
         self.log = manager.log.getChild(type(self).__name__)
         self.launch: Launch | None = None
         self.reactor = Reactor()
-        self._signalled = False
+        self.stats = Stats()
+        self._signalled = self._interrupted = False
+        self._config_watch: ConfigWatch | None = None
+        self._running_services: NodeServices | None = None
+
+    @property
+    def name(self) -> str:
+        """The name that people see."""
+        return self.node_name or (self.launch.spec.name if self.launch else "") or host_name()
 
     def stop(self, reason: str) -> None:
         """End the poll loop; on the loop's own thread."""
         self.log.info("stopping: %s", reason)
         self.reactor.stop()
+
+    def config_changed(self, changes: ConfigChanges) -> None:
+        """Live options changed: adopt what is not read afresh each time; on the loop's own thread."""
+
+    def watch_config(self) -> None:
+        """Look at the config files from now on."""
+        is_child = self.launch is not None
+        self._config_watch = watch = ConfigWatch(self.env, self.config_changed, is_child=is_child)
+        self.reactor.call_every(LOOK_SECONDS, watch.look)
+
+    def start_services(self) -> None:
+        """Start the services of plug-ins; the node is up, but its loop does not run yet.
+
+        Raises:
+            ComponentError: One of them refuses.
+        """
+        self._running_services = services = NodeServices(
+            self.services,
+            lambda service: NodeHandle(service, self.node_type, self.name, self.env, self.stats, self.reactor),
+            self.log,
+        )
+        services.start()
+
+    def end_services(self) -> None:
+        """Stop the services, or kill them if somebody has lost patience."""
+        services, self._running_services = self._running_services, None
+        if services is not None:
+            (services.kill if self._interrupted else services.stop)()
 
     def watch_parent(self) -> None:
         """Stop when the process that started this one is gone: its end of the control socket closes."""
@@ -66,21 +111,32 @@ class Node(Component, IApp, abstract=True):
         self.reactor.register(control, on_readable)
 
     def catch_signals(self) -> Callable[[], None]:
-        """Stop on SIGINT and SIGTERM; returns what puts the previous handlers back."""
+        """Stop on SIGINT and SIGTERM, read the config on SIGHUP; returns what puts the previous handlers back."""
         if threading.current_thread() is not threading.main_thread():
             return lambda: None
 
         def on_signal(number: int, frame: FrameType | None) -> None:
             name = signal.Signals(number).name
             if self._signalled:
+                self._interrupted = True
                 raise KeyboardInterrupt
             self._signalled = True
             self.reactor.post(lambda: self.stop(name))
 
+        def on_hangup(number: int, frame: FrameType | None) -> None:
+            self.reactor.post(self._reload)
+
         previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        if hasattr(signal, "SIGHUP"):  # not on Windows
+            previous[signal.SIGHUP] = signal.signal(signal.SIGHUP, on_hangup)
 
         def restore() -> None:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
         return restore
+
+    def _reload(self) -> None:
+        self.log.info("reading the config again: SIGHUP")
+        if self._config_watch is not None:
+            self._config_watch.reload()

@@ -8,7 +8,8 @@ from concurrence.component import ComponentManager
 from concurrence.env.extension_options import ExtensionOption
 from concurrence.env.options import ListOption, PathOption
 from concurrence.errors import ConfigError, ProtocolError, UsageError
-from concurrence.nodes.identity import Identity, describe_machine, host_name
+from concurrence.nodes.api import NodeType
+from concurrence.nodes.identity import Identity, describe_machine
 from concurrence.nodes.keys import at_host_of, connect_path
 from concurrence.nodes.launching import Ready
 from concurrence.nodes.master_link import LinkEvent, MasterLink
@@ -37,11 +38,16 @@ _MAX_HELD_OUTPUT = 256  # messages that are kept while there is no connection
 class SlaveNode(Node):
     """Registers with a full description of its machine, runs workers, reconnects for ever."""
 
+    node_type = NodeType.SLAVE
     master = PathOption(
         "slavenode", "master", None, "The connect file of the master; the environment's own by default."
     )
     task_manager = ExtensionOption(
-        "slavenode", "task_manager", ITaskManager, "ZMQTaskManager", "Runs tasks on this machine."
+        "slavenode",
+        "task_manager",
+        ITaskManager,
+        "ZMQTaskManager",
+        "What runs tasks on this machine, and how it gets them: sent by the master, or pulled too.",
     )
     labels = ListOption(
         "slavenode", "labels", (), 'Resources beyond cores that tasks may ask for, as in ["gpu=1"].'
@@ -67,8 +73,7 @@ class SlaveNode(Node):
         self._credentials = self._find_credentials()
         self._labels = parse_labels(self.labels)
         self._manager = self.task_manager
-        name = self.node_name or (self.launch.spec.name if self.launch else "") or f"{host_name()}"
-        self._identity = Identity("slave", name, __version__)
+        self._identity = Identity("slave", self.name, __version__)
         self._description = describe_machine(self._manager.workers, self._manager.credit, self._labels)
 
     def app_main(self) -> int:
@@ -77,6 +82,7 @@ class SlaveNode(Node):
         try:
             self._manager.start(self.reactor, self._identity.name, self._upstream.append)
             self._connect()
+            self.start_services()
             if self.launch is not None:
                 self.launch.answer(Ready())
             self.reactor.run()
@@ -111,6 +117,7 @@ class SlaveNode(Node):
         self.reactor.call_every(_SILENCE_SECONDS, self._tell_silence)
         self.reactor.on_cycle_end(lambda: self._conclude(client))
         self.watch_parent()
+        self.watch_config()
         self.log.info("connecting to the master at %s with %d workers", address, self._manager.workers)
 
     def _tell_silence(self) -> None:
@@ -129,6 +136,12 @@ class SlaveNode(Node):
         return self._identity.hello(resumes, slave=self._description, chunks=sorted(chunks))
 
     def _shut_down(self) -> None:
+        try:
+            self.end_services()
+        finally:
+            self._close_all()
+
+    def _close_all(self) -> None:
         client = self._client
         if client is not None:
             if self._link.ready:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -31,6 +31,7 @@ class Limits(Struct, frozen=True):
             do beyond ``task_window`` results.
         max_attempts: How many workers a task may kill.
         system_window: Task systems of one client; each has a process of its own.
+        code_window: Bytes of code and shared objects of one owner at the master.
     """
 
     lease: float = 10.0
@@ -40,6 +41,7 @@ class Limits(Struct, frozen=True):
     delivery_window: int = 256 * 1024 * 1024
     max_attempts: int = 3
     system_window: int = 256
+    code_window: int = 1 << 30
 
 
 class Swarm:
@@ -56,13 +58,23 @@ class Swarm:
         self.ledger = ledger
         self.registry = registry
         self.limits = limits
+        self.task_bound = limits.task_window
+        """The largest window that an owner may have been told, and so may still use."""
         self.new_ticket = new_ticket
         self.rates = Rates()
         self.fairness = FairShare()
-        self.functions = FunctionTable()
+        self.functions = FunctionTable(limits.code_window)
         self.outbox = Outbox()
         self.unclaimed: dict[int, float] = {}
         """Chunks on the work queue that no slave claimed yet, with the time they were offered."""
+
+    def set_limits(self, limits: Limits) -> None:
+        """Adopt other bounds and periods; no owner is refused what it was allowed before."""
+        self.limits = limits
+        self.task_bound = max(self.task_bound, limits.task_window)
+        self.registry.lease = limits.lease
+        self.functions.byte_limit = limits.code_window
+        self.ledger.max_attempts = limits.max_attempts
 
     def eligible(self, job: Job) -> bool:
         """Whether a job's tasks may go now: its owner takes their results."""
@@ -77,7 +89,7 @@ class Swarm:
         return self.fairness.choose(self.ledger.jobs.values(), lambda job: acceptable(job) and self.eligible(job))
 
     def form_chunk(self, job: Job, windows: int, now: float) -> Assignment:
-        """Take a chunk of the right size from a job.
+        """Take a chunk from a job that is of the right size for whichever slave it goes to.
 
         Args:
             job: One with tasks queued.
@@ -86,9 +98,12 @@ class Swarm:
         """
         spec = job.queue.head()
         function = spec.function if spec is not None else 0
-        size = self.rates.chunk_size(function, job.queued, windows)
+        return self.take(job, self.rates.chunk_size(function, job.queued, windows), now)
+
+    def take(self, job: Job, size: int, now: float) -> Assignment:
+        """Take a chunk of at most so many tasks from a job, and charge it to the client."""
         assignment = self.ledger.take(job, size, now)
-        mean = self.rates.mean(function)
+        mean = self.rates.mean(assignment.spec.function)
         self.fairness.charge(job, len(assignment.pending) * (CHUNK_SECONDS if mean is None else mean))
         return assignment
 
@@ -114,16 +129,18 @@ class Swarm:
     def can_run(self, slave: SlaveNodeRecord, job: Job) -> bool:
         """Whether a slave offers what the next task of the job needs, beyond what its other chunks take of it."""
         spec = job.queue.head()
-        if spec is None:
-            return False
-        if not spec.resources:
+        return spec is not None and self.has_free(slave, spec.resources)
+
+    def has_free(self, slave: SlaveNodeRecord, resources: Sequence[tuple[str, float]]) -> bool:
+        """Whether a slave offers so much, beyond what its chunks take of it."""
+        if not resources:
             return True
         free = {"cpu": float(slave.workers), **slave.description.labels}
         for chunk in slave.chunks:
             assignment = self.ledger.assignments.get(chunk)
             for name, amount in assignment.spec.resources if assignment is not None else ():
                 free[name] = free.get(name, 0.0) - amount
-        return all(amount <= free.get(name, 0.0) for name, amount in spec.resources)
+        return all(amount <= free.get(name, 0.0) for name, amount in resources)
 
 
 def _parcel(assignment: Assignment) -> Parcel[Assign]:
@@ -165,3 +182,82 @@ class ITaskScheduler(Interface):
     @abstractmethod
     def tick(self, swarm: Swarm, now: float) -> None:
         """Called a few times a second: take back what got stuck."""
+
+
+class SlaveView(Struct, frozen=True):
+    """What a strategy is told of a slave; a picture of this moment.
+
+    Attributes:
+        name: What people see.
+        workers: Its worker processes; 0 if it has none.
+        chunks: Chunks that are there, running and waiting; with fewer than ``workers`` a worker is idle.
+        backlog: Seconds that one worker would need for everything that is there, as far as is known.
+        labels: Resources beyond ``cpu`` that it offers, as in ``{"gpu": 1.0}``.
+        speed: The speed score that it registered with, in millions of loops per second; 0 if it has none.
+        task_seconds: Seconds that a task of this function takes there, as measured; None until measured.
+        last_turn: When it was given a chunk last, as a running number; 0 if never.
+    """
+
+    name: str
+    workers: int
+    chunks: int = 0
+    backlog: float = 0.0
+    labels: Mapping[str, float] = {}
+    speed: float = 0.0
+    task_seconds: float | None = None
+    last_turn: int = 0
+
+
+class WorkView(Struct, frozen=True):
+    """What a strategy is told of the work that is next.
+
+    Attributes:
+        function: The master's number of the function whose tasks these are.
+        name: The function's name.
+        tasks: How many tasks wait.
+        task_seconds: Seconds that one of them takes, the mean over all slaves where that was measured; None if it
+            was measured nowhere.
+        speed: The mean speed score of those slaves, in millions of loops per second; 0 if it is not known.
+        resources: What a slave must offer. Slaves that do not, or have no room, are not rated at all.
+        priority: Higher ones go first, within a client.
+    """
+
+    function: int
+    name: str = ""
+    tasks: int = 1
+    task_seconds: float | None = None
+    speed: float = 0.0
+    resources: tuple[tuple[str, float], ...] = ()
+    priority: int = 0
+
+    def seconds_on(self, slave: SlaveView) -> float | None:
+        """Expected seconds of one task on a slave: as measured there, else the mean, scaled by speed scores.
+
+        Args:
+            slave: The slave, as seen for this work.
+
+        Returns:
+            None if the function was measured nowhere.
+        """
+        if slave.task_seconds is not None:
+            return slave.task_seconds
+        if self.task_seconds is None or self.speed <= 0 or slave.speed <= 0:
+            return self.task_seconds
+        return self.task_seconds * self.speed / slave.speed
+
+
+class ITaskScheduleStrategy(Interface):
+    """Rates slaves; chosen by ``[generictaskscheduler] strategy``."""
+
+    @abstractmethod
+    def rate(self, slave: SlaveView, work: WorkView) -> float:
+        """How good a slave is for some work: the highest rating gets it; minus infinity means never.
+
+        Called for each slave with room, for every chunk: keep it cheap. Ratings of different work are not
+        compared. Between equal ones the slave with the smaller load per worker gets it. Work that no slave is
+        good for waits.
+
+        Args:
+            slave: The slave as it is now.
+            work: The work that is next.
+        """

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from concurrence.errors import ProtocolError, Refused
-from concurrence.scheduling import owner_events, slave_events
+from concurrence.scheduling import api_calls, owner_events, slave_events, status
 from concurrence.scheduling.api import ITaskScheduler, Limits, Swarm
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.ledger.ledger import Ledger
@@ -168,6 +168,14 @@ class MasterCore:
                     owner_events.send_progress(self.swarm, job)
         self._busy = True
 
+    def set_limits(self, limits: Limits, now: float) -> None:
+        """Adopt other bounds and periods; all nodes are told theirs, and their leases begin anew."""
+        self.swarm.set_limits(limits)
+        for node in self.swarm.registry:
+            node.heard = max(node.heard, now)  # it was right to be silent for as long as its old heartbeat
+            self.outbox.send(node.peer, Parcel(self._welcome(node, known=True)))
+        self._busy = True
+
     def conclude(self, now: float) -> None:
         """The end of a cycle: give out work if anything happened that may have made room for it."""
         self._answered.clear()
@@ -191,9 +199,17 @@ class MasterCore:
             self._lost(replaced, "another incarnation took its place")
         self._away.pop(node.id, None)
         self._busy = True
-        self.outbox.news.append(f"{node.label} {'is back' if known else 'registered'} from {origin.address}")
+        self.outbox.tell(node, f"{'is back' if known else 'registered'} from {origin.address}")
+        self.outbox.send(peer, Parcel(self._welcome(node, known=known)))
+        if isinstance(node, SlaveNodeRecord):
+            slave_events.reconcile(self.swarm, node, hello.chunks)
+            self._tell_hosts()
+        elif isinstance(node, OwnerNode):
+            self._greet_owner(node, job)
+
+    def _welcome(self, node: Node, *, known: bool) -> wire.Welcome:
         limits = self.swarm.limits
-        welcome = wire.Welcome(
+        return wire.Welcome(
             protocol=wire.PROTOCOL_VERSION,
             package=self.package,
             master=self.master,
@@ -202,14 +218,8 @@ class MasterCore:
             lease=limits.lease,
             task_window=limits.task_window,
             byte_window=limits.byte_window,
-            work_address=self.work_address if hello.kind == "slave" else "",
+            work_address=self.work_address if node.hello.kind == "slave" else "",
         )
-        self.outbox.send(peer, Parcel(welcome))
-        if isinstance(node, SlaveNodeRecord):
-            slave_events.reconcile(self.swarm, node, hello.chunks)
-            self._tell_hosts()
-        elif isinstance(node, OwnerNode):
-            self._greet_owner(node, job)
 
     def _greet_owner(self, owner: OwnerNode, job: Job | None) -> None:
         swarm = self.swarm
@@ -222,6 +232,7 @@ class MasterCore:
         elif owner.hello.kind == "client":
             swarm.ledger.open(Job(owner.hello.system, owner.id, owner.id))
             owner.systems.add(owner.hello.system)
+            self.outbox.send(owner.peer, Parcel(self._slave_list()))
         for system in owner.systems:
             swarm.ledger.jobs[system].changed = True
         for rejection in owner.rejections:
@@ -238,13 +249,13 @@ class MasterCore:
 
     def _tell_hosts(self) -> None:
         for node in self.swarm.registry:
-            if node.hello.kind == "host":
+            if node.hello.kind in ("host", "client"):
                 self.outbox.send(node.peer, Parcel(self._slave_list()))
 
     def _lost(self, node: Node, reason: str) -> None:
         if node.peer is not None:
             self.outbox.dropped.append(node.peer)
-        self.outbox.news.append(f"{node.label} is gone: {reason}")
+        self.outbox.tell(node, f"is gone: {reason}")
         self.swarm.registry.remove(node)
         if isinstance(node, SlaveNodeRecord):
             slave_events.slave_lost(self.swarm, node)
@@ -269,10 +280,13 @@ class MasterCore:
             self._busy = True
 
         def define_bundle(node: Node, parcel: Parcel[wire.DefineBundle], now: float) -> None:
-            functions.define_bundle(node.id, parcel.message, parcel.frames)
+            owner_events.define_bundle(swarm, node, parcel)
 
         def define_function(node: Node, parcel: Parcel[wire.DefineFunction], now: float) -> None:
             functions.define(node.id, parcel.message, parcel.frames)
+
+        def forget_function(node: Any, parcel: Parcel[wire.ForgetFunction], now: float) -> None:
+            owner_events.forget_function(swarm, node, parcel.message)
 
         def push_tasks(node: Any, parcel: Parcel[wire.PushTasks], now: float) -> None:
             owner_events.push_tasks(swarm, node, parcel)
@@ -297,12 +311,14 @@ class MasterCore:
             wire.Delivered: delivered,
             wire.DefineBundle: define_bundle,
             wire.DefineFunction: define_function,
+            wire.ForgetFunction: forget_function,
             wire.PushTasks: push_tasks,
             wire.PushSystem: push_system,
             wire.Cancel: cancel,
             wire.SystemEnded: system_ended,
             wire.ReportProgress: report_progress,
             wire.StatusRequest: self._status,
+            wire.CallApi: self._call_api,
         }
 
     def _slave_handlers(self) -> dict[type[Any], Handler]:
@@ -350,35 +366,25 @@ class MasterCore:
         if client is not None:
             self.outbox.send(client.peer, parcel)
 
-    def _status(self, node: Node, parcel: Parcel[wire.StatusRequest], now: float) -> None:
-        if node.id in self._answered:
-            return  # a status is long, and a message that asks for it short
-        self._answered.add(node.id)
-        nodes = [_node_status(each, now) for each in self.swarm.registry if each.peer is not None]
-        systems = [owner_events.progress_of(job) for job in self.swarm.ledger.jobs.values()]
+    def _call_api(self, node: Node, parcel: Parcel[wire.CallApi], now: float) -> None:
+        self.outbox.calls.append(api_calls.checked(self.outbox.calls, node, parcel))
+
+    def status(self, request: int, now: float) -> wire.Status:
+        """The state of the swarm, as the answer to a request of this number."""
         stats = {"messages_rejected": float(self.rejected), "chunks_unclaimed": float(len(self.swarm.unclaimed))}
-        status = wire.Status(
-            parcel.message.request,
+        return wire.Status(
+            request,
             self.master,
             self.package,
             now - self._started if self._started is not None else 0.0,
             type(self.scheduler).__name__,
-            nodes,
-            systems,
+            status.nodes_of(self.swarm, now),
+            status.systems_of(self.swarm),
             stats,
         )
-        self.outbox.send(node.peer, Parcel(status))
 
-
-def _node_status(node: Node, now: float) -> wire.NodeStatus:
-    slave = node if isinstance(node, SlaveNodeRecord) else None
-    return wire.NodeStatus(
-        node=node.id,
-        name=node.name,
-        kind=node.hello.kind,
-        address=node.origin.address,
-        age=now - node.joined,
-        workers=slave.workers if slave else 0,
-        busy_chunks=len(slave.chunks) if slave else 0,
-        finished=node.finished,
-    )
+    def _status(self, node: Node, parcel: Parcel[wire.StatusRequest], now: float) -> None:
+        if node.id in self._answered:
+            return  # a status is long, and a message that asks for it short
+        self._answered.add(node.id)
+        self.outbox.send(node.peer, Parcel(self.status(parcel.message.request, now)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from concurrence.journal.api import JournalEntry
+from concurrence.scheduling.api_calls import Call
+from concurrence.scheduling.registry import Node
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import Assign, Message
 
@@ -36,6 +38,8 @@ class Outbox:
         hosts: Hosts to start.
         stopped_hosts: Systems whose hosts are to end.
         news: What people may want to read in the master's log.
+        asides: What only somebody who looks for a fault wants to read there.
+        calls: Calls of the API to be answered.
         dropped: Peers whose connection is to be forgotten after the messages are sent.
     """
 
@@ -51,7 +55,13 @@ class Outbox:
         self.hosts: list[HostOrder] = []
         self.stopped_hosts: list[int] = []
         self.news: list[str] = []
+        self.asides: list[str] = []
+        self.calls: list[Call] = []
         self.dropped: list[bytes] = []
+
+    def tell(self, node: Node, text: str) -> None:
+        """News of a node; whoever only asks how the master is comes and goes all the time, and is no news."""
+        (self.asides if node.hello.kind == "admin" else self.news).append(f"{node.label} {text}")
 
     def send(self, peer: bytes | None, parcel: Parcel[Message]) -> None:
         """A message that promises nothing; without a peer it is dropped, because its node is not connected."""

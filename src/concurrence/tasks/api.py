@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -154,6 +157,11 @@ class ITaskSystem(ABC):
 
     name: str = ""
 
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """Warn of methods that look like misspelled ones of this class: nobody would call them."""
+        super().__init_subclass__(**kwargs)
+        warn_of_misspelled(cls, ITaskSystem)
+
     def init_system(self, master: ITaskMaster) -> None:  # noqa: B027  needs no override
         """Called once, first."""
 
@@ -184,3 +192,27 @@ class ITaskSystem(ABC):
     @abstractmethod
     def gather_result(self, master: ITaskMaster) -> Any:
         """The system's one result, for the client's ``work_finished``."""
+
+
+_NEARLY = 0.86
+"""How alike two names must be for the one to look like the other misspelled; 1 is equal."""
+
+
+def warn_of_misspelled(cls: type, base: type) -> None:
+    """Warn of a class's public methods that nobody calls, but that are named nearly as methods of its base.
+
+    Args:
+        cls: The class, while it is being defined by its ``class`` statement.
+        base: The class whose methods are called by the system.
+    """
+    wanted = [name for name, value in vars(base).items() if inspect.isfunction(value) and name[0] != "_"]
+    for name, value in vars(cls).items():
+        is_new = not any(hasattr(parent, name) for parent in cls.__bases__)
+        if name.startswith("_") or not inspect.isfunction(value) or not is_new:
+            continue
+        for near in difflib.get_close_matches(name, wanted, n=1, cutoff=_NEARLY):
+            if near not in vars(cls):  # else the author knows both
+                # Past this function, __init_subclass__ and the metaclass: the line that says class.
+                warnings.warn(
+                    f"{cls.__name__}.{name} is never called by Concurrent: did you mean {near}?", stacklevel=4
+                )
