@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 import sys
+import threading
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -12,8 +14,15 @@ from types import ModuleType
 import pytest
 
 from concurrence.component import ComponentManager
-from concurrence.env import plugins
-from concurrence.env.plugins import load_path, load_plugins, register_module, unload
+from concurrence.env import plugin_sources, plugins
+from concurrence.env.plugin_sources import find_plugins
+from concurrence.env.plugins import (
+    load_path,
+    load_plugins,
+    load_sources,
+    register_module,
+    unload,
+)
 from concurrence.errors import PluginError, UsageError
 
 COMPONENT = "from concurrence.component import Component\nclass {name}(Component): pass\n"
@@ -23,7 +32,7 @@ LOG = logging.getLogger("concurrence.test")
 @pytest.fixture(autouse=True)
 def _restored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(plugins, "entry_points", no_entry_points)
+    monkeypatch.setattr(plugin_sources, "entry_points", no_entry_points)
     yield
     unload(tmp_path)
 
@@ -152,18 +161,18 @@ def test_entry_points_name_modules_or_components(tmp_path: Path, monkeypatch: py
     write(tmp_path, u_installed=COMPONENT.format(name="One") + COMPONENT.format(name="Two") + "number = 5\n")
     write(tmp_path, u_other=COMPONENT.format(name="Three") + COMPONENT.format(name="Four"))
     entries = [
-        EntryPoint("b-whole", "u_installed", plugins.GROUP),
-        EntryPoint("b-whole", "u_installed", plugins.GROUP),
-        EntryPoint("a-class", "u_other:Four", plugins.GROUP),
-        EntryPoint("c-missing", "u_nowhere", plugins.GROUP),
-        EntryPoint("d-number", "u_installed:number", plugins.GROUP),
+        EntryPoint("b-whole", "u_installed", plugin_sources.GROUP),
+        EntryPoint("b-whole", "u_installed", plugin_sources.GROUP),
+        EntryPoint("a-class", "u_other:Four", plugin_sources.GROUP),
+        EntryPoint("c-missing", "u_nowhere", plugin_sources.GROUP),
+        EntryPoint("d-number", "u_installed:number", plugin_sources.GROUP),
     ]
 
     def installed(*, group: str) -> list[EntryPoint]:
         assert group == "concurrence.plugins"
         return entries
 
-    monkeypatch.setattr(plugins, "entry_points", installed)
+    monkeypatch.setattr(plugin_sources, "entry_points", installed)
     sys.path.append(str(tmp_path))
     manager = ComponentManager()
     failures = load_plugins(manager, None, log=LOG)
@@ -171,6 +180,146 @@ def test_entry_points_name_modules_or_components(tmp_path: Path, monkeypatch: py
     assert [failure.name for failure in failures] == ["c-missing", "d-number"]
     assert failures[0].source == "entry point c-missing = u_nowhere"
     assert "neither a module nor a component class" in failures[1].traceback
+
+
+def test_what_is_no_exception_is_contained_too(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        ab_strange="class Stop(BaseException): pass\nraise Stop('no further')\n",
+        ab_good=COMPONENT.format(name="Good"),
+    )
+    manager = ComponentManager()
+    (failure,) = load_plugins(manager, tmp_path, log=LOG)
+    assert (failure.name, failure.reason) == ("ab_strange", "ab_strange.Stop: no further")
+    assert names(manager) == ["Good"]
+
+
+def test_what_a_plug_in_prints_does_not_get_into_the_output_of_a_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, ac_loud="print('here I am')\n")
+    assert load_plugins(ComponentManager(), tmp_path, log=LOG) == []
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "here I am\n")
+
+
+def test_a_module_and_a_package_of_one_name_are_one_too_many(tmp_path: Path) -> None:
+    write(tmp_path, ad_twice=COMPONENT.format(name="Module"))
+    write(tmp_path, ad_twice__slash____init__=COMPONENT.format(name="Package"))
+    manager = ComponentManager()
+    (failure,) = load_plugins(manager, tmp_path, log=LOG)
+    assert names(manager) == ["Package"]
+    assert failure.source == str(tmp_path / "ad_twice.py")
+    assert "the module name ad_twice is taken" in failure.reason
+
+
+def test_a_plug_in_cannot_take_the_name_of_a_module_that_is_not_imported_yet(tmp_path: Path) -> None:
+    assert "this" not in sys.modules
+    write(tmp_path, this=COMPONENT.format(name="This"))
+    (failure,) = load_plugins(ComponentManager(), tmp_path, log=LOG)
+    assert "the module name this is taken by" in failure.reason
+    assert "this" not in sys.modules
+
+
+def test_nothing_of_a_package_that_failed_stays(tmp_path: Path) -> None:
+    write(tmp_path, ae_half__slash____init__="from . import part\n1 / 0\n", ae_half__slash__part="X = 1\n")
+    assert len(load_plugins(ComponentManager(), tmp_path, log=LOG)) == 1
+    assert not [name for name in sys.modules if name.startswith("ae_half")]
+
+
+def test_both_of_a_circle_are_named(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        af_one="from af_two import Two\n" + COMPONENT.format(name="One"),
+        af_two="from af_one import One\n" + COMPONENT.format(name="Two"),
+        ag_other=COMPONENT.format(name="Other"),
+    )
+    manager = ComponentManager()
+    failures = load_plugins(manager, tmp_path, log=LOG)
+    assert [failure.name for failure in failures] == ["af_one", "af_two"]
+    assert all("cannot import name" in failure.reason for failure in failures)
+    assert names(manager) == ["Other"]
+
+
+def test_a_plug_in_that_needs_a_broken_one_is_named_with_it(tmp_path: Path) -> None:
+    write(tmp_path, ah_needs="import ah_zero\n", ah_zero="1 / 0\n")
+    failures = load_plugins(ComponentManager(), tmp_path, log=LOG)
+    assert [failure.name for failure in failures] == ["ah_needs", "ah_zero"]
+    assert all(failure.reason == "ZeroDivisionError: division by zero" for failure in failures)
+
+
+def test_a_slow_plug_in_is_named_while_it_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = threading.Event()
+    monkeypatch.setattr(plugins, "SLOW_SECONDS", 0.01)
+    monkeypatch.setattr(logging, "told", told, raising=False)
+    write(tmp_path, ai_slow="import logging\nassert logging.told.wait(20), 'nobody said who is slow'\n")
+    log = logging.getLogger("concurrence.test.slow")
+    log.addFilter(lambda record: told.set() or True)
+    with caplog.at_level(logging.WARNING, "concurrence"):
+        assert load_plugins(ComponentManager(), tmp_path, log=log) == []
+    assert "plug-in ai_slow" in caplog.text
+    assert "is being imported for more than" in caplog.text
+    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+
+
+def test_tests_beside_plug_ins_are_no_plug_ins(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        aj_plugin=COMPONENT.format(name="Plugin"),
+        conftest="1 / 0\n",
+        test_aj_plugin="1 / 0\n",
+        tests__slash____init__="1 / 0\n",
+        tests__slash__test_aj_plugin="1 / 0\n",
+    )
+    manager = ComponentManager()
+    assert load_plugins(manager, tmp_path, log=LOG) == []
+    assert names(manager) == ["Plugin"]
+
+
+def installed_distribution(folder: Path, name: str, entry_points: bytes, *, metadata: bool = True) -> None:
+    place = folder / f"{name}-1.5.dist-info"
+    place.mkdir(parents=True)
+    (place / "entry_points.txt").write_bytes(entry_points)
+    if metadata:
+        (place / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.5\n")
+
+
+def test_a_distribution_that_is_half_removed_or_damaged_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "site"
+    group = b"[concurrence.plugins]\n"
+    installed_distribution(place, "whole", group + b"w = ak_whole\n")
+    installed_distribution(place, "ghost", group + b"g = ak_gone\n", metadata=False)
+    installed_distribution(place, "damaged", b"\xff\xfe[concurrence")
+    write(place, ak_whole=COMPONENT.format(name="Whole"))
+    monkeypatch.setattr(sys, "path", [str(place), *sys.path])
+    monkeypatch.setattr(plugin_sources, "entry_points", importlib.metadata.entry_points)
+    installed_distribution(place, "husk", group + b"h = ak_husk\n")
+    (place / "ak_husk" / "__pycache__").mkdir(parents=True)
+    manager = ComponentManager()
+    loaded = {
+        plugin.source.name: plugin
+        for plugin in load_sources(manager, find_plugins(None, own=False), None, log=LOG)
+        if "site" in plugin.source.where or plugin.source.distribution in ("whole", "ghost", "husk", "damaged")
+    }
+    assert names(manager) == ["Whole"]
+    assert (loaded["w"].source.distribution, loaded["w"].source.version) == ("whole", "1.5")
+    assert loaded["g"].source.distribution == "ghost"
+    failed = {name: plugin.failure.reason for name, plugin in loaded.items() if plugin.failure is not None}
+    assert failed.keys() == {"g", "h", "damaged"}
+    assert failed["h"].endswith("the package ak_husk has no __init__.py: it is only half there")
+    assert failed["g"] == "ModuleNotFoundError: No module named 'ak_gone'"
+    assert failed["damaged"].startswith("its entry points cannot be read: UnicodeDecodeError")
+
+
+def test_own_parts_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugin_sources, "entry_points", importlib.metadata.entry_points)
+    every = find_plugins(None)
+    assert {source.name for source in every if source.is_own} >= {"node-master", "transport-zmq"}
+    assert not [source for source in find_plugins(None, own=False) if source.is_own]
 
 
 # Applications

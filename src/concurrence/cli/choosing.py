@@ -60,6 +60,9 @@ def _from_path(environment: Environment, path: Path, name: str, word: str) -> ty
         # A folder that happens to be called like an application does not hide it.
         with suppress(UsageError):
             return _by_name(environment, word)
+    file = _with_ending(word)
+    if not path.exists() and file is not None:
+        raise UsageError(f"no application at {path.resolve()}", hint=f"Run the file: concurrence run {file}")
     apps = [cls for cls in environment.load_app(path.resolve()) if issubclass(cls, IApp)]
     if name:
         return _named(apps, name, path)
@@ -87,9 +90,17 @@ def _by_name(environment: Environment, word: str) -> type[Component]:
         server = environment.find(IApp, word, [cls for cls in known if is_server(cls)])
         command = "master" if issubclass(server, MasterNode) else "slave"
         message, hint = f"{server.__name__} is no application", f"Start it with: concurrence {command}"
-    if Path(f"{word}.py").is_file():
-        hint = f"Run the file: concurrence run {word}.py"
+    file = _with_ending(word)
+    if file is not None:
+        hint = f"Run the file: concurrence run {file}"
     raise UsageError(message, hint=hint)
+
+
+def _with_ending(word: str) -> str | None:
+    """What was meant if only the ``.py`` of a file is missing; None if there is no such file."""
+    front, colon, name = word.partition(":")
+    is_file = bool(front) and Path(f"{front}.py").expanduser().is_file()
+    return f"{front}.py{colon}{name}" if is_file else None
 
 
 def _named(apps: Sequence[type[Component]], name: str, path: Path) -> type[Component]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import sys
+from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import typer
 from typer.core import TyperGroup
 
 from concurrence.cli.failures import INTERRUPTED, report, report_exception
+from concurrence.cli.plugin_commands import PluginCommands
+
+_ENV, _PLUGINS = "concurrence.env", "concurrence.plugins"  # where the root context keeps them
 
 
 class _Carried(Exception):
@@ -18,7 +23,43 @@ class _Carried(Exception):
 
 
 class Commands(TyperGroup):
-    """The group of all commands, which turns exceptions into messages and exit codes."""
+    """The group of all commands, those of plug-ins too; it turns exceptions into messages and exit codes.
+
+    A built-in command is found without a look at plug-ins. They are loaded for the help of all commands, and for a
+    command that is not built in.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of all commands, in the order of the help."""
+        built_in = super().list_commands(ctx)
+        return [*built_in, *sorted(self._of_plugins(ctx).commands)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name, or None."""
+        return super().get_command(ctx, cmd_name) or self._of_plugins(ctx).commands.get(cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command that is about to run, and what is left for it; an unknown one ends in a suggestion."""
+        name = args[0]
+        if self.get_command(ctx, name) is None:
+            near = difflib.get_close_matches(name, self._shown(ctx), n=1)
+            ctx.fail(f"No such command {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        if name not in self.commands:
+            self._of_plugins(ctx).complete()
+        return super().resolve_command(ctx, args)
+
+    def _shown(self, ctx: Any) -> list[str]:
+        found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        return [name for name, command in found if command is not None and not command.hidden]
+
+    def _of_plugins(self, ctx: Any) -> PluginCommands:
+        root = ctx.find_root()
+        known = cast("PluginCommands | None", root.meta.get(_PLUGINS))
+        if known is None:
+            known = PluginCommands(_environment_of(root), self.commands.keys())
+            root.meta[_PLUGINS] = known
+            root.call_on_close(known.close)
+        return known
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""
@@ -40,6 +81,52 @@ class Commands(TyperGroup):
         except Exception as error:  # noqa: BLE001  the last resort of the whole program
             code = _failed(error)
         sys.exit(code)
+
+
+def use_environment(context: typer.Context, path: Path | None) -> Path | None:
+    """The callback of the root's ``--env``: remember it for what follows and for plug-ins."""
+    if path is not None:
+        context.meta[_ENV] = path
+    return path
+
+
+def pass_environment_on(context: typer.Context) -> None:
+    """``concurrence --env PATH COMMAND`` is ``concurrence COMMAND --env PATH``.
+
+    Raises:
+        typer.BadParameter: The command has no such option.
+    """
+    path = context.meta.get(_ENV)
+    name = context.invoked_subcommand
+    command = cast("Any", context.command).commands.get(name)
+    if path is None or name is None or command is None:
+        return
+    defaults = _defaults(command, path)
+    if not defaults:
+        raise typer.BadParameter(f"concurrence {name} has no option --env")
+    context.default_map = {name: defaults}
+
+
+def _defaults(command: Any, path: Path) -> dict[str, Any]:
+    if hasattr(command, "commands"):
+        below = {name: _defaults(each, path) for name, each in command.commands.items()}
+        return {name: defaults for name, defaults in below.items() if defaults}
+    return {"env": str(path)} if any("--env" in parameter.opts for parameter in command.params) else {}
+
+
+def _environment_of(root: Any) -> Path | None:
+    from concurrence.env.layout import (
+        is_environment,  # Environment itself would slow the help of all commands down
+    )
+    from concurrence.errors import EnvironmentInvalid
+
+    path = cast("Path | None", root.meta.get(_ENV))
+    if path is None:
+        here = Path.cwd()
+        return next((folder for folder in (here, *here.parents) if is_environment(folder)), None)
+    if not path.is_dir():
+        raise EnvironmentInvalid(f"{path} does not exist", hint="Make one: concurrence env create PATH")
+    return path.absolute()
 
 
 def _exit_code(result: object) -> int:
@@ -65,7 +152,9 @@ def _failed(error: Exception) -> int:
     if hasattr(error, "format_message"):
         usage = cast("Any", error)
         context: Any = getattr(usage, "ctx", None)
-        report(str(usage.format_message()), f"See: {context.command_path} --help" if context else "")
+        message = str(usage.format_message())
+        if message:  # a group of commands that was called alone has shown its help, and says no more
+            report(message, f"See: {context.command_path} --help" if context else "")
         return int(usage.exit_code)
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
         return _reader_is_gone()

@@ -9,18 +9,20 @@ import inspect
 import logging
 import re
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Generator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
 from concurrence.component import Component, ComponentManager
+from concurrence.env.plugin_sources import PluginSource, find_plugins
 from concurrence.errors import ComponentError, PluginError, UsageError
 
-GROUP = "concurrence.plugins"
-"""The entry point group; each entry names a module, or a component class in one."""
+SLOW_SECONDS = 3.0
+"""A plug-in whose import takes longer is named while it is still going on."""
 
 _LOADED_HERE = "concurrence plug-in"
 _SHOWN_FRAMES = 5
@@ -35,6 +37,26 @@ class PluginFailure:
     source: str
     traceback: str
 
+    @property
+    def reason(self) -> str:
+        """The last line of the traceback: what was raised."""
+        return self.traceback.rstrip().rpartition("\n")[2].strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A plug-in after the attempt to load it.
+
+    Attributes:
+        source: Where it was found.
+        components: The component classes that it brought.
+        failure: Why it is left out; None if it is not.
+    """
+
+    source: PluginSource
+    components: tuple[type[Component], ...] = ()
+    failure: PluginFailure | None = None
+
 
 def load_plugins(manager: ComponentManager, folder: Path | None, *, log: logging.Logger) -> list[PluginFailure]:
     """Load all installed plug-ins and those of a folder, and register their components.
@@ -47,26 +69,27 @@ def load_plugins(manager: ComponentManager, folder: Path | None, *, log: logging
     Returns:
         The plug-ins that failed.
     """
-    failures: list[PluginFailure] = []
-    for entry in _installed():
-        source = f"entry point {entry.name} = {entry.value}" + (f" of {entry.dist.name}" if entry.dist else "")
-        _contain(entry.name, source, lambda entry=entry: _load_entry(manager, entry), failures, log)
-    if folder is None or not folder.is_dir():
-        return failures
-    if str(folder) not in sys.path:
-        # At the end, so that a plug-in's file cannot take the place of a module of the standard library.
-        sys.path.append(str(folder))
+    loaded = load_sources(manager, find_plugins(folder), folder, log=log)
+    return [plugin.failure for plugin in loaded if plugin.failure is not None]
+
+
+def load_sources(
+    manager: ComponentManager, sources: list[PluginSource], folder: Path | None, *, log: logging.Logger
+) -> list[Plugin]:
+    """Load plug-ins one after the other; one that fails does not stop the others.
+
+    Args:
+        manager: Where their components are registered.
+        sources: What to load; see :func:`~concurrence.env.plugin_sources.find_plugins`.
+        folder: The folder of those that are files.
+        log: Told of each that fails, and of one that takes long while it does.
+    """
+    if folder is not None and folder.is_dir():
+        if str(folder) not in sys.path:
+            # At the end, so that a plug-in's file cannot take the place of a module of the standard library.
+            sys.path.append(str(folder))
         importlib.invalidate_caches()
-    for path in _plugin_files(folder):
-        name = path.parent.name if path.name == "__init__.py" else path.stem
-        _contain(
-            name,
-            str(path),
-            lambda name=name, path=path: register_module(manager, _import_file(name, path)),
-            failures,
-            log,
-        )
-    return failures
+    return [_load(manager, source, log) for source in sources]
 
 
 def load_path(manager: ComponentManager, path: Path) -> list[type[Component]]:
@@ -145,44 +168,72 @@ def _is_machinery(file: str) -> bool:
     return file in (__file__, importlib.__file__, _COMPONENT, _ABC) or file.startswith("<frozen ")
 
 
-def _contain(
-    name: str, source: str, load: Callable[[], object], failures: list[PluginFailure], log: logging.Logger
-) -> None:
+def _load(manager: ComponentManager, source: PluginSource, log: logging.Logger) -> Plugin:
+    text = source.problem
     try:
-        load()
-    except (Exception, SystemExit) as error:  # noqa: BLE001  a plug-in may fail in any way; it is told below
+        # What it prints while it is imported must not get between the lines, or into the JSON, of a command.
+        if not text:
+            with redirect_stdout(sys.stderr), _naming_the_slow(source, log):
+                return Plugin(source, tuple(_components_of(manager, source)))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  also SystemExit and what else is no Exception; it is told below
         text = user_traceback(error)
-        failures.append(PluginFailure(name, source, text))
-        # The text is the traceback already, without the frames that are not the plug-in's.
-        log.error("plug-in %s (%s) cannot be loaded and is left out:\n%s", name, source, text.rstrip())
+    failure = PluginFailure(source.name, source.where, text)
+    # The text is the traceback already, without the frames that are not the plug-in's.
+    log.error("plug-in %s (%s) cannot be loaded and is left out:\n%s", source.name, source.where, text.rstrip())
+    return Plugin(source, failure=failure)
 
 
-def _installed() -> list[EntryPoint]:
-    # A distribution can be found twice, through two entries of sys.path.
-    unique = {(entry.name, entry.value): entry for entry in entry_points(group=GROUP)}
-    return [unique[key] for key in sorted(unique)]
+@contextmanager
+def _naming_the_slow(source: PluginSource, log: logging.Logger) -> Generator[None]:
+    """Say which plug-in it is that keeps everybody waiting."""
+    if source.is_own:
+        yield
+        return
+    text = "plug-in %s (%s) is being imported for more than %.0f s; everything waits for it"
+    watch = threading.Timer(SLOW_SECONDS, log.warning, (text, source.name, source.where, SLOW_SECONDS))
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.cancel()
+        watch.join()
 
 
-def _load_entry(manager: ComponentManager, entry: EntryPoint) -> None:
-    loaded: object = entry.load()
+def _components_of(manager: ComponentManager, source: PluginSource) -> list[type[Component]]:
+    if source.path is not None:
+        return register_module(manager, _import_plugin(source.name, source.path))
+    if source.entry is None:
+        return []
+    loaded: object = source.entry.load()
     if isinstance(loaded, ModuleType):
-        register_module(manager, loaded)
-    elif isinstance(loaded, type) and issubclass(loaded, Component):
-        manager.register(loaded)
-    else:
-        raise PluginError(f"{entry.value} is neither a module nor a component class")
+        if loaded.__spec__ is not None and loaded.__spec__.origin is None:
+            # Python takes any folder for a package, also what is left of one whose files are gone.
+            raise PluginError(f"the package {loaded.__name__} has no __init__.py: it is only half there")
+        return register_module(manager, loaded)
+    if isinstance(loaded, type) and issubclass(loaded, Component):
+        return [manager.register(loaded)]
+    raise PluginError(f"{source.entry.value} is neither a module nor a component class")
 
 
-def _plugin_files(folder: Path) -> list[Path]:
-    found: list[Path] = []
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(("_", ".")):
-            continue
-        if path.suffix == ".py" and path.is_file():
-            found.append(path)
-        elif (path / "__init__.py").is_file():
-            found.append(path / "__init__.py")
-    return found
+def _import_plugin(name: str, path: Path) -> ModuleType:
+    if name not in sys.modules:
+        # Whoever imports this name later, an application for example, must find what it means.
+        found = importlib.util.find_spec(name)
+        origin = found.origin if found is not None else None
+        if origin is not None and not _same_file(origin, path):
+            raise PluginError(f"the module name {name} is taken by {_place(origin)}: rename {path}")
+    return _import_file(name, path)
+
+
+def _same_file(origin: str, path: Path) -> bool:
+    return Path(origin).resolve() == path.resolve()
+
+
+def _place(origin: str) -> str:
+    return "a built-in module" if origin in ("built-in", "frozen") else origin
 
 
 def _load_application(manager: ComponentManager, path: Path) -> list[type[Component]]:
@@ -226,7 +277,9 @@ def _import_file(name: str, path: Path) -> ModuleType:
         if isinstance(file, str) and Path(file).absolute() == path.absolute():
             return known
         spec = getattr(known, "__spec__", None)
-        if getattr(spec, "loader_state", None) != _LOADED_HERE:
+        folder = path.parent.parent if path.name == "__init__.py" else path.parent
+        is_neighbour = isinstance(file, str) and Path(file).absolute().is_relative_to(folder.absolute())
+        if getattr(spec, "loader_state", None) != _LOADED_HERE or is_neighbour:
             raise PluginError(f"the module name {name} is taken by {file or 'a built-in module'}: rename {path}")
     is_package = path.name == "__init__.py"
     search = [str(path.parent)] if is_package else None
@@ -239,7 +292,8 @@ def _import_file(name: str, path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        sys.modules.pop(name, None)
+        for known_name in [each for each in sys.modules if each == name or each.startswith(f"{name}.")]:
+            del sys.modules[known_name]
         raise
     return module
 
