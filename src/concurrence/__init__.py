@@ -12,6 +12,7 @@ from concurrence.version import __version__
 
 if TYPE_CHECKING:
     from concurrence.component import Component, ComponentManager, ExtensionPoint, Interface
+    from concurrence.env.api import ICommands
     from concurrence.env.environment import Environment
     from concurrence.env.extension_options import ExtensionOption, OrderedExtensionsOption
     from concurrence.env.options import (
@@ -26,16 +27,31 @@ if TYPE_CHECKING:
         PathOption,
         StrOption,
     )
-    from concurrence.errors import Backpressure, ConcurrenceError, TaskCancelled, TaskError
+    from concurrence.errors import Backpressure, ComponentError, ConcurrenceError, TaskCancelled, TaskError
     from concurrence.ids import NodeId, SystemId, TaskId
-    from concurrence.nodes.api import IApp
+    from concurrence.journal.api import DurableListener, IJournal, JournalEntry
+    from concurrence.nodes.api import IApiMethods, IApp, INodeHandle, INodeService, NodeType
     from concurrence.nodes.application import ApplicationNode
+    from concurrence.nodes.connecting import connect, local_swarm
+    from concurrence.nodes.futures import Future, as_completed, wait
     from concurrence.nodes.running import run
+    from concurrence.nodes.swarm import Swarm
+    from concurrence.scheduling.api import ITaskScheduler, ITaskScheduleStrategy, SlaveView, WorkView
     from concurrence.tasks.api import ITaskMaster, ITaskSystem, SlaveSummary, Task, TaskCounts
     from concurrence.tasks.functions import task
+    from concurrence.tasks.shared import Shared
+    from concurrence.transport.api import IClient, IReactor, IServer, ITransport, IWorkQueue, IWorkSource
+    from concurrence.transport.remote import ApiRequest, ApiService, jsonremote
+    from concurrence.transport.security import Credentials, KeyRing
+    from concurrence.transport.zmq_transport import ZMQTransport
+    from concurrence.wire.codec import Frame
+    from concurrence.workers.api import ITaskManager, Upstream
+    from concurrence.workers.generic import GenericTaskManager
+    from concurrence.workers.zmq import ZMQTaskManager
 
 _HOMES = {
     "concurrence.component": ("Component", "ComponentManager", "ExtensionPoint", "Interface"),
+    "concurrence.env.api": ("ICommands",),
     "concurrence.env.environment": ("Environment",),
     "concurrence.env.extension_options": ("ExtensionOption", "OrderedExtensionsOption"),
     "concurrence.env.options": (
@@ -50,13 +66,27 @@ _HOMES = {
         "PathOption",
         "StrOption",
     ),
-    "concurrence.errors": ("Backpressure", "ConcurrenceError", "TaskCancelled", "TaskError"),
+    "concurrence.errors": ("Backpressure", "ComponentError", "ConcurrenceError", "TaskCancelled", "TaskError"),
     "concurrence.ids": ("NodeId", "SystemId", "TaskId"),
-    "concurrence.nodes.api": ("IApp",),
+    "concurrence.journal.api": ("DurableListener", "IJournal", "JournalEntry"),
+    "concurrence.nodes.api": ("IApiMethods", "IApp", "INodeHandle", "INodeService", "NodeType"),
     "concurrence.nodes.application": ("ApplicationNode",),
+    "concurrence.nodes.connecting": ("connect", "local_swarm"),
+    "concurrence.nodes.futures": ("Future", "as_completed", "wait"),
     "concurrence.nodes.running": ("run",),
+    "concurrence.nodes.swarm": ("Swarm",),
+    "concurrence.scheduling.api": ("ITaskScheduler", "ITaskScheduleStrategy", "SlaveView", "WorkView"),
     "concurrence.tasks.api": ("ITaskMaster", "ITaskSystem", "SlaveSummary", "Task", "TaskCounts"),
     "concurrence.tasks.functions": ("task",),
+    "concurrence.tasks.shared": ("Shared",),
+    "concurrence.transport.api": ("IClient", "IReactor", "IServer", "ITransport", "IWorkQueue", "IWorkSource"),
+    "concurrence.transport.remote": ("ApiRequest", "ApiService", "jsonremote"),
+    "concurrence.transport.security": ("Credentials", "KeyRing"),
+    "concurrence.transport.zmq_transport": ("ZMQTransport",),
+    "concurrence.wire.codec": ("Frame",),
+    "concurrence.workers.api": ("ITaskManager", "Upstream"),
+    "concurrence.workers.generic": ("GenericTaskManager",),
+    "concurrence.workers.zmq": ("ZMQTaskManager",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -67,15 +97,24 @@ __all__ = [
     "ApplicationNode",
     "IApp",
     "run",
+    # scripts and notebooks
+    "Future",
+    "Swarm",
+    "as_completed",
+    "connect",
+    "local_swarm",
+    "wait",
     # tasks and task systems
     "ITaskMaster",
     "ITaskSystem",
+    "Shared",
     "SlaveSummary",
     "Task",
     "TaskCounts",
     "task",
     # errors
     "Backpressure",
+    "ComponentError",
     "ConcurrenceError",
     "TaskCancelled",
     "TaskError",
@@ -101,6 +140,36 @@ __all__ = [
     "OrderedExtensionsOption",
     "PathOption",
     "StrOption",
+    # for authors of plug-ins
+    "ApiRequest",
+    "ApiService",
+    "Credentials",
+    "DurableListener",
+    "Frame",
+    "GenericTaskManager",
+    "IApiMethods",
+    "IClient",
+    "ICommands",
+    "IJournal",
+    "INodeHandle",
+    "INodeService",
+    "IReactor",
+    "IServer",
+    "ITaskManager",
+    "ITaskScheduleStrategy",
+    "ITaskScheduler",
+    "ITransport",
+    "IWorkQueue",
+    "IWorkSource",
+    "JournalEntry",
+    "KeyRing",
+    "NodeType",
+    "SlaveView",
+    "Upstream",
+    "WorkView",
+    "ZMQTaskManager",
+    "ZMQTransport",
+    "jsonremote",
 ]
 
 

@@ -14,7 +14,7 @@ def double(number: int) -> int:
     return 2 * number
 
 
-@task(name="triple it", priority=3, max_retries=2, timeout=1.5, resources={"gpu": 1})
+@task(name="triple it", priority=3, retries=2, timeout=1.5, resources={"gpu": 1})
 def triple(number: int, *, plus: int = 0) -> int:
     return 3 * number + plus
 

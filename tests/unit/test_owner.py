@@ -15,6 +15,7 @@ from concurrence.nodes import owner as owner_module
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner import Owner
 from concurrence.nodes.owner_channel import Notification
+from concurrence.tasks import waiting
 from concurrence.tasks.api import Task
 from concurrence.tasks.ownership import Push
 from concurrence.tasks.values import pack_value
@@ -61,6 +62,9 @@ class Channel:
         if not self.news and timeout != 0:
             self.on_wait()
         return self.news.popleft() if self.news else None
+
+    def wake(self) -> None:
+        """Nothing."""
 
     def close(self, reason: str) -> None:
         """Nothing."""
@@ -142,6 +146,20 @@ class TestOwner:
         assert story.channel.acknowledged == [1]
         assert story.owner.is_idle
         assert story.owner.busy == 0.5
+
+    def test_nobody_may_wait_in_handlers_and_sources(self, story: Story) -> None:
+        places: list[waiting.Place | None] = []
+
+        def generate() -> Iterator[Task]:
+            places.append(waiting.place())
+            yield Add()
+
+        story.handlers.on_end = lambda task: places.append(waiting.place())
+        story.owner.push_tasks(generate())
+        story.channel.finish_all()
+        story.owner.turn(0)
+        assert places == [waiting.HANDLER, waiting.HANDLER]
+        assert waiting.place() is None
 
     def test_with_pushes_under_way_tasks_wait_for_company(self, story: Story) -> None:
         for _ in range(100):

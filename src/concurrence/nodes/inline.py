@@ -27,6 +27,7 @@ from concurrence.scheduling.outbox import HostOrder
 from concurrence.tasks.api import ITaskSystem
 from concurrence.tasks.bundles import BundleCollector
 from concurrence.tasks.importer import BundleImporter
+from concurrence.tasks.kept_errors import forget_errors, keeping_errors
 from concurrence.tasks.loading import FunctionLoader
 from concurrence.tasks.ownership import OwnedTasks, Push
 from concurrence.tasks.packing import TaskPacker
@@ -133,7 +134,8 @@ class InlineSwarm:
             if runner.owner.stopped:
                 del self._runners[system]
             elif self._channels[_host_peer(system)].has_news() or not runner.owner.is_settled:
-                runner.turn(0)
+                with keeping_errors():
+                    runner.turn(0)
                 return True
         if self._chunks:
             self._execute(self._chunks.popleft())
@@ -182,7 +184,8 @@ class InlineSwarm:
 
         restore = self._watch_interrupt()
         try:
-            self._executor.run(chunk, send)
+            with keeping_errors():
+                self._executor.run(chunk, send)
         finally:
             restore()
         if self._interrupted:
@@ -213,7 +216,11 @@ class InlineSwarm:
         self._deliver()
         loader = FunctionLoader(f"the task system {order.name}", PresentCode())
         while (notification := channel.receive(0)) is not None:
-            if isinstance(notification, LinkEvent) or not isinstance(notification.message, DefineFunction):
+            if isinstance(notification, LinkEvent):
+                continue
+            if isinstance(notification.message, DefineBundle):  # of use if it is a part of a shared object
+                loader.define_bundle(notification.message.digest, notification.frames[0])
+            if not isinstance(notification.message, DefineFunction):
                 continue
             message = notification.message
             loader.define_function(message, notification.frames[0])
@@ -222,7 +229,8 @@ class InlineSwarm:
                 tasks = OwnedTasks(system_id, order.client, TaskPacker(BundleCollector()))
                 runner = SystemRunner(system, system_id, channel, tasks, order.name)
                 self._runners[order.system] = runner
-                runner.begin()
+                with keeping_errors():
+                    runner.begin()
                 return
 
 
@@ -297,11 +305,15 @@ class InlineChannel:
                 )
         return self._news.popleft() if self._news else None
 
+    def wake(self) -> None:
+        """Nobody sleeps here."""
+
     def close(self, reason: str) -> None:
         """Say goodbye."""
         if not self._closed:
             self._closed = True
             self.send(Parcel(Bye(reason)))
+            forget_errors()
 
 
 def open_inline(environment: Environment, identity: Identity, system: SystemId) -> InlineChannel:

@@ -8,15 +8,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, Protocol
 
-from concurrence.errors import Backpressure, ConnectionFailed, TaskError, UsageError
+from concurrence.errors import Backpressure, ConnectionFailed, UsageError
 from concurrence.ids import SystemId, TaskId, new_system_id
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner_channel import IOwnerChannel, Notification
+from concurrence.nodes.owner_handlers import IOwnerHandlers
 from concurrence.nodes.sources import Sources
 from concurrence.tasks.api import ITaskSystem, Task, TaskCounts
 from concurrence.tasks.ownership import OwnedTasks, Push, TaskEnd, system_end
+from concurrence.tasks.waiting import HANDLER, Place, enter, leave
 from concurrence.wire import faults
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import (
@@ -29,7 +30,6 @@ from concurrence.wire.messages import (
     PushTasks,
     Results,
     SystemResult,
-    ToOwner,
 )
 
 MAX_PENDING_TASKS = 65_536
@@ -48,38 +48,6 @@ UNACCEPTED_PUSHES = 4
 _BURST = 256  # tasks taken from an iterable, or notifications handled, before the other gets a turn
 
 
-class IOwnerHandlers(Protocol):
-    """What an owner's node does with what happens."""
-
-    def task_ended(self, task: Task, result: Any, error: TaskError | None) -> None:
-        """A task ended."""
-        ...
-
-    def system_ended(self, system_id: SystemId, result: Any, error: TaskError | None) -> None:
-        """A task system ended."""
-        ...
-
-    def accepted(self, pushed: object) -> None:
-        """What was pushed, a Task, an iterable's last part or a SystemId, is accepted and kept."""
-        ...
-
-    def rejected(self, tasks: list[Task], error: TaskError) -> None:
-        """A push was not accepted; each of its tasks ends with the same error."""
-        ...
-
-    def message(self, parcel: Parcel[ToOwner]) -> None:
-        """Any other message of the master."""
-        ...
-
-    def link(self, event: LinkEvent) -> None:
-        """News of the connection."""
-        ...
-
-    def idle(self) -> None:
-        """Nothing is unfinished; called once whenever that becomes so."""
-        ...
-
-
 class Owner:
     """Pushes, notifications and bounds of one owner.
 
@@ -88,23 +56,34 @@ class Owner:
         tasks: Its unfinished tasks.
         handlers: What to call.
         patience: Seconds that a push outside handlers waits for room.
+        place: What its handlers are, for the errors of those who wait in them.
 
     Attributes:
+        patience: As above; it may be changed.
         systems: The task systems that have not ended.
         busy: Seconds that workers spent in its tasks.
         moved: Bytes of its tasks and results.
+        source: Where the ends come from that it tells of now: a slave, and the number of the attempt.
     """
 
     def __init__(
-        self, channel: IOwnerChannel, tasks: OwnedTasks, handlers: IOwnerHandlers, *, patience: float = 600.0
+        self,
+        channel: IOwnerChannel,
+        tasks: OwnedTasks,
+        handlers: IOwnerHandlers,
+        *,
+        patience: float = 600.0,
+        place: Place = HANDLER,
     ) -> None:
         self.channel = channel
         self.tasks = tasks
         self.systems: set[SystemId] = set()
         self.busy = 0.0
         self.moved = 0
+        self.source = ("", 0)
         self._handlers = handlers
-        self._patience = patience
+        self.patience = patience
+        self._place = place
         self._sources = Sources()
         self._pushes: dict[int, object] = {}
         self._parcels: dict[int, Parcel[Message]] = {}
@@ -122,7 +101,7 @@ class Owner:
     @property
     def is_settled(self) -> bool:
         """Whether there is nothing to push or hand over before something arrives."""
-        return not self._sources or self._room_for_sources() <= 0
+        return not self._sources or self.room_for_sources <= 0
 
     @property
     def stopped(self) -> bool:
@@ -150,7 +129,7 @@ class Owner:
             ConnectionFailed: Too much is unfinished, and no room came in time.
             PackingError: The task cannot be pickled.
         """
-        if not self._has_room():
+        if not self.has_room:
             self._wait_for_room()
         task_id = self.tasks.add(task)
         self._busy = True
@@ -215,18 +194,19 @@ class Owner:
                 f"{len(self.tasks)} tasks are unfinished, and a handler pushed one more",
                 hint="A handler may not wait. Give push_tasks a generator: it is drained as room comes.",
             )
-        deadline = time.monotonic() + self._patience
-        while not (self._has_room() or self._stopped):
+        deadline = time.monotonic() + self.patience
+        while not (self.has_room or self._stopped):
             if time.monotonic() > deadline:
                 raise ConnectionFailed(
-                    f"no task finished for {self._patience:.0f} s, and {len(self.tasks)} wait",
+                    f"no task finished for {self.patience:.0f} s, and {len(self.tasks)} wait",
                     hint="Is a slave connected? See: concurrence status",
                 )
             self.turn(1.0)
 
     def _refill(self) -> None:
-        while (source := self._sources.first()) is not None and (room := self._room_for_sources()) > 0:
+        while (source := self._sources.first()) is not None and (room := self.room_for_sources) > 0:
             self._in_handler = True
+            before = enter(self._place)
             try:
                 for _ in range(min(room, _BURST)):
                     self.tasks.add(next(source.iterator))
@@ -235,18 +215,21 @@ class Owner:
                 self._sources.remove(source)
                 self._hand_over(source.iterable)
             finally:
+                leave(before)
                 self._in_handler = False
-            if self._may_hand_over():
-                self._hand_over(None)
+            self.flush()
 
     def _window(self) -> int:
         welcome = self.channel.welcome
         return min(MAX_PENDING_TASKS, welcome.task_window) if welcome is not None else MAX_PENDING_TASKS
 
-    def _has_room(self) -> bool:
+    @property
+    def has_room(self) -> bool:
+        """Whether one more task may be pushed now."""
         return len(self.tasks) < self._window() and self.tasks.pending_bytes < MAX_PENDING_BYTES
 
-    def _room_for_sources(self) -> int:
+    @property
+    def room_for_sources(self) -> int:
         """How many tasks may be taken from iterables; 0 until it is worth a push: small ones cost as much."""
         if self.tasks.pending_bytes >= SOURCE_BYTES:
             return 0
@@ -283,11 +266,18 @@ class Owner:
             timeout: Seconds to wait for the first notification; None for as long as it takes.
         """
         self._refill()
-        if self._may_hand_over():
-            self._hand_over(None)
+        self.flush()
         if self._busy and self.is_idle:
             timeout = 0
-        notification = self.channel.receive(timeout)
+        self.take(self.channel.receive(timeout))
+
+    def flush(self) -> None:
+        """Hand over what waits for company, unless enough pushes are under way."""
+        if self._may_hand_over():
+            self._hand_over(None)
+
+    def take(self, notification: Notification | None) -> None:
+        """Handle a notification, and what else has come by now."""
         delivered = 0
         for _ in range(_BURST):
             if notification is None or self._stopped:
@@ -306,9 +296,10 @@ class Owner:
             return 0
         message = notification.message
         if isinstance(message, Results):
+            self.source = (message.slave, message.attempt)
             self.busy += message.busy
             self.moved += sum(memoryview(frame).nbytes for frame in notification.frames)
-            self._end(self.tasks.settle(Parcel(message, notification.frames)))
+            self.end_tasks(self.tasks.settle(Parcel(message, notification.frames)))
             return message.delivery
         if isinstance(message, SystemResult):
             self._system_result(Parcel(message, notification.frames))
@@ -321,20 +312,23 @@ class Owner:
             self._call(lambda: self._handlers.message(notification))
         return 0
 
-    def _end(self, ends: Iterable[TaskEnd]) -> None:
-        self._in_handler = True
-        try:
+    def end_tasks(self, ends: Iterable[TaskEnd]) -> None:
+        """Tell tasks and handlers of ends."""
+
+        def tell() -> None:
             for task, result, error in ends:
                 task.finished(result, error)
                 self._handlers.task_ended(task, result, error)
-        finally:
-            self._in_handler = False
+
+        self._call(tell)
 
     def _call(self, handler: Callable[[], None]) -> None:
         self._in_handler = True
+        before = enter(self._place)
         try:
             handler()
         finally:
+            leave(before)
             self._in_handler = False
 
     def _system_result(self, parcel: Parcel[SystemResult]) -> None:
@@ -342,6 +336,7 @@ class Owner:
         if system_id not in self.systems:
             return  # delivered before
         self.systems.discard(system_id)
+        self.tasks.end_system(system_id)
         result, error = system_end(parcel)
         self._call(lambda: self._handlers.system_ended(system_id, result, error))
 
@@ -363,7 +358,7 @@ class Owner:
             ends = list(self.tasks.reject(Parcel(parcel.message, parcel.frames), fault))
             error = faults.task_error(fault, slave="", attempt=0)
             self._call(lambda: self._handlers.rejected([task for task, _, _ in ends], error))
-            self._end(ends)
+            self.end_tasks(ends)
         elif isinstance(parcel.message, PushSystem):
             self._fail_systems([SystemId(parcel.message.system)], fault)
 
@@ -382,11 +377,12 @@ class Owner:
             self._parcels.clear()
             self._answered = self._last_push
             self.tasks.forget_code()
-            self._end(self.tasks.fail_pending(fault))
+            self.end_tasks(self.tasks.fail_pending(fault))
             self._fail_systems(list(self.systems), fault)
 
     def _fail_systems(self, systems: list[SystemId], fault: faults.Fault) -> None:
         error = faults.task_error(fault, slave="", attempt=0)
         for system_id in systems:
             self.systems.discard(system_id)
+            self.tasks.end_system(system_id)
             self._call(lambda system_id=system_id: self._handlers.system_ended(system_id, None, error))

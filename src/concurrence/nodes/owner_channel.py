@@ -49,8 +49,10 @@ _FLUSH_SECONDS = 2.0
 class IOwnerChannel(Protocol):
     """What an owner's main thread needs of its channel."""
 
-    accepted_push: int
-    """The number of the newest push that the master accepted; read from any thread."""
+    @property
+    def accepted_push(self) -> int:
+        """The number of the newest push that the master accepted; read from any thread."""
+        ...
 
     @property
     def error(self) -> ConcurrenceError | None:
@@ -82,6 +84,10 @@ class IOwnerChannel(Protocol):
         """
         ...
 
+    def wake(self) -> None:
+        """From any thread: let :meth:`receive` return None at once."""
+        ...
+
     def close(self, reason: str) -> None:
         """Say goodbye and end; what an owner still has at the master is cancelled."""
         ...
@@ -110,7 +116,7 @@ class OwnerChannel:
         self._reactor = Reactor()
         self._link = MasterLink(make_hello, address, self._reactor.now(), patience=patience)
         self._decoder = decoder_to_owner()
-        self._notifications: SimpleQueue[Notification] = SimpleQueue()
+        self._notifications: SimpleQueue[Notification | None] = SimpleQueue()
         self._unaccepted: deque[Push] = deque()
         self._sent_push = 0
         self._once: list[Parcel[Message]] = []
@@ -162,6 +168,10 @@ class OwnerChannel:
             return self._notifications.get(timeout=timeout)
         except Empty:
             return None
+
+    def wake(self) -> None:
+        """From any thread: let :meth:`receive` return None at once."""
+        self._notifications.put(None)
 
     def close(self, reason: str) -> None:
         """Say goodbye and end the thread; repeatable."""

@@ -15,11 +15,12 @@ from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner import Owner
 from concurrence.nodes.owner_channel import IOwnerChannel
 from concurrence.tasks.api import ITaskSystem, SlaveSummary, Task, TaskCounts
-from concurrence.tasks.loading import format_traceback
+from concurrence.tasks.loading import exception_fault
 from concurrence.tasks.ownership import OwnedTasks
-from concurrence.tasks.values import describe_error, pack_exception, pack_value
-from concurrence.wire import faults
+from concurrence.tasks.values import pack_value
+from concurrence.tasks.waiting import SYSTEM, enter, leave
 from concurrence.wire.codec import Frame, Parcel, encode_results
+from concurrence.wire.faults import encode_fault
 from concurrence.wire.messages import (
     FAILED,
     FINISHED,
@@ -46,7 +47,7 @@ class SystemRunner:
         self, system: ITaskSystem, system_id: SystemId, channel: IOwnerChannel, tasks: OwnedTasks, name: str
     ) -> None:
         self.log: logging.Logger = logging.getLogger(f"system.{name}")
-        self.owner = Owner(channel, tasks, self)
+        self.owner = Owner(channel, tasks, self, place=SYSTEM)
         self._system = system
         self._id = system_id
         self._channel = channel
@@ -74,6 +75,7 @@ class SystemRunner:
 
     def begin(self) -> None:
         """Initialise the system and start to drain its tasks."""
+        before = enter(SYSTEM)
         try:
             self._system.init_system(self)
             tasks = self._system.generate_tasks(self)
@@ -82,6 +84,8 @@ class SystemRunner:
             self._check_complete()
         except (Exception, SystemExit) as error:  # noqa: BLE001  the author's code; the client is told
             self._failed(error)
+        finally:
+            leave(before)
 
     def turn(self, timeout: float | None) -> None:
         """One turn of the owner's loop.
@@ -98,19 +102,23 @@ class SystemRunner:
             self._failed(error)
 
     def _check_complete(self) -> None:
-        if self._end is None and self._system.is_complete(self):
+        if self._end is not None:
+            return
+        before = enter(SYSTEM)
+        try:
+            self._ask_complete()
+        finally:
+            leave(before)
+
+    def _ask_complete(self) -> None:
+        if self._system.is_complete(self):
             payload, buffers = pack_value(self._system.gather_result(self), f"the result of {self._name}")
             frames: list[Frame] = [encode_results([PackedResult(payload, len(buffers))]), *buffers]
             self._finish(Parcel(SystemEnded(len(frames), self._id, FINISHED), frames))
 
     def _failed(self, error: BaseException) -> None:
-        fault = faults.Fault(
-            faults.KIND_EXCEPTION,
-            f"the task system {self._name} raised {describe_error(error)}",
-            traceback=format_traceback(error),
-            exception=pack_exception(error),
-        )
-        body = encode_results([PackedResult(faults.encode_fault(fault))])
+        fault = exception_fault(error, f"the task system {self._name} raised ")
+        body = encode_results([PackedResult(encode_fault(fault))])
         self._finish(Parcel(SystemEnded(1, self._id, FAILED), [body]))
 
     def _finish(self, end: Parcel[SystemEnded]) -> None:

@@ -101,7 +101,7 @@ def task(
     *,
     name: str = "",
     priority: int = 0,
-    max_retries: int = 0,
+    retries: int = 0,
     timeout: float | None = None,
     resources: Mapping[str, float] | None = None,
 ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
@@ -113,7 +113,7 @@ def task(
     *,
     name: str = "",
     priority: int = 0,
-    max_retries: int = 0,
+    retries: int = 0,
     timeout: float | None = None,
     resources: Mapping[str, float] | None = None,
 ) -> Any:
@@ -123,14 +123,14 @@ def task(
         function: The function, when used without arguments.
         name: What people see; the function's name by default.
         priority: Higher goes first among the tasks of one client.
-        max_retries: How often the task is tried again after its code raised.
+        retries: How often the task is tried again after its code raised.
         timeout: Seconds that one attempt may take; None for no limit.
         resources: What it needs of a slave beyond one worker, as in ``{"gpu": 1}``.
     """
     given: dict[str, Any] = {
         "name": name,
         "priority": priority,
-        "max_retries": max_retries,
+        "max_retries": retries,
         "timeout": timeout,
         "resources": dict(resources) if resources else None,
     }

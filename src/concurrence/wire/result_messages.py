@@ -163,6 +163,6 @@ class SlaveEntry(Struct, frozen=True, array_like=True, gc=False):
 
 
 class SlaveList(Message, frozen=True, array_like=True, gc=False, tag=45):
-    """To hosts: the connected slaves, whenever one comes or goes."""
+    """To hosts and clients: the connected slaves, whenever one comes or goes."""
 
     slaves: list[SlaveEntry]

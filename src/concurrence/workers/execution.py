@@ -20,12 +20,13 @@ from concurrence.tasks.loading import (
     FunctionLoader,
     LoadedFunction,
     clean_text,
-    format_traceback,
+    exception_fault,
     one_line,
 )
-from concurrence.tasks.values import describe_error, pack_exception, pack_value, unpack_value
+from concurrence.tasks.values import describe_error, pack_value, unpack_value
+from concurrence.tasks.waiting import TASK, enter, leave
 from concurrence.wire.codec import MAX_HEADER_BYTES, Frame, Parcel, decode_tasks, encode_results, frame_size
-from concurrence.wire.faults import KIND_EXCEPTION, KIND_RESULT, Fault, encode_fault
+from concurrence.wire.faults import KIND_RESULT, Fault, encode_fault
 from concurrence.wire.messages import (
     FAILED,
     FINISHED,
@@ -143,12 +144,14 @@ class Executor:
         self._cell.begin_chunk(chunk.chunk)
         self._output.begin_chunk(chunk.system, send)
         results = _Results(chunk.chunk, self._cell, self._output)
+        before = enter(TASK)
         try:
             function = self._load(chunk.function, tasks, results)
             results.begin()
             if function is not None:
                 self._run_all(chunk, function, tasks, parcel.frames, results)
         finally:
+            leave(before)
             _running.counter = None
             _running.task = None
             _running.arguments = ((), {})
@@ -270,14 +273,7 @@ class Executor:
 
     def _failure(self, error: BaseException) -> bytes:
         self._end_fork(error)
-        fault = Fault(
-            KIND_EXCEPTION,
-            one_line(describe_error(error)),
-            traceback=format_traceback(error),
-            exception=pack_exception(error),
-            output=self._output.tail(),
-        )
-        return encode_fault(fault)
+        return encode_fault(exception_fault(error, output=self._output.tail()))
 
     def _refusal(self, function: LoadedFunction, error: BaseException) -> tuple[int, bytes, Sequence[Frame]]:
         self._end_fork(error)

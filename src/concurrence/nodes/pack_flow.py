@@ -1,0 +1,216 @@
+"""The packs of one ``swarm.map``: pushed as the input allows, their ends in a queue."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from queue import SimpleQueue
+from typing import Any, Final, NamedTuple
+
+from concurrence.errors import Backpressure, PackingError, TaskCancelled, TaskError, UsageError
+from concurrence.nodes.futures import Future
+from concurrence.nodes.swarm_loop import SwarmLoop
+from concurrence.tasks.functions import FunctionTask
+from concurrence.tasks.ownership import error_from
+from concurrence.tasks.packs import Items, PackCall, PackEnd, PackSizing, size_of
+from concurrence.tasks.values import describe_error
+from concurrence.wire import faults
+
+_AHEAD = 4  # times what is under way may wait to be consumed, of an input whose end nobody knows
+_SLOW_SECONDS = 0.1
+_DIVISIBLE = (faults.KIND_RESULT, faults.KIND_WORKER)
+
+
+class End(NamedTuple):
+    """The end of a pack.
+
+    Attributes:
+        start: The number of its first item.
+        size: How many it has.
+        parts: Their results, with the errors of those that failed among them.
+    """
+
+    start: int
+    size: int
+    parts: list[list[Any] | TaskError]
+
+
+class PackFlow:
+    """Pushes packs and collects their ends.
+
+    The items of a container are taken in the thread that drives the swarm, whatever the consumer does; those of an
+    iterator in the consumer's, where its code may wait.
+
+    Args:
+        loop: The swarm's.
+        call: What runs a pack.
+        items: The input.
+        sizing: How many items a pack has.
+        options: Fields of the tasks.
+
+    Attributes:
+        ends: The packs that ended; None when something else happened.
+        consumed: How many items the consumer has heard of; for the consumer to set.
+        delivered: How many of them had their turn; the same.
+        done: How many items have ended.
+        on_end: Called after each end, in whatever thread.
+        is_cancelled: Whether :meth:`cancel` was called.
+    """
+
+    def __init__(
+        self, loop: SwarmLoop, call: PackCall, items: Items, sizing: PackSizing, options: Mapping[str, Any]
+    ) -> None:
+        self.items: Final = items
+        self.ends: SimpleQueue[End | None] = SimpleQueue()
+        self.consumed = 0
+        self.delivered = 0
+        self.done = 0
+        self.on_end: Callable[[object], None] | None = None
+        self.is_cancelled = False
+        self._loop = loop
+        self._call = call
+        self._sizing = sizing
+        self._options = options
+        self._size = 1
+        self._under_way: set[Future[PackEnd]] = set()
+        self._filling = threading.RLock()
+        self._counting = threading.Lock()
+
+    # --- out ---
+
+    @property
+    def is_eager(self) -> bool:
+        """Whether it could push at once: it pushes all it may, and goes on when a pack has ended."""
+        return False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the consumer has heard of everything."""
+        return self.items.is_drained and self.consumed >= self.items.taken
+
+    def feed(self) -> bool:
+        """In the thread that drives the swarm: push what there is room for; False when the input is drained."""
+        # Not blocking: whoever fills at this moment may be waiting for this thread to make room.
+        if self._loop.room > 0 and self._filling.acquire(blocking=False):
+            try:
+                self.fill()
+            finally:
+                self._filling.release()
+        return not self.items.is_drained
+
+    def fill(self) -> None:
+        """Push packs until enough are under way, or the input is slow."""
+        with self._filling:
+            items, sizing = self.items, self._sizing
+            sizing.workers = self._loop.workers
+            started = time.monotonic()
+            while not items.is_drained and self._wants_more():
+                start = items.taken
+                taken = items.take(sizing.next(items.left, items.item_bytes))
+                if len(taken):
+                    self._size = len(taken)
+                    self._push_or_fail(start, taken)
+                if self._under_way and time.monotonic() - started > _SLOW_SECONDS:
+                    return  # what is there goes first
+
+    def cancel(self) -> None:
+        """Take no more input, and cancel what is under way."""
+        self.is_cancelled = self.items.is_drained = True
+        for future in list(self._under_way):
+            future.cancel()
+        self._put(None)
+
+    def stop(self) -> None:
+        """The swarm is closed, or everything is cancelled."""
+        self.cancel()
+
+    def _wants_more(self) -> bool:
+        most = self._sizing.under_way
+        if self.items.total is None and self.items.taken - self.delivered >= _AHEAD * most * self._size:
+            return False
+        return len(self._under_way) < most
+
+    def _push_or_fail(self, start: int, items: Sequence[Any]) -> None:
+        try:
+            self._push(start, items)
+        except PackingError as error:
+            text = error.message.replace("item 0 of argument 0 of", f"item {start} of the input of", 1)
+            named = PackingError(text, hint=error.hint)
+            self._fail(start, items, TaskError(text, kind="code", cause=named, hint=error.hint))
+        except (Backpressure, UsageError) as error:
+            # Between the look at the room and the push others were quicker, or the swarm was closed.
+            self._fail(start, items, TaskError(error.message, kind="code", cause=error, hint=error.hint))
+
+    def _push(self, start: int, items: Sequence[Any]) -> None:
+        """Push a pack; if it cannot be packed its halves, down to the item that is to blame."""
+        future: Future[PackEnd] = Future(self._loop, FunctionTask(self._call, (items,), None, self._options))
+        try:
+            self._loop.push(future)
+        except PackingError:
+            if len(items) == 1:
+                raise
+            self._push_halves(start, items)
+            return
+        self._under_way.add(future)
+        if self.is_cancelled:
+            future.cancel()
+        future.when_done(lambda ended: self._ended(ended, start, items))
+
+    def _push_halves(self, start: int, items: Sequence[Any]) -> None:
+        half = len(items) // 2
+        self._push_or_fail(start, items[:half])
+        self._push_or_fail(start + half, items[half:])
+
+    # --- in ---
+
+    def _ended(self, future: Future[PackEnd], start: int, items: Sequence[Any]) -> None:
+        error = future.error
+        try:
+            if error is None:
+                self._finished(future.result(), start)
+            elif len(items) > 1 and not self.is_cancelled and _is_divisible(error):
+                self._push_halves(start, items)
+            else:
+                if isinstance(error, TaskCancelled):
+                    self.items.is_drained = True
+                elif len(items) == 1:
+                    error.message = error.message.replace("item 0 of item 1 of the result", "the result", 1)
+                self._fail(start, items, error)
+        except Exception as problem:  # noqa: BLE001  whoever waits for these items is told
+            text = describe_error(problem)
+            self._fail(start, items, TaskError(text, kind=faults.KIND_LOST, cause=problem))
+        finally:
+            self._under_way.discard(future)
+
+    def _finished(self, end: PackEnd, start: int) -> None:
+        seconds, results, problems, slave, attempt = end
+        sample = max((size_of(result) for result in results[:4]), default=0.0)
+        self._sizing.observe(len(results), seconds, sample)
+        parts: list[list[Any] | TaskError] = []
+        position = 0
+        for index, fault in problems:
+            parts += [results[position:index], error_from(fault, slave, attempt)]
+            position = index + 1
+        parts.append(results[position:] if position else results)
+        self._end(End(start, len(results), parts))
+
+    def _fail(self, start: int, items: Sequence[Any], error: TaskError) -> None:
+        self._end(End(start, len(items), [error] * len(items)))
+
+    def _end(self, end: End) -> None:
+        with self._counting:  # an item that cannot be packed ends where it is pushed
+            self.done += end.size
+        self._put(end)
+
+    def _put(self, end: End | None) -> None:
+        self.ends.put(end)
+        on_end = self.on_end
+        if on_end is not None:
+            on_end(end)
+
+
+def _is_divisible(error: TaskError) -> bool:
+    """Whether one of the items may be to blame, so that the others are worth another try."""
+    too_large = error.kind == faults.KIND_LOST and "not accepted" in error.message
+    return error.kind in _DIVISIBLE or too_large

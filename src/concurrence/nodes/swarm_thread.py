@@ -1,0 +1,76 @@
+"""The thread that a script's swarm runs in, from connecting to the end."""
+
+from __future__ import annotations
+
+import threading
+from queue import SimpleQueue
+
+from concurrence.errors import ConcurrenceError, ConnectionFailed
+from concurrence.nodes.swarm_loop import SwarmLoop
+from concurrence.tasks import waiting
+from concurrence.tasks.values import describe_error
+
+
+class SwarmThread:
+    """Runs a swarm's loop; inline there is no thread, and whoever waits runs it.
+
+    Private processes are started in here too: the system ends them with the thread that started them.
+
+    Args:
+        loop: The loop.
+    """
+
+    def __init__(self, loop: SwarmLoop) -> None:
+        self._loop = loop
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Connect; returns when there is a swarm.
+
+        Raises:
+            ConcurrenceError: There is none to be had.
+        """
+        loop = self._loop
+        if loop.is_inline:
+            loop.open()
+            return
+        ready: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="swarm", daemon=True)
+        self._thread.start()
+        try:
+            error = ready.get()
+        except BaseException:  # Ctrl-C, mostly
+            self.stop("the script was interrupted")
+            raise
+        if error is not None:
+            self._thread.join()
+            raise error
+
+    def stop(self, reason: str) -> None:
+        """End it: what is unfinished is cancelled, private processes are gone when this returns. Repeatable."""
+        self._loop.begin_to_end(reason)
+        if self._thread is None:
+            self._loop.shut(None)
+        elif self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self, ready: SimpleQueue[BaseException | None]) -> None:
+        waiting.enter(waiting.CALLBACK)  # what runs here of the author's, unpickling included, may not wait
+        loop = self._loop
+        try:
+            loop.open()
+        except BaseException as error:  # noqa: BLE001  whoever starts the swarm is told
+            loop.shut(None)
+            ready.put(error)
+            return
+        ready.put(None)
+        lost: ConcurrenceError | None = None
+        try:
+            while not loop.is_closed:
+                loop.cycle(0 if loop.is_eager else None)
+        except ConcurrenceError as error:
+            lost = error
+        except Exception as error:  # a dead thread must not leave anybody waiting for ever
+            loop.log.exception("the swarm's thread failed: this is a fault in Concurrent")
+            lost = ConnectionFailed(f"the swarm failed: {describe_error(error)}")
+        loop.shut(lost)

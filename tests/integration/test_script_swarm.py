@@ -1,0 +1,229 @@
+"""One private swarm of real processes: what needs several workers, threads, time, or a worker's death."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import threading
+import time
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import concurrence
+from concurrence import Swarm, TaskCancelled, TaskError, task
+from concurrence.errors import WouldBlock
+from concurrence.nodes import pack_flow
+
+
+class Display:
+    """Keeps what would be shown."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.last = (0.0, 0.0)
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    def announce(self, path: Any, what: str) -> None:
+        self.lines.append(f"{what}: {path}")
+
+    def output(self, source: str, text: str) -> None:
+        self.lines.append(f"{source}: {text}")
+
+    def progress(self, done: float, total: float, text: str) -> None:
+        self.last = (done, total)
+
+
+@pytest.fixture(scope="module")
+def display() -> Display:
+    return Display()
+
+
+@pytest.fixture(scope="module")
+def swarm(display: Display) -> Generator[Swarm]:
+    with concurrence.local_swarm(workers=2, display=display) as swarm:
+        yield swarm
+        swarm.cancel_all()
+
+
+def square(n: int) -> int:
+    return n * n
+
+
+def die(n: int) -> int:
+    if n == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return n
+
+
+def chat(n: int) -> int:
+    print("number", n)  # noqa: T201  that is what is tested
+    return n
+
+
+def waits() -> None:
+    nothing: list[concurrence.Future[int]] = []
+    concurrence.wait(nothing)
+
+
+def connects() -> None:
+    concurrence.connect("client.toml")
+
+
+def test_submitting_from_many_threads(swarm: Swarm) -> None:
+    totals: list[int] = []
+
+    def work(start: int) -> None:
+        futures = [swarm.submit(square, n) for n in range(start, start + 200)]
+        totals.append(sum(future.result(30) for future in futures) + sum(swarm.map(square, range(200))))
+
+    threads = [threading.Thread(target=work, args=(200 * index,)) for index in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(totals) == sum(n * n for n in range(1200)) + 6 * sum(n * n for n in range(200))
+
+
+def test_both_workers_share_the_tail(swarm: Swarm) -> None:
+    pids = set(swarm.map(lambda _: (time.sleep(0.02), os.getpid())[1], range(30)))
+    assert len(pids) == 2
+
+
+def test_behind_a_slow_item_an_iterator_is_not_drained_for_ever(
+    swarm: Swarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack_flow, "_AHEAD", 1)
+    count = itertools.count()
+    results = swarm.map(lambda n: time.sleep(0.002 if n else 1.0), count, pack=1)
+    next(results)
+    assert 10 < next(count) < 250
+    results.cancel()
+
+
+def test_cancelling_a_task_that_runs(swarm: Swarm) -> None:
+    future = swarm.submit(time.sleep, 600)
+    with pytest.raises(TimeoutError, match=r"sleep\(600\) has not ended within 0\.3 s; .* with 2 workers"):
+        future.result(0.3)
+    assert future.cancel()
+    with pytest.raises(TaskCancelled):
+        future.result(20)
+    assert future.cancelled()
+
+
+def test_an_item_that_kills_its_worker_leaves_the_others(swarm: Swarm) -> None:
+    results = swarm.map(die, range(8), pack=8)
+    taken: list[int] = []
+    errors: list[TaskError] = []
+    while True:
+        try:
+            taken.append(next(results))
+        except StopIteration:
+            break
+        except TaskError as error:
+            errors.append(error)
+    assert taken == [0, 1, 2, 4, 5, 6, 7]
+    assert [error.kind for error in errors] == ["worker"]
+    assert "SIGKILL" in str(errors[0])
+
+
+def test_a_time_out_of_a_task_function_holds_for_each_item(swarm: Swarm) -> None:
+    results = swarm.map(task(timeout=0.5)(time.sleep), [0, 600, 0])
+    assert next(results) is None
+    with pytest.raises(TaskError, match=r"0\.5 s"):
+        next(results)
+    assert next(results) is None
+
+
+def test_the_time_for_a_map(swarm: Swarm) -> None:
+    results = swarm.map(time.sleep, [600] * 3, timeout=0.3)
+    with pytest.raises(TimeoutError, match="0 of 3 done"):
+        list(results)
+    results.cancel()
+    with pytest.raises(TaskCancelled):
+        next(results)
+
+
+def test_what_tasks_print_arrives(swarm: Swarm, display: Display) -> None:
+    assert [swarm.submit(chat, n).result() for n in range(3)] == [0, 1, 2]
+    swarm.wait(20)
+    for n in range(3):
+        assert any(f"chat({n}): number {n}" in line for line in display.lines), display.lines
+    done, total = display.last
+    assert done == total > 0
+
+
+def test_workers_may_neither_wait_nor_connect(swarm: Swarm) -> None:
+    for function in (connects, waits):
+        with pytest.raises(WouldBlock, match="inside a task"):
+            swarm.submit(function).result(20)
+
+
+def test_callbacks_push_what_follows(swarm: Swarm) -> None:
+    last: list[int] = []
+
+    def follow(future: concurrence.Future[int]) -> None:
+        if future.result() < 1000:
+            swarm.submit(square, future.result()).add_done_callback(follow)
+        else:
+            last.append(future.result())
+
+    swarm.submit(square, 2).add_done_callback(follow)
+    swarm.wait(30)
+    assert last == [65_536]
+
+
+def test_large_arrays_there_and_back(swarm: Swarm) -> None:
+    arrays = [np.full(100_000, n, dtype=float) for n in range(40)]
+    for n, result in enumerate(swarm.map(np.negative, arrays)):
+        assert result[0] == -n
+        assert len(result) == 100_000
+
+
+def test_asyncio_goes_on_meanwhile(swarm: Swarm) -> None:
+    async def main() -> int:
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0.01)
+                ticks += 1
+
+        ticker = asyncio.create_task(tick())
+        await asyncio.gather(*(swarm.submit(time.sleep, 0.1) for _ in range(4)))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await swarm.submit(time.sleep, 0.5)
+        assert [n async for n in swarm.map(square, range(1000))] == [n * n for n in range(1000)]
+        ticker.cancel()
+        return ticks
+
+    assert asyncio.run(main()) > 5
+
+
+def test_async_with() -> None:
+    async def main() -> list[int]:
+        async with concurrence.local_swarm(1) as private:
+            futures = [private.submit(square, n) for n in range(5)]
+        return [future.result() for future in futures]
+
+    assert asyncio.run(main()) == [0, 1, 4, 9, 16]
+
+
+def test_a_wait_that_takes_too_long_and_cancelling_everything(swarm: Swarm) -> None:
+    futures = [swarm.submit(time.sleep, 600) for _ in range(5)]
+    results = swarm.map(time.sleep, [600] * 20)
+    with pytest.raises(TimeoutError, match=r"not everything has ended within 0\.2 s"):
+        swarm.wait(0.2)
+    swarm.cancel_all()
+    swarm.wait(20)
+    assert all(future.cancelled() for future in futures)
+    with pytest.raises(TaskCancelled):
+        next(results)
