@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from concurrence.env.api import ICommands
     from concurrence.env.environment import Environment
     from concurrence.env.extension_options import ExtensionOption, OrderedExtensionsOption
+    from concurrence.env.lifecycle import ILifecycle
     from concurrence.env.options import (
         AddressOption,
         BoolOption,
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
     from concurrence.journal.api import DurableListener, IJournal, JournalEntry
     from concurrence.nodes.api import IApiMethods, IApp, INodeHandle, INodeService, NodeType
     from concurrence.nodes.application import ApplicationNode
+    from concurrence.nodes.completion import as_completed, wait
     from concurrence.nodes.connecting import connect, local_swarm
-    from concurrence.nodes.futures import Future, as_completed, wait
+    from concurrence.nodes.futures import Future
     from concurrence.nodes.running import run
     from concurrence.nodes.swarm import Swarm
     from concurrence.scheduling.api import ITaskScheduler, ITaskScheduleStrategy, SlaveView, WorkView
@@ -54,6 +56,7 @@ _HOMES = {
     "concurrence.env.api": ("ICommands",),
     "concurrence.env.environment": ("Environment",),
     "concurrence.env.extension_options": ("ExtensionOption", "OrderedExtensionsOption"),
+    "concurrence.env.lifecycle": ("ILifecycle",),
     "concurrence.env.options": (
         "AddressOption",
         "BoolOption",
@@ -72,7 +75,8 @@ _HOMES = {
     "concurrence.nodes.api": ("IApiMethods", "IApp", "INodeHandle", "INodeService", "NodeType"),
     "concurrence.nodes.application": ("ApplicationNode",),
     "concurrence.nodes.connecting": ("connect", "local_swarm"),
-    "concurrence.nodes.futures": ("Future", "as_completed", "wait"),
+    "concurrence.nodes.completion": ("as_completed", "wait"),
+    "concurrence.nodes.futures": ("Future",),
     "concurrence.nodes.running": ("run",),
     "concurrence.nodes.swarm": ("Swarm",),
     "concurrence.scheduling.api": ("ITaskScheduler", "ITaskScheduleStrategy", "SlaveView", "WorkView"),
@@ -151,6 +155,7 @@ __all__ = [
     "IClient",
     "ICommands",
     "IJournal",
+    "ILifecycle",
     "INodeHandle",
     "INodeService",
     "IReactor",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,9 +13,7 @@ from concurrence.cli.options import EnvOption, MasterOption, examples
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from concurrence.env.environment import Environment
     from concurrence.nodes.status import Status
-    from concurrence.transport.security import Credentials
 
 EPILOG = examples(
     "concurrence status --env swarm",
@@ -32,54 +29,20 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")] = False,
 ) -> int:
     """Show the nodes and task systems of a swarm, as its master sees them."""
+    from concurrence.cli.asking import admin_credentials, transport_of
     from concurrence.env.log import configure_logging
     from concurrence.nodes.running import open_environment
-    from concurrence.nodes.status import ask_status
-    from concurrence.transport.api import ITransport
+    from concurrence.nodes.status import ask_status, status_by_names
 
     configure_logging("ERROR")
     with open_environment(env) as environment:
-        credentials = _credentials(environment, master)
-        chosen = environment.config.get("node", "transport")
-        name = str(chosen.raw) if chosen is not None else "ZMQTransport"
-        answer = ask_status(environment.implementation(ITransport, name), credentials, TIMEOUT)
+        credentials = admin_credentials(environment, master, "status")
+        answer = ask_status(transport_of(environment), credentials, TIMEOUT)
     if as_json:
-        print(json.dumps(_as_dict(answer), indent=2))
+        print(json.dumps(status_by_names(answer), indent=2))
     else:
         show(answer, credentials.address)
     return 0
-
-
-def _credentials(environment: Environment, master: Path | None) -> Credentials:
-    from concurrence.errors import UsageError
-    from concurrence.nodes.keys import connect_path
-    from concurrence.transport.security import Role, read_connect_file
-
-    if master is not None:
-        return read_connect_file(master)
-    if environment.is_temporary:
-        raise UsageError(
-            "no master is named", hint="concurrence status --master CONNECT.toml, or --env PATH of the master's"
-        )
-    path = connect_path(environment, Role.ADMIN)
-    if not path.exists():
-        raise UsageError(
-            f"no master has run in {environment.path} yet",
-            hint=f"Start it: concurrence master --env {environment.path}",
-        )
-    return read_connect_file(path)
-
-
-def _as_dict(answer: Status) -> dict[str, Any]:
-    """The answer by names: on the wire its fields have none."""
-    from msgspec.structs import asdict
-
-    plain = asdict(answer)
-    del plain["request"]
-    plain["nodes"] = [asdict(node) for node in answer.nodes]
-    # As text: these are 63-bit numbers, and JSON's are exact only up to 53.
-    plain["systems"] = [asdict(system) | {"system": f"{system.system:016x}"} for system in answer.systems]
-    return plain
 
 
 def show(answer: Status, address: str) -> None:

@@ -25,7 +25,7 @@ from concurrence.nodes.locking import lock_environment, note_address
 from concurrence.nodes.node import Node
 from concurrence.scheduling.api import ITaskScheduler, Limits
 from concurrence.scheduling.core import MasterCore
-from concurrence.scheduling.outbox import HostOrder
+from concurrence.scheduling.outbox import HostOrder, News
 from concurrence.transport.api import IServer, IWorkQueue
 from concurrence.transport.security import Role
 from concurrence.version import __version__
@@ -60,7 +60,9 @@ class MasterNode(Node):
     task_scheduler = ExtensionOption(
         "masternode", "task_scheduler", ITaskScheduler, "ZMQTaskScheduler", "Decides which task goes where."
     )
-    journal = ExtensionOption("masternode", "journal", IJournal, "NullJournal", "Keeps what was accepted.")
+    journal = ExtensionOption(
+        "masternode", "journal", IJournal, "NullJournal", "Keeps accepted work over a restart of the master."
+    )
     api_methods = ExtensionPoint(IApiMethods)
     is_standalone = BoolOption("masternode", "is_standalone", False, "Whether the master is its own slave.")
     lease = DurationOption(
@@ -86,7 +88,9 @@ class MasterNode(Node):
     code_window = ByteSizeOption(
         "masternode", "code_window", 1 << 30, "Code and shared objects that one owner may have here.", live=True
     )
-    max_attempts = IntOption("masternode", "max_attempts", 3, "Workers that one task may kill.", min=1, live=True)
+    max_attempts = IntOption(
+        "masternode", "max_attempts", 3, "Workers that a task may kill before it is given up.", min=1, live=True
+    )
 
     def __init__(self, manager: ComponentManager) -> None:
         super().__init__(manager)
@@ -308,7 +312,7 @@ class MasterNode(Node):
             outgoing.setdefault(peer, []).append(parcel)
         orders, stopped, dropped = outbox.hosts, outbox.stopped_hosts, outbox.dropped
         for news in outbox.news:
-            self.log.info("%s", news)
+            self.log.info("%s", news, extra=news.about if isinstance(news, News) else None)
         for aside in outbox.asides:
             self.log.debug("%s", aside)
         self._backlog += outbox.work

@@ -27,6 +27,18 @@ class HostOrder(Struct, frozen=True):
     ticket: str
 
 
+class News(str):
+    """A line for the log, and what it is about.
+
+    Attributes:
+        about: Fields of the log record, as in ``{"slave": "vm"}``.
+    """
+
+    __slots__ = ("about",)
+
+    about: dict[str, str]
+
+
 class Outbox:
     """Collects the instructions of one cycle; whoever drives the core empties it.
 
@@ -61,7 +73,9 @@ class Outbox:
 
     def tell(self, node: Node, text: str) -> None:
         """News of a node; whoever only asks how the master is comes and goes all the time, and is no news."""
-        (self.asides if node.hello.kind == "admin" else self.news).append(f"{node.label} {text}")
+        news = News(f"{node.label} {text}")
+        news.about = {node.hello.kind: node.hello.name}
+        (self.asides if node.hello.kind == "admin" else self.news).append(news)
 
     def send(self, peer: bytes | None, parcel: Parcel[Message]) -> None:
         """A message that promises nothing; without a peer it is dropped, because its node is not connected."""

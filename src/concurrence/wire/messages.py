@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from concurrence.wire.api_messages import ApiAnswer, CallApi
 from concurrence.wire.fields import (
     CANCELLED,
     EXPIRED,
@@ -26,6 +27,7 @@ from concurrence.wire.fields import (
     KIND_SYSTEM,
     KIND_TASK,
     LOST,
+    MAX_BUNDLES,
     MAX_CHUNK_TASKS,
     MAX_FRAMES,
     PROTOCOL_VERSION,
@@ -88,12 +90,12 @@ from concurrence.wire.task_messages import (
 )
 
 FromOwner: TypeAlias = (
-    Hello | Ping | Pong | Bye | DefineBundle | DefineFunction | PushTasks | PushSystem | Cancel | Delivered
-    | SystemEnded | ReportProgress | Output | StatusRequest
+    Hello | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | PushTasks | PushSystem | Cancel
+    | Delivered | SystemEnded | ReportProgress | Output | StatusRequest | CallApi
 )  # fmt: skip
 ToOwner: TypeAlias = (
     Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | PushAccepted | PushRejected | Results
-    | SystemResult | Progress | Output | SlaveList | Status
+    | SystemResult | Progress | Output | SlaveList | Status | ApiAnswer
 )  # fmt: skip
 FromSlave: TypeAlias = (
     Hello | Ping | Pong | Bye | NeedFunction | ChunkResults | AttemptLost | Claimed | Output
@@ -117,15 +119,18 @@ __all__ = [
     "KIND_SYSTEM",
     "KIND_TASK",
     "LOST",
+    "MAX_BUNDLES",
     "MAX_CHUNK_TASKS",
     "MAX_FRAMES",
     "PROTOCOL_VERSION",
     "REFUSED",
     "RETURNED",
+    "ApiAnswer",
     "Assign",
     "AttemptLost",
     "Bodied",
     "Bye",
+    "CallApi",
     "Cancel",
     "ChildExited",
     "ChildStarted",
