@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from concurrence.nodes.application import ApplicationNode
     from concurrence.nodes.completion import as_completed, wait
     from concurrence.nodes.connecting import connect, local_swarm
+    from concurrence.nodes.display import PlainDisplay
     from concurrence.nodes.futures import Future
     from concurrence.nodes.running import run
     from concurrence.nodes.swarm import Swarm
@@ -76,6 +77,7 @@ _HOMES = {
     "concurrence.nodes.application": ("ApplicationNode",),
     "concurrence.nodes.connecting": ("connect", "local_swarm"),
     "concurrence.nodes.completion": ("as_completed", "wait"),
+    "concurrence.nodes.display": ("PlainDisplay",),
     "concurrence.nodes.futures": ("Future",),
     "concurrence.nodes.running": ("run",),
     "concurrence.nodes.swarm": ("Swarm",),
@@ -103,6 +105,7 @@ __all__ = [
     "run",
     # scripts and notebooks
     "Future",
+    "PlainDisplay",
     "Swarm",
     "as_completed",
     "connect",

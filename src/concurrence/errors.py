@@ -6,6 +6,8 @@ to try. The command line prints both on one screen and exits with :attr:`Concurr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class ConcurrenceError(Exception):
     """The root of all errors that Concurrent raises.
@@ -148,3 +150,22 @@ class TaskError(ConcurrenceError):
 
 class TaskCancelled(TaskError):
     """Nobody's fault: the task was cancelled by its owner, or its owner went away."""
+
+
+def nearest(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
+    """The known word that was probably meant, for a hint; empty if none is near.
+
+    Args:
+        word: What was written.
+        known: What could have been meant.
+        likeness: How near it must be, from 0 to 1.
+    """
+    import difflib  # noqa: PLC0415  needed where something went wrong, and nowhere else
+
+    return next(iter(difflib.get_close_matches(word, sorted(known), n=1, cutoff=likeness)), "")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint that names the known word that was probably meant; empty if none is near."""
+    near = nearest(word, known)
+    return f"Did you mean {near}?" if near else ""

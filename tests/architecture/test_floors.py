@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2] / "src" / "concurrence"
 
 FLOORS: list[set[str]] = [
-    {"errors", "clock", "ids", "version"},
+    {"errors", "clock", "contracts", "ids", "version"},
     {"component"},
     {"telemetry", "env"},
     {"wire"},
@@ -45,20 +45,55 @@ PLAIN_DATA = {
 """Modules besides ``api`` and those of ``wire`` that any higher floor may import."""
 
 ALLOWED_BESIDES: dict[str, set[str]] = {
+    # The rules by which components are checked: a file of its own, pure and long.
+    "concurrence.contracts": {"component"},
     # How tasks are packed and unpacked is needed wherever they are owned or run.
     "concurrence.tasks.bundles": {"nodes", "testing"},
     "concurrence.tasks.importer": {"nodes", "testing"},
     "concurrence.tasks.functions": {"workers", "nodes", "testing"},
+    # Inline, a failed task's own exception is handed over with its frames, for debuggers.
+    "concurrence.tasks.kept_errors": {"nodes"},
     "concurrence.tasks.loading": {"workers", "nodes", "testing"},
     "concurrence.tasks.ownership": {"nodes", "testing"},
     "concurrence.tasks.packing": {"workers", "nodes", "testing"},
+    # Scripts hand out handles on shared objects.
+    "concurrence.tasks.shared": {"nodes", "testing"},
+    # What map sends is made by nodes; where waiting is banned is known to whoever calls authors' code.
+    "concurrence.tasks.packs": {"nodes", "testing"},
+    "concurrence.tasks.waiting": {"nodes", "workers", "testing"},
     "concurrence.tasks.values": {"workers", "nodes", "testing"},
     # Nodes and commands put the parts together.
     "concurrence.nodes": {"testing", "cli"},
+    # The command line makes, checks, keeps and restores environments; what is known of keys stands in nodes.
+    "concurrence.env.backup": {"cli"},
+    "concurrence.env.env_check": {"nodes", "cli"},
+    # Commands show what components are linked with whom.
+    "concurrence.env.links": {"cli"},
+    "concurrence.env.diagram_svg": {"cli"},
+    "concurrence.env.diagram_mermaid": {"cli"},
     "concurrence.env.environment": {"nodes", "testing", "cli"},
+    # What there is to configure, for the commands that show and change it.
+    "concurrence.env.config_edit": {"cli"},
+    "concurrence.env.config_file": {"cli"},
+    "concurrence.env.config_report": {"nodes", "cli"},  # nodes: config.get of the API
+    "concurrence.env.config_sources": {"cli"},
+    "concurrence.env.config_values": {"cli"},
+    "concurrence.env.toml_lines": {"cli"},
+    "concurrence.env.layout": {"nodes", "cli"},  # how a path is written in a command that an error proposes
+    "concurrence.env.whole": {"cli"},  # what commands write appears whole or not at all
+    "concurrence.env.restore": {"cli"},
+    "concurrence.env.upgrades": {"cli"},
+    # Running nodes: services begin and end, config files change, hosts get the master's options of the transport.
+    "concurrence.env.checks": {"nodes", "cli"},  # and the shell completes the names of options
+    "concurrence.env.lifecycle": {"nodes"},
+    "concurrence.env.watching": {"nodes"},
     "concurrence.env.log": {"nodes", "testing", "cli"},
     "concurrence.env.plugins": {"nodes", "testing", "cli"},
+    "concurrence.env.plugin_sources": {"cli"},  # whether there are plug-ins is asked before any is loaded
     "concurrence.journal.gate": {"nodes", "testing"},
+    # Who offers methods of the API, and who has a door to it; commands and tools tell its errors.
+    "concurrence.transport.remote": {"nodes", "testing", "dashboard", "cli"},
+    "concurrence.transport.jsonrpc": {"nodes", "testing", "dashboard", "cli"},
     "concurrence.scheduling.core": {"nodes", "testing"},
     "concurrence.scheduling.ledger": {"nodes", "testing"},
     "concurrence.scheduling.outbox": {"nodes", "testing"},
@@ -67,6 +102,7 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.telemetry.stats": {"nodes", "testing"},
     "concurrence.workers.output": {"nodes", "testing"},
     "concurrence.workers.processes": {"nodes", "testing"},
+    "concurrence.workers.terminal": {"nodes"},  # hosts have no terminal either
     "concurrence.workers.template": {"nodes", "testing"},
 }
 """What else is imported across packages, and by which: a new line here is a decision."""

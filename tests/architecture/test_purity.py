@@ -11,6 +11,7 @@ PURE = [
     *sorted((ROOT / "wire").glob("*.py")),
     *sorted((ROOT / "scheduling").rglob("*.py")),
     ROOT / "journal" / "gate.py",
+    ROOT / "transport" / "jsonrpc.py",
     ROOT / "tasks" / "ownership.py",
     ROOT / "workers" / "slots.py",
     ROOT / "workers" / "slot_state.py",

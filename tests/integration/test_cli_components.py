@@ -74,7 +74,7 @@ def test_a_broken_choice_and_a_broken_plugin_are_told_and_the_rest_is_shown(envi
     assert code == 1
     assert "transport: ITransport -> BROKEN" in out
     assert "Did you mean ZMQTransport?" in err
-    assert "broken plug-in broken is left out: ModuleNotFoundError" in err
+    assert "plug-in broken is broken and left out: ModuleNotFoundError" in err
 
 
 def test_the_diagram_is_written_in_the_format_that_the_file_tells(environment: Path, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_json_is_clean_in_a_pipe_whatever_plug_ins_log(environment: Path) -> Non
     done = run(environment, "config", "show", "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["masternode"]["host"] == "127.0.0.1"
-    assert done.stderr.startswith("warning: the plug-in broken (")
+    assert done.stderr.startswith("note: plug-in broken is broken")
     assert "RuntimeError: no" in done.stderr
 
 

@@ -117,6 +117,14 @@ def test_cancelling_a_task_that_runs(swarm: Swarm) -> None:
     assert future.cancelled()
 
 
+def test_what_is_pushed_after_everything_was_cancelled_is_not_cancelled(swarm: Swarm) -> None:
+    for n in range(50):
+        before = swarm.submit(time.sleep, 600)
+        swarm.cancel_all()
+        assert swarm.submit(abs, -n).result(20) == n
+        assert isinstance(before.exception(20), TaskCancelled)
+
+
 def test_an_item_that_kills_its_worker_leaves_the_others(swarm: Swarm) -> None:
     results = swarm.map(die, range(8), pack=8)
     taken: list[int] = []

@@ -295,3 +295,52 @@ class _Slow:
         self.count += 1
         self.is_begun.set()
         assert self.may_end.wait(10)
+
+
+# --- attributes that an interface declares with a type alone ---
+
+
+class INamed(Interface):
+    """Something with a name."""
+
+    name: str
+    _secret: str
+
+
+def activated(cls: type[Component]) -> Component:
+    manager = ComponentManager()
+    return manager.component(manager.register(cls))
+
+
+def test_an_attribute_that_nobody_sets_is_missed_when_the_constructor_has_run() -> None:
+    class Nameless(Component, INamed):
+        pass
+
+    with pytest.raises(ComponentError) as caught:
+        activated(Nameless)
+    assert "Nameless.name is missing, declared in" in str(caught.value)
+    assert "INamed as an attribute" in str(caught.value)
+    assert "set it in __init__" in caught.value.hint
+    assert "_secret" not in str(caught.value)
+
+
+def test_an_attribute_may_come_from_anywhere() -> None:
+    class ByConstructor(Component, INamed):
+        def __init__(self, manager: ComponentManager) -> None:
+            super().__init__(manager)
+            self.name = "one"
+
+    class ByClass(Component, INamed):
+        name = "two"
+
+    class ByProperty(Component, INamed):
+        @property
+        def name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+            raise AssertionError("looking must not read")
+
+    class ByChance(Component, INamed):
+        def __getattr__(self, name: str) -> str:
+            return name
+
+    for cls in (ByConstructor, ByClass, ByProperty, ByChance):
+        assert isinstance(activated(cls), cls)

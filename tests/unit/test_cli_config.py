@@ -160,12 +160,12 @@ def test_plug_ins_have_options_and_broken_ones_are_named(file: Path) -> None:
         f'mine.deep.pause was "1 s" (default), is "1.5 s" ({file}:{len(file.read_text().splitlines())})',
     )
     assert tomllib.loads(file.read_text())["mine"]["deep"] == {"pause": "1.5 s"}
-    assert "warning: the plug-in broken_plugin" in err
+    assert "note: plug-in broken_plugin is broken and left out: ModuleNotFoundError" in err
     assert "No module named 'nothing_of_that_name'" in err
     code, out, err = call("check")
     assert code == 0
     assert out.startswith("ok: 1 value in ")
-    assert err.startswith("warning: the plug-in broken_plugin")
+    assert err.startswith("note: plug-in broken_plugin")
 
 
 def test_outside_of_an_environment_installed_components_count(folder: Path) -> None:
@@ -297,7 +297,7 @@ def test_a_typo_in_the_file_can_be_taken_out_or_stay(file: Path) -> None:
 def test_without_an_environment_there_is_no_file_to_edit(folder: Path) -> None:
     code, _, err = call("set", "masternode.port", "1")
     assert code == 2
-    assert "concurrence env create PATH, or name a file: -c FILE" in err
+    assert "Name a file: -c FILE, or make one: concurrence env create PATH" in err
     (folder / "new.toml").touch()
     assert call("set", "-c", "new.toml", "masternode.port", "1")[0] == 0
     assert (folder / "new.toml").read_text() == "[masternode]\nport = 1\n"

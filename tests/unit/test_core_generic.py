@@ -14,6 +14,7 @@ from swarm_story import POLICIES, SYSTEM, Components, Master, Owner, Slave, coun
 from concurrence.component import Component
 from concurrence.scheduling.api import ITaskScheduleStrategy, SlaveView, WorkView
 from concurrence.scheduling.generic import GenericTaskScheduler
+from concurrence.scheduling.owner_events import LONELY_SECONDS
 from concurrence.wire.messages import (
     CANCELLED,
     FAILED,
@@ -23,6 +24,7 @@ from concurrence.wire.messages import (
     Assign,
     Cancel,
     Claimed,
+    Output,
     Results,
     TakeBack,
     Welcome,
@@ -75,6 +77,22 @@ class TestStrategy:
         assert not a.take(Assign)
         b = master.slave("b")
         assert given_to(b) == [0, 1]
+
+    def test_work_that_the_strategy_refuses_all_slaves_is_explained_once(self) -> None:
+        master = generic("ByName")
+        ByName.ratings = {"the a": -inf, "the b": nan}
+        client = master.client()
+        a, b = master.slave("a"), master.slave("b")
+        client.define()
+        client.push(1, range(3))
+        for _ in range(3):
+            master.wait(LONELY_SECONDS / 2 + 1, client, a, b)
+        (warning,) = client.take(Output)
+        why = "f is refused all 2 slaves that could run it, by the strategy ByName"
+        assert warning.message.text == f"WARNING {why}; 3 tasks wait"
+        ByName.ratings = {"the a": 1.0, "the b": 1.0}
+        master.wait(LONELY_SECONDS, client, a, b)
+        assert not client.take(Output)
 
     def test_what_it_is_told(self) -> None:
         master = generic("ByName")

@@ -181,6 +181,16 @@ class TestNews:
         slave.say(Output(999, 0, "stdout", "slave", "nobody's"))
         assert not client.take(Output)
 
+    def test_the_second_slave_of_a_machine_has_a_name_of_its_own_everywhere(self) -> None:
+        master = Master()
+        client = master.client()
+        slaves = [master.slave(node, name="vm") for node in ("one", "two")]
+        for slave in slaves:
+            slave.say(Output(SYSTEM, 0, "stdout", "vm", "hello"))
+        assert [output.source for output in client.messages(Output)] == ["vm", "vm-2"]
+        names = [node.name for node in master.core.status(1, 0.0).nodes if node.kind == "slave"]
+        assert names == ["vm", "vm-2"]
+
     def test_status_for_people(self, each_policy: str) -> None:
         master = Master()
         client, slave = master.client(), master.slave()

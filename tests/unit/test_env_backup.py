@@ -369,6 +369,6 @@ def test_every_damage_is_noticed(path: Path, tmp_path: Path) -> None:
 
 
 def test_an_archive_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"missing\.tar\.gz: No such file"):
+    with pytest.raises(UsageError, match=r"missing\.tar\.gz cannot be read: No such file"):
         restore_backup(tmp_path / "missing.tar.gz", tmp_path / "deep" / "new")
     assert list(tmp_path.iterdir()) == []

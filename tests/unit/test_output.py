@@ -184,8 +184,8 @@ def test_the_writers_are_text_files(capturing: Capturing) -> None:
         assert not stream.isatty()
         assert not stream.readable()
         assert stream.encoding == "utf-8"
-        with pytest.raises(OSError, match="fileno"):
-            stream.fileno()
+        assert isinstance(stream, CapturedStream)
+        assert stream.fileno() == stream.original.fileno()
         stream.flush()
         stream.close()
         assert not stream.closed
@@ -214,7 +214,17 @@ def test_threads_write_whole_lines(capturing: Capturing) -> None:
         thread.join()
     capturing.capture.end_chunk()
     lines = capturing.joined().splitlines()
-    assert sum(each.count(line) for each in lines) == 200
+    assert lines.count(line) == len(lines) == 200
+
+
+def test_unfinished_lines_of_many_threads_are_bounded(capturing: Capturing) -> None:
+    capturing.begin(4)
+    for _ in range(100):
+        thread = threading.Thread(target=lambda: print("x", end=""))
+        thread.start()
+        thread.join()
+    capturing.capture.end_chunk()
+    assert sum(each.count("x") for each in capturing.joined().splitlines()) == 100
 
 
 def test_results_leave_after_the_output_before_them(capturing: Capturing) -> None:

@@ -225,3 +225,50 @@ class TestGate:
         gate.hold(2, "e")
         gate.durable(9)
         assert gate.release() == ["d", "e"]
+
+
+class TestNamesOfSlaves:
+    """Several slaves of one machine call themselves by its name; people must be able to tell them apart."""
+
+    @staticmethod
+    def join(registry: Registry, number: int, *, session: str = "s", now: float = 0.0, name: str = "vm") -> str:
+        greeting = hello("slave", f"node {number}", slave=machine(), name=name, session=session)
+        return registry.greet(str(number).encode(), greeting, origin(Role.SLAVE), now).node.name
+
+    def test_they_are_numbered(self, registry: Registry) -> None:
+        assert [self.join(registry, number) for number in range(3)] == ["vm", "vm-2", "vm-3"]
+        assert registry.slaves()[1].label == "slave vm-2"
+        assert self.join(registry, 4, name="other") == "other"
+
+    def test_who_comes_back_keeps_its_name(self, registry: Registry) -> None:
+        self.join(registry, 1)
+        self.join(registry, 2)
+        registry.disconnect(b"2")
+        assert self.join(registry, 2) == "vm-2"
+        assert self.join(registry, 1) == "vm"
+
+    def test_who_is_started_again_with_its_identity_keeps_it_too(self, registry: Registry) -> None:
+        self.join(registry, 1)
+        self.join(registry, 2)
+        registry.disconnect(b"1")
+        assert self.join(registry, 1, session="another", now=1.0) == "vm"
+
+    def test_a_name_is_free_again_when_its_slave_is_gone(self, registry: Registry) -> None:
+        self.join(registry, 1)
+        self.join(registry, 2)
+        first = registry.slaves()[0]
+        registry.remove(first)
+        assert self.join(registry, 3) == "vm"
+
+    def test_other_nodes_have_what_names_they_like(self, registry: Registry) -> None:
+        for number in (1, 2):
+            node = registry.greet(
+                str(number).encode(), hello("client", str(number), name="vm"), origin(), 0.0
+            ).node
+            assert node.name == "vm"
+        assert self.join(registry, 3) == "vm"
+
+    def test_a_long_name_with_a_number_still_fits_on_the_wire(self, registry: Registry) -> None:
+        names = [self.join(registry, number, name="n" * 1_024) for number in range(3)]
+        assert len(set(names)) == 3
+        assert max(map(len, names)) <= 1_024

@@ -213,6 +213,15 @@ def test_results_that_do_not_fit_are_an_error() -> None:
         slots.worker_results(1, results(1, [1, 2, 3]))
 
 
+@pytest.mark.parametrize("body", [b"rubbish", encode_tasks([PackedTask(100, b"")])])
+def test_a_malformed_chunk_is_refused_where_it_enters(body: bytes) -> None:
+    slots = started()
+    with pytest.raises(ProtocolError):
+        slots.assign(Parcel(Assign(1, 1, 7, 1, 1, 2), [body]))
+    assert (slots.held, slots.take_back(1, kill=True)) == (0, [])
+    assert slots.worker_seen(1, Seen(1, 0)) == []
+
+
 def test_only_the_running_task_of_a_dead_worker_is_charged() -> None:
     slots = started(2)
     placed = {n: only(slots.assign(assign(n)), SendToWorker)[0].worker for n in range(4)}

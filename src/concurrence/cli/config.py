@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from concurrence.cli.failures import report
-from concurrence.cli.options import ConfigOption, EnvOption, SetOption, examples, files_of
+from concurrence.cli.completion import complete_keys
+from concurrence.cli.failures import note_broken, report
+from concurrence.cli.options import (
+    ConfigOption,
+    EnvOption,
+    JsonOption,
+    SetOption,
+    environment_folder,
+    examples,
+    files_of,
+    show_help,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,14 +28,18 @@ if TYPE_CHECKING:
     from concurrence.env.environment import Environment
     from concurrence.errors import UsageError
 
-commands = typer.Typer(help="Show, explain, check and change the configuration.")
+commands = typer.Typer(
+    callback=show_help, invoke_without_command=True, help="Show, explain, check and change the configuration."
+)
 
-KeyArgument = Annotated[str, typer.Argument(metavar="SECTION.NAME", help="The option.", show_default=False)]
+KeyArgument = Annotated[
+    str,
+    typer.Argument(metavar="SECTION.NAME", autocompletion=complete_keys, help="The option.", show_default=False),
+]
 WordsArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="[SECTION[.NAME]]...", help="Which ones.", show_default="all"),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 OriginOption = Annotated[bool, typer.Option("--origin", help="Tell where each value comes from.")]
 FileOption = Annotated[
     Path | None,
@@ -34,13 +47,6 @@ FileOption = Annotated[
         "-c", metavar="FILE", help="The file to edit.", show_default="the environment's concurrence.toml"
     ),
 ]
-
-
-@commands.callback(invoke_without_command=True)
-def root(context: typer.Context) -> None:
-    """Show, explain, check and change the configuration."""
-    if context.invoked_subcommand is None:
-        print(context.get_help())
 
 
 @commands.command(
@@ -76,7 +82,7 @@ def show(
             print_json(values_json(values, origin=origin))
         else:
             print_lines(values_lines(values, origin=origin))
-        _warn(environment)
+        note_broken(environment.plugin_failures)
         errors = config_errors(environment, sources)
     for error in errors:
         report(error.message, error.hint)
@@ -115,7 +121,7 @@ def doc(
         else:
             print_lines(doc_lines(options))
             print_lines(components_lines() if with_components else ())
-        _warn(environment)
+        note_broken(environment.plugin_failures)
     return 0
 
 
@@ -125,13 +131,15 @@ def doc(
 def get(
     key: KeyArgument,
     origin: Annotated[bool, typer.Option("--origin", help="Print where the value comes from instead.")] = False,
+    json: JsonOption = False,
     env: EnvOption = None,
     config: ConfigOption = None,
     set: SetOption = None,  # noqa: A002  the option's name
 ) -> int:
     """Print the value of one option, and nothing else."""
-    from concurrence.cli.config_display import plain, print_lines
+    from concurrence.cli.config_display import plain, print_json, print_lines
     from concurrence.env.config import COMPONENTS
+    from concurrence.env.config_report import json_value
     from concurrence.env.config_sources import split_key
     from concurrence.env.config_values import value_errors
 
@@ -147,7 +155,10 @@ def get(
             for error in value_errors(environment, section, name, sources.history(section, name)[0]):
                 report(error.message, error.hint)
             return 1
-        print_lines([value.origin if origin else plain(value.toml)])
+        if json:  # with --origin all that is known of it, as show has it
+            print_json(value.as_json() if origin else json_value(value.toml))
+        else:
+            print_lines([value.origin if origin else plain(value.toml)])
     return 0
 
 
@@ -208,17 +219,22 @@ def unset(key: KeyArgument, file: FileOption = None, env: EnvOption = None) -> i
     epilog=examples("concurrence config check", "concurrence config check -c night.toml --set masternode.port=1")
 )
 def check(
+    json: JsonOption = False,
     env: EnvOption = None,
     config: ConfigOption = None,
     set: SetOption = None,  # noqa: A002  the option's name
 ) -> int:
     """Find everything that is wrong with the configuration: with file, line, and what was probably meant."""
+    from concurrence.cli.config_display import errors_json, print_json
     from concurrence.env.config_values import config_errors
 
     environment, sources = _opened(env, config, set)
     with environment:
         errors = config_errors(environment, sources)
-        _warn(environment)
+        note_broken(environment.plugin_failures)
+    if json:
+        print_json(errors_json(errors))
+        return int(bool(errors))
     for error in errors:
         report(error.message, error.hint)
     if errors:
@@ -240,18 +256,6 @@ def _opened(
 
     configure_logging("CRITICAL")  # plug-ins that fail are told of by the command
     return open_readable(env, overrides=overrides or (), config_files=files_of(config))
-
-
-def _warn(environment: Environment) -> None:
-    """Tell of plug-ins that cannot be loaded."""
-    sys.stdout.flush()
-    for failure in environment.plugin_failures:
-        reason = failure.traceback.rstrip().rpartition("\n")[2].strip()
-        print(
-            f"warning: the plug-in {failure.name} ({failure.source}) cannot be loaded, so its options are unknown:"
-            f"\n  {reason}\n  See the whole traceback: concurrence apps",
-            file=sys.stderr,
-        )
 
 
 def _find(environment: Environment, sources: Sources, section: str, name: str) -> EffectiveValue | None:
@@ -306,16 +310,13 @@ def _edit(environment: Environment, file: Path | None, key: tuple[str, str], cha
 def _edited(env: Path | None, file: Path | None) -> Environment:
     """The environment whose configuration is edited, with the file of ``-c`` if there is one."""
     from concurrence.env.log import configure_logging
-    from concurrence.errors import EnvironmentInvalid
     from concurrence.nodes.running import open_environment
 
     configure_logging("CRITICAL")  # plug-ins that fail are told of by the command
-    environment = open_environment(env, config_files=files_of([file] if file else None))
-    _warn(environment)
-    if environment.is_temporary and file is None:
-        environment.close()
-        raise EnvironmentInvalid(
-            f"neither {Path.cwd()} nor a folder around it is an environment, so there is no file to edit",
-            hint="Make one: concurrence env create PATH, or name a file: -c FILE",
-        )
+    if file is None:
+        folder = environment_folder(env, reason=", so there is no file to edit", hint="Name a file: -c FILE")
+    else:
+        folder = env
+    environment = open_environment(folder, config_files=files_of([file] if file else None))
+    note_broken(environment.plugin_failures)
     return environment

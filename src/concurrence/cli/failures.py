@@ -10,9 +10,14 @@ import os
 import sys
 import sysconfig
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from concurrence.errors import ComponentError, ConcurrenceError
+
+if TYPE_CHECKING:
+    from concurrence.env.plugins import PluginFailure
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -32,6 +37,18 @@ def report(message: str, hint: str = "") -> None:
     sys.stdout.flush()
     lines = [f"error: {message}", *(f"  {line}" for line in hint.splitlines())]
     print("\n".join(lines), file=sys.stderr)
+
+
+def note(text: str) -> None:
+    """Print on standard error what somebody should know although nothing failed."""
+    sys.stdout.flush()
+    print(f"note: {text}", file=sys.stderr)
+
+
+def note_broken(failures: Iterable[PluginFailure]) -> None:
+    """Tell of plug-ins that could not be loaded, a line for each."""
+    for failure in failures:
+        note(f"plug-in {failure.name} is broken and left out: {failure.reason}; see: concurrence plugin list")
 
 
 def report_exception(error: Exception) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 import sys
@@ -12,8 +11,10 @@ from typing import Any, NoReturn, cast
 import typer
 from typer.core import TyperGroup
 
+from concurrence.cli.completion import HIDDEN, be_silent_for_a_shell
 from concurrence.cli.failures import INTERRUPTED, report, report_exception
 from concurrence.cli.plugin_commands import PluginCommands
+from concurrence.errors import nearest
 
 _ENV, _PLUGINS = "concurrence.env", "concurrence.plugins"  # where the root context keeps them
 
@@ -29,6 +30,14 @@ class Commands(TyperGroup):
     command that is not built in.
     """
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options of the root; those that install the shell's completion are kept out of the help."""
+        parameters: list[Any] = list(super().get_params(ctx))
+        for parameter in parameters:
+            if parameter.name in HIDDEN:
+                parameter.hidden = True
+        return parameters
+
     def list_commands(self, ctx: Any) -> list[str]:
         """The names of all commands, in the order of the help."""
         built_in = super().list_commands(ctx)
@@ -42,8 +51,8 @@ class Commands(TyperGroup):
         """The command that is about to run, and what is left for it; an unknown one ends in a suggestion."""
         name = args[0]
         if self.get_command(ctx, name) is None:
-            near = difflib.get_close_matches(name, self._shown(ctx), n=1)
-            ctx.fail(f"No such command {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+            near = nearest(name, self._shown(ctx))
+            ctx.fail(f"No such command {name!r}." + (f" Did you mean {near!r}?" if near else ""))
         if name not in self.commands:
             self._of_plugins(ctx).complete()
         return super().resolve_command(ctx, args)
@@ -70,6 +79,7 @@ class Commands(TyperGroup):
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run a command and exit: 0 for success, 1 for a failure, 2 for wrong usage, 130 after Ctrl-C."""
+        be_silent_for_a_shell()
         kwargs["standalone_mode"] = False  # or Typer would print in its own form, and we would not hear of it
         try:
             code = _exit_code(super().main(*args, **kwargs))
@@ -115,9 +125,8 @@ def _defaults(command: Any, path: Path) -> dict[str, Any]:
 
 
 def _environment_of(root: Any) -> Path | None:
-    from concurrence.env.layout import (
-        is_environment,  # Environment itself would slow the help of all commands down
-    )
+    # Environment itself would slow the help of all commands down.
+    from concurrence.env.layout import is_environment, missing_folder
     from concurrence.errors import EnvironmentInvalid
 
     path = cast("Path | None", root.meta.get(_ENV))
@@ -125,7 +134,9 @@ def _environment_of(root: Any) -> Path | None:
         here = Path.cwd()
         return next((folder for folder in (here, *here.parents) if is_environment(folder)), None)
     if not path.is_dir():
-        raise EnvironmentInvalid(f"{path} does not exist", hint="Make one: concurrence env create PATH")
+        raise EnvironmentInvalid(
+            f"{path.absolute()} {missing_folder(path)}", hint="Make one: concurrence env create PATH"
+        )
     return path.absolute()
 
 

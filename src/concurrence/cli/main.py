@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 try:
     import typer
 
-    from concurrence.cli import apps, env, run, servers, status
+    from concurrence.cli import apps, call, components, config, env, plugin, run, servers, status
     from concurrence.cli.failures import INTERRUPTED
-    from concurrence.cli.group import Commands
+    from concurrence.cli.group import Commands, pass_environment_on, use_environment
     from concurrence.version import __version__
 except KeyboardInterrupt:  # Ctrl-C before there is anything that could handle it
     sys.exit(130)
@@ -19,7 +20,7 @@ app = typer.Typer(
     name="concurrence",
     cls=Commands,
     help="Distribute the logic of whole applications onto a swarm of machines.",
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -29,8 +30,12 @@ app.command(epilog=servers.MASTER_EPILOG)(servers.master)
 app.command(epilog=servers.SLAVE_EPILOG)(servers.slave)
 app.command("worker", epilog=servers.SLAVE_EPILOG, hidden=True)(servers.slave)
 app.command(epilog=status.EPILOG)(status.status)
+app.command(epilog=call.EPILOG)(call.call)
 app.command(epilog=apps.EPILOG)(apps.apps)
+app.command(epilog=components.EPILOG)(components.components)
 app.add_typer(env.commands, name="env")
+app.add_typer(config.commands, name="config")
+app.add_typer(plugin.commands, name="plugin")
 
 
 def _show_version(wanted: bool) -> None:
@@ -46,11 +51,23 @@ def root(
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end."),
     ] = False,
+    environment: Annotated[
+        Path | None,
+        typer.Option(
+            "--env",
+            metavar="PATH",
+            callback=use_environment,
+            is_eager=True,
+            help="The environment, also of commands that come from its plug-ins.",
+            show_default="the one around you",
+        ),
+    ] = None,
 ) -> None:
     """Distribute the logic of whole applications onto a swarm of machines."""
     if context.invoked_subcommand is None:
         print(context.get_help())
         raise typer.Exit
+    pass_environment_on(context)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from concurrence.cli.completion import complete_apps
 from concurrence.cli.options import (
     ConfigOption,
     EnvOption,
@@ -38,6 +39,7 @@ def run(
         str | None,
         typer.Argument(
             metavar="APP",
+            autocompletion=complete_apps,
             help="An application's name, or a .py file or folder; FILE:CLASS if it defines several.",
             show_default="what the environment's config names",
         ),

@@ -6,25 +6,23 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from concurrence.component import Component, ComponentManager
+from concurrence.component import ComponentManager
 from concurrence.env.config import Config
 from concurrence.env.environment import Environment
-from concurrence.env.extension_options import ExtensionOption
-from concurrence.env.options import DurationOption, PathOption
 from concurrence.errors import ComponentError, TaskError, UsageError
 from concurrence.ids import NodeId, SystemId, TaskId
 from concurrence.nodes.api import IApp, IApplicationHandlers
+from concurrence.nodes.client_options import ClientOptions
 from concurrence.nodes.client_run import ClientRun, RunSettings
 from concurrence.nodes.display import IDisplay, PlainDisplay, RunSummary
 from concurrence.nodes.identity import Identity
 from concurrence.tasks.api import ITaskSystem, Task, warn_of_misspelled
 from concurrence.telemetry.stats import Stats
-from concurrence.transport.api import ITransport
 from concurrence.transport.security import read_connect_file
 from concurrence.version import __version__
 
 
-class ApplicationNode(Component, IApp, IApplicationHandlers, abstract=True):
+class ApplicationNode(ClientOptions, IApp, IApplicationHandlers, abstract=True):
     """A client application: override :meth:`get_task_system` or :meth:`start_processing`, and handlers.
 
     All methods run in the main thread, one at a time; each has a default, so write those that you need. A
@@ -38,19 +36,6 @@ class ApplicationNode(Component, IApp, IApplicationHandlers, abstract=True):
         display: What it shows while it runs.
         summary: What the run took; None until it ended.
     """
-
-    transport = ExtensionOption(
-        "node", "transport", ITransport, "ZMQTransport", "What carries messages between nodes."
-    )
-    master = PathOption(
-        "application", "master", None, "The connect file of the master; without one a private swarm is started."
-    )
-    connect_timeout = DurationOption(
-        "application", "connect_timeout", 10.0, "How long to wait for the master's first answer."
-    )
-    push_timeout = DurationOption(
-        "application", "push_timeout", 600.0, "How long a push outside handlers waits for room.", live=True
-    )
 
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs: object) -> None:
         """Warn of methods that look like misspelled handlers: nobody would call them."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from itertools import chain
@@ -11,11 +13,12 @@ from queue import Empty
 from typing import Any, Self, TypeVar, cast
 
 from concurrence.errors import TaskCancelled, TaskError, UsageError
+from concurrence.nodes.bars import weakly
 from concurrence.nodes.futures import original, waker
 from concurrence.nodes.pack_flow import End, PackFlow
 from concurrence.nodes.swarm_loop import SwarmLoop
 from concurrence.tasks import waiting
-from concurrence.tasks.functions import FunctionTask, TaskFunction
+from concurrence.tasks.functions import FunctionTask, TaskFunction, callable_name
 from concurrence.tasks.packs import Items, PackCall, PackSizing
 from concurrence.wire import faults
 
@@ -45,6 +48,7 @@ class MapResults(Iterator[R], AsyncIterator[R]):
         self._early: dict[int, End] = {}
         self._next_item = 0
         self._is_over = False
+        self._taking = threading.RLock()  # of threads that share the results; an input may take them, too
 
     @property
     def total(self) -> int | None:
@@ -75,6 +79,12 @@ class MapResults(Iterator[R], AsyncIterator[R]):
         total = self.total
         return f"<MapResults: {self.done:,} of {'?' if total is None else f'{total:,}'} done>"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from concurrence.nodes.html_views import map_html  # noqa: PLC0415  scripts do not pay for HTML
+
+        return map_html(self._flow.standing())
+
     # --- iterating ---
 
     def __iter__(self) -> Iterator[R]:  # noqa: PYI034  it is faster than self
@@ -103,6 +113,10 @@ class MapResults(Iterator[R], AsyncIterator[R]):
 
     def _next_part(self) -> Iterator[R]:
         """What is left of the present results, or the next, up to the next item that raised."""
+        with self._taking:
+            return self._take_part()
+
+    def _take_part(self) -> Iterator[R]:
         if not length_hint(self._current):
             while not self._parts:
                 waiting.check("iterating map()", is_done=self._is_over or not self._flow.ends.empty())
@@ -129,7 +143,8 @@ class MapResults(Iterator[R], AsyncIterator[R]):
                 continue
             except Empty:
                 pass
-            self._flow.on_end, waiter = waker()
+            wake, waiter = waker()
+            self._flow.wakers[waiter] = wake
             left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
             try:
                 if self._flow.ends.empty():
@@ -137,7 +152,7 @@ class MapResults(Iterator[R], AsyncIterator[R]):
             except TimeoutError:
                 raise self._too_late() from None
             finally:
-                self._flow.on_end = None
+                del self._flow.wakers[waiter]
         return True
 
     def _prepare(self) -> bool:
@@ -155,9 +170,13 @@ class MapResults(Iterator[R], AsyncIterator[R]):
             return False
         if flow.is_cancelled:
             self._is_over = True
+            if flow.lost is not None:
+                raise flow.lost
             raise TaskCancelled("the map was cancelled", kind=faults.KIND_CANCELLED)
         if flow.is_over and flow.ends.empty():
             self._is_over = True
+            if flow.on_over is not None:
+                flow.on_over()
             if flow.items.error is not None:
                 raise flow.items.error
         return not self._is_over
@@ -228,6 +247,9 @@ def start_map(
         raise UsageError(f"map was given what cannot be iterated: {error}") from error
     flow = PackFlow(loop, call, items, PackSizing(loop.workers, pack), options)
     results: MapResults[R] = MapResults(loop, flow, ordered=ordered, timeout=timeout)
+    bar = loop.bars.begin(callable_name(cast("Any", function)).rpartition(":")[2], weakly(flow.standing))
+    flow.consumer = weakref.ref(results)
+    flow.on_over = bar.end if bar is not None else None
     if waiting.place() is None or (items.is_container and loop.room > 0):
         flow.fill()
     if items.is_container and not items.is_drained:

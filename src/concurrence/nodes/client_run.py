@@ -24,6 +24,7 @@ from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner import Owner
 from concurrence.nodes.owner_channel import IOwnerChannel, OwnerChannel
 from concurrence.nodes.services import NodeHandle, NodeServices
+from concurrence.nodes.task_output import show_output
 from concurrence.tasks.api import Task
 from concurrence.tasks.bundles import BundleCollector
 from concurrence.tasks.ownership import OwnedTasks
@@ -248,7 +249,7 @@ class ClientRun:
         """Show what tasks print, and how far they are."""
         message = parcel.message
         if isinstance(message, Output):
-            self._show_output(message)
+            show_output(message, self._tasks, self._display)
         elif isinstance(message, Progress):
             self._progress[message.system] = message
             if message.system != self.system_id:
@@ -292,11 +293,3 @@ class ClientRun:
             total = done + message.queued + message.running
         self._display.progress(done, total, message.text)
         self._handlers.progress(SystemId(message.system), done, total, message.text)
-
-    def _show_output(self, message: Output) -> None:
-        if message.counter is None:
-            source = message.source or "task system"
-        else:
-            name = self._tasks.name_of(message.counter) if message.system == self.system_id else ""
-            source = f"{message.source} {name or f'task {message.counter}'}"
-        self._display.output(source, message.text)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from concurrence.env.environment import Environment
 from concurrence.errors import UsageError
-from concurrence.nodes.display import IDisplay, PlainDisplay
+from concurrence.nodes.display import IDisplay
 from concurrence.nodes.running import open_environment
+from concurrence.nodes.script_display import choose_display
 from concurrence.nodes.swarm import Swarm
 from concurrence.nodes.swarm_connection import ScriptClient, SwarmConnection
 from concurrence.tasks import waiting
@@ -29,7 +30,8 @@ def connect(
             ``[application] master`` names, or else ``connect/client.toml`` of the environment.
         environment: The folder of an environment; by default the one around the working directory, if any.
         overrides: Texts ``section.name=value``.
-        display: What shows the output of tasks; by default it is printed, with prefixes.
+        display: What shows the output of tasks and how far they are. By default output is printed, with prefixes;
+            maps and waits that take long have a progress bar in notebooks and on terminals.
 
     Raises:
         ConcurrenceError: The master cannot be reached, or says no.
@@ -71,7 +73,8 @@ def local_swarm(
             while somebody waits.
         environment: The folder of an environment; by default the one around the working directory, if any.
         overrides: Texts ``section.name=value``.
-        display: What shows the output of tasks; by default it is printed, with prefixes.
+        display: What shows the output of tasks and how far they are. By default output is printed, with prefixes;
+            maps and waits that take long have a progress bar in notebooks and on terminals.
 
     Raises:
         ConcurrenceError: It cannot be started.
@@ -114,6 +117,6 @@ def _swarm(
             credentials=credentials,
             workers=workers,
             inline=inline,
-            display=display or PlainDisplay(),
+            display=display or choose_display(inline=inline),
         )
     )

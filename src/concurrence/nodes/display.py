@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
+
+from concurrence.nodes.progress import Progress
 
 
 class RunSummary(Struct, frozen=True):
@@ -56,6 +58,33 @@ class IDisplay(Protocol):
 
     def progress(self, done: float, total: float, text: str) -> None:
         """How far the run is; ``total`` is 0 while nobody knows."""
+        ...
+
+
+class IPaintedBar(Protocol):
+    """A progress bar that can be seen. Any thread may call it, but never two at a time."""
+
+    def paint(self, progress: Progress) -> None:
+        """It goes on: show how far it is."""
+        ...
+
+    def end(self, progress: Progress) -> None:
+        """It is over: leave a line."""
+        ...
+
+
+@runtime_checkable
+class IBarDisplay(Protocol):
+    """A display that can also show how far each map and each wait of a script is.
+
+    Attributes:
+        bar_delay: Seconds before a bar appears: what is over sooner needs none.
+    """
+
+    bar_delay: float
+
+    def bar(self) -> IPaintedBar:
+        """A new bar, painted right after this."""
         ...
 
 

@@ -1,17 +1,16 @@
-"""Futures: what a script holds of a task that it pushed; and waiting for several of them.
+"""Futures: what a script holds of a task that it pushed.
 
 A future is small: no lock or condition of its own. Whoever waits leaves a queue with it, as a callback.
 """
 
 from __future__ import annotations
 
-import html
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, NoReturn, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Protocol, TypeVar, cast
 
 from concurrence.errors import TaskCancelled, TaskError, UsageError
 from concurrence.ids import SystemId, TaskId
@@ -29,10 +28,6 @@ PENDING: Final = "pending"
 FINISHED: Final = "finished"
 FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
-
-ALL_COMPLETED: Final = "ALL_COMPLETED"
-FIRST_COMPLETED: Final = "FIRST_COMPLETED"
-FIRST_EXCEPTION: Final = "FIRST_EXCEPTION"
 
 _log = logging.getLogger(__name__)
 
@@ -195,11 +190,14 @@ class Future(Generic[R]):
             before = waiting.enter(waiting.CALLBACK)
             try:
                 function(future)
-            except Exception:  # noqa: BLE001  as with concurrent.futures: one callback must not keep others from being called
+            except KeyboardInterrupt:  # inline, callbacks run in the main thread: Ctrl-C is the script's
+                raise
+            except BaseException:  # noqa: BLE001  one must not keep others from being called: SystemExit neither
                 _log.exception("a done-callback of %r raised", future)
             finally:
                 waiting.leave(before)
 
+        self.home.check_here()
         with self.home.lock:
             if self._state is PENDING:
                 self._callbacks = [*(self._callbacks or ()), call]
@@ -259,108 +257,16 @@ class Future(Generic[R]):
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        colour = {PENDING: "#888", FINISHED: "#2a7", FAILED: "#c33", CANCELLED: "#b80"}[self._state]
-        text = html.escape(repr(self._result)[:200] if self._state is FINISHED else str(self._error or ""))
-        title = html.escape(self._title())
-        shown = f"<pre>{text}</pre>" if text else ""
-        return f'<div><b>{title}</b> <span style="color:{colour}">{self._state}</span>{shown}</div>'
+        from concurrence.nodes.html_views import future_html  # noqa: PLC0415  scripts do not pay for HTML
+
+        result = repr(self._result) if self._state is FINISHED else ""
+        return future_html(self._title(), self._state, result, self._error)
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise UsageError(
             "a Future cannot travel: it lives in the process that pushed the task. Pass its result() instead, or "
             "push from a done-callback"
         )
-
-
-class DoneAndNotDone(NamedTuple, Generic[R]):
-    """What :func:`wait` returns."""
-
-    done: set[Future[R]]
-    not_done: set[Future[R]]
-
-
-def as_completed(futures: Iterable[Future[R]], timeout: float | None = None) -> Iterator[Future[R]]:
-    """The futures in the order in which their tasks end.
-
-    Args:
-        futures: Of one swarm or of several.
-        timeout: Seconds from now to the last one.
-
-    Raises:
-        TimeoutError: Not all ended in time.
-        WouldBlock: This is a place where nobody may wait.
-    """
-    deadline = None if timeout is None else time.monotonic() + timeout
-    return _completions(dict.fromkeys(futures), timeout, deadline)
-
-
-def _completions(
-    pending: dict[Future[R], None], timeout: float | None, deadline: float | None
-) -> Iterator[Future[R]]:
-    queue: SimpleQueue[Future[R]] = SimpleQueue()
-    total = len(pending)
-    put = queue.put
-    for future in pending:
-        future.when_done(put)
-    try:
-        while pending:
-            waiting.check("as_completed()", is_done=not queue.empty())
-            try:
-                future = _take(pending, queue, deadline)
-            except Empty:
-                home = next(iter(pending)).home
-                raise TimeoutError(
-                    f"{len(pending)} of {total} futures have not ended within {timeout:g} s; {home.describe()}"
-                ) from None
-            del pending[future]
-            yield future
-            del future  # its result may be large, and the next may take long
-    finally:
-        for future in pending:
-            future.forget(put)
-
-
-def wait(
-    futures: Iterable[Future[R]],
-    timeout: float | None = None,
-    return_when: Literal["ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"] = ALL_COMPLETED,
-) -> DoneAndNotDone[R]:
-    """Wait until all have ended, or one has, or one has failed; or until the time is up.
-
-    Args:
-        futures: Of one swarm or of several.
-        timeout: Seconds to wait at most.
-        return_when: As in :mod:`concurrent.futures`.
-
-    Returns:
-        Those that have ended, and those that have not.
-    """
-    everything = set(futures)
-    done = {future for future in everything if future.done()}
-    failed = any(future.error is not None for future in done)
-    enough = return_when == FIRST_COMPLETED or (return_when == FIRST_EXCEPTION and failed)
-    waiting.check("wait()", is_done=len(done) == len(everything) or (bool(done) and enough))
-    if not done or not enough:
-        try:
-            for future in as_completed(everything - done, timeout):
-                done.add(future)
-                if return_when == FIRST_COMPLETED or (return_when == FIRST_EXCEPTION and future.error is not None):
-                    break
-        except TimeoutError:
-            pass  # what is not done says it
-    return DoneAndNotDone(done, everything - done)
-
-
-def _take(pending: dict[Future[R], None], queue: SimpleQueue[Future[R]], deadline: float | None) -> Future[R]:
-    try:
-        return queue.get_nowait()
-    except Empty:
-        pass
-    homes = (future.home for future in pending)
-    # Inline swarms work only while somebody waits: they go first, and one swarm is the rule.
-    first = next(homes)
-    home = first if first.is_inline else next((each for each in homes if each.is_inline), first)
-    return home.take(queue, deadline)
 
 
 def original(error: TaskError) -> BaseException:

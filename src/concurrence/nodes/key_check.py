@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from concurrence.env.env_check import Finding
+from concurrence.env.layout import in_shell
 from concurrence.errors import ConfigError, UsageError
 from concurrence.nodes.keys import PUBLISHED_ROLES
 from concurrence.nodes.locking import LOCK_FILE
@@ -76,7 +76,7 @@ def _has_run(path: Path) -> bool:
 def _cure_of_missing(path: Path) -> str:
     authorized = path / "keys" / AUTHORIZED_FILE
     rest = [*([authorized] if authorized.exists() else []), *_connect_files(path)]
-    first = f"remove the rest: rm {' '.join(_quoted(place) for place in rest)}; then " if rest else ""
+    first = f"remove the rest: rm {' '.join(in_shell(place) for place in rest)}; then " if rest else ""
     return f"Restore it from a backup. Or {first}start the master: it makes new keys and connect files."
 
 
@@ -85,7 +85,7 @@ def check_lock(path: Path) -> Iterator[Finding]:
     lock = path / LOCK_FILE
     if lock.is_symlink() or (lock.exists() and not lock.is_file()):
         why = "a master locks this file, and it is none"
-        yield Finding("not a lock file", str(lock), why, f"Move it away: mv {_quoted(lock)} NAME")
+        yield Finding("not a lock file", str(lock), why, f"Move it away: mv {in_shell(lock)} NAME")
 
 
 def _connect_files(path: Path) -> list[Path]:
@@ -102,7 +102,7 @@ def _check_authorized(authorized: Path, ring: KeyRing) -> Iterator[Finding]:
 
 
 def _check_connect_file(place: Path, role: Role, ring: KeyRing | None) -> Iterator[Finding]:
-    cure = f"rm {_quoted(place)}; {_RESTART}"
+    cure = f"rm {in_shell(place)}; {_RESTART}"
     try:
         kept = read_connect_file(place)
     except UsageError as error:
@@ -127,7 +127,7 @@ def _check_leftovers(path: Path) -> Iterator[Finding]:
         for place in names:
             if place.name.startswith(".") and ".toml." in place.name:
                 why = "a process that was killed left half a secret file behind"
-                yield Finding("leftover", str(place), why, f"rm {_quoted(place)}")
+                yield Finding("leftover", str(place), why, f"rm {in_shell(place)}")
 
 
 def _broken(error: UsageError, place: Path, cure: str) -> Finding:
@@ -138,7 +138,3 @@ def _broken(error: UsageError, place: Path, cure: str) -> Finding:
 
 def _is_private(place: Path) -> bool:
     return not place.stat().st_mode & 0o077
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(str(path))

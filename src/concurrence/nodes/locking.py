@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shlex
 import time
 from pathlib import Path
 from typing import TextIO
 
 from concurrence.env.environment import Environment
+from concurrence.env.layout import in_shell
 from concurrence.errors import EnvironmentInvalid, UsageError
 
 LOCK_FILE = Path("state", "master.lock")
@@ -39,7 +39,7 @@ def lock_folder(folder: Path) -> TextIO:
     except OSError as error:
         raise EnvironmentInvalid(
             f"the lock {path} cannot be made: {error.strerror}",
-            hint=f"See what is wrong: concurrence env check {shlex.quote(str(folder))}",
+            hint=f"See what is wrong: concurrence env check {in_shell(folder)}",
         ) from error
     for attempt in range(_ATTEMPTS):
         try:

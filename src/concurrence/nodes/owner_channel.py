@@ -119,7 +119,7 @@ class OwnerChannel:
         self._notifications: SimpleQueue[Notification | None] = SimpleQueue()
         self._unaccepted: deque[Push] = deque()
         self._sent_push = 0
-        self._once: list[Parcel[Message]] = []
+        self._once: deque[tuple[int, Parcel[Message]]] = deque()  # with the last push before it
         self._received = 0
         self._delivered = 0
         self._delivered_sent = 0
@@ -147,8 +147,8 @@ class OwnerChannel:
         self._reactor.post(lambda: self._unaccepted.append(push))
 
     def send(self, message: Parcel[Message]) -> None:
-        """From any thread: send a message once, when there is a connection."""
-        self._reactor.post(lambda: self._once.append(message))
+        """From any thread: send a message once, when there is a connection; after the pushes before it."""
+        self._reactor.post(lambda: self._send_once(message))
 
     def acknowledge(self, delivery: int) -> None:
         """From any thread: everything up to this delivery was handled."""
@@ -179,7 +179,7 @@ class OwnerChannel:
             return
 
         def leave() -> None:
-            self._once.append(Parcel(Bye(reason)))
+            self._send_once(Parcel(Bye(reason)))
             self._closing = True
 
         self._reactor.post(leave)
@@ -309,11 +309,17 @@ class OwnerChannel:
             return parcels
         for push in self._unaccepted:
             if push.number > self._sent_push:
+                while self._once and self._once[0][0] < push.number:
+                    parcels.append(self._once.popleft()[1])
                 parcels.extend(push.parcels)
                 self._sent_push = push.number
         if self._delivered > self._delivered_sent:
             self._delivered_sent = self._delivered
             parcels.append(Parcel(Delivered(self._delivered)))
-        parcels.extend(self._once)
+        parcels.extend(message for _, message in self._once)
         self._once.clear()
         return parcels
+
+    def _send_once(self, message: Parcel[Message]) -> None:
+        # Not before what was pushed earlier, and not after what is pushed later: it may cancel everything.
+        self._once.append((self._unaccepted[-1].number if self._unaccepted else self._sent_push, message))

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
 from typing import Any, Final, NamedTuple
 
-from concurrence.errors import Backpressure, PackingError, TaskCancelled, TaskError, UsageError
+from concurrence.errors import (
+    Backpressure,
+    ConcurrenceError,
+    ConnectionFailed,
+    PackingError,
+    TaskCancelled,
+    TaskError,
+    UsageError,
+)
 from concurrence.nodes.futures import Future
+from concurrence.nodes.progress import Standing
 from concurrence.nodes.swarm_loop import SwarmLoop
+from concurrence.tasks import waiting
 from concurrence.tasks.functions import FunctionTask
 from concurrence.tasks.ownership import error_from
 from concurrence.tasks.packs import Items, PackCall, PackEnd, PackSizing, size_of
@@ -54,8 +65,12 @@ class PackFlow:
         consumed: How many items the consumer has heard of; for the consumer to set.
         delivered: How many of them had their turn; the same.
         done: How many items have ended.
-        on_end: Called after each end, in whatever thread.
+        wakers: Called after each end, in whatever thread.
+        consumer: Whoever takes the ends; None once nobody can any more.
+        on_over: Called before the last end, and when it is cancelled; perhaps several times, in whatever thread.
+        failed: How many items have failed.
         is_cancelled: Whether :meth:`cancel` was called.
+        lost: Why the swarm was lost before all was pushed.
     """
 
     def __init__(
@@ -66,14 +81,21 @@ class PackFlow:
         self.consumed = 0
         self.delivered = 0
         self.done = 0
-        self.on_end: Callable[[object], None] | None = None
+        self.wakers: dict[object, Callable[[object], None]] = {}
+        self.consumer: Callable[[], object] = lambda: self
+        self.on_over: Callable[[], object] | None = None
+        self.failed = 0
         self.is_cancelled = False
+        self.lost: ConcurrenceError | None = None
         self._loop = loop
         self._call = call
         self._sizing = sizing
         self._options = options
         self._size = 1
         self._under_way: set[Future[PackEnd]] = set()
+        self._held: deque[tuple[int, Sequence[Any]]] = deque()
+        self._unheard = 0
+        self._first_unheard: TaskError | None = None
         self._filling = threading.RLock()
         self._counting = threading.Lock()
 
@@ -97,7 +119,7 @@ class PackFlow:
                 self.fill()
             finally:
                 self._filling.release()
-        return not self.items.is_drained
+        return bool(self._held) or not self.items.is_drained
 
     def fill(self) -> None:
         """Push packs until enough are under way, or the input is slow."""
@@ -105,7 +127,9 @@ class PackFlow:
             items, sizing = self.items, self._sizing
             sizing.workers = self._loop.workers
             started = time.monotonic()
-            while not items.is_drained and self._wants_more():
+            while self._held and self._has_room():
+                self._push_or_fail(*self._held.popleft())
+            while not items.is_drained and self._wants_more() and self._has_room():
                 start = items.taken
                 taken = items.take(sizing.next(items.left, items.item_bytes))
                 if len(taken):
@@ -119,11 +143,23 @@ class PackFlow:
         self.is_cancelled = self.items.is_drained = True
         for future in list(self._under_way):
             future.cancel()
+        self._held.clear()
+        self._tell_over()
         self._put(None)
 
-    def stop(self) -> None:
-        """The swarm is closed, or everything is cancelled."""
+    def standing(self) -> Standing:
+        """How far it is."""
+        total = self.items.taken if self.items.is_drained and not self.is_cancelled else self.items.total
+        return Standing(self.done, self.failed, total, self.is_cancelled)
+
+    def stop(self, lost: ConcurrenceError | None) -> None:
+        """The swarm is closed or lost, or everything is cancelled."""
+        self.lost = lost
         self.cancel()
+
+    def _has_room(self) -> bool:
+        """Whether a push would not be refused; where one may wait it waits instead."""
+        return waiting.place() is None or self._loop.room > 0 or self._loop.is_closed
 
     def _wants_more(self) -> bool:
         most = self._sizing.under_way
@@ -138,9 +174,18 @@ class PackFlow:
             text = error.message.replace("item 0 of argument 0 of", f"item {start} of the input of", 1)
             named = PackingError(text, hint=error.hint)
             self._fail(start, items, TaskError(text, kind="code", cause=named, hint=error.hint))
-        except (Backpressure, UsageError) as error:
-            # Between the look at the room and the push others were quicker, or the swarm was closed.
+        except Backpressure:
+            # Between the look at the room and the push others were quicker: later.
+            self._hold(start, items)
+        except UsageError as error:  # the swarm was closed
             self._fail(start, items, TaskError(error.message, kind="code", cause=error, hint=error.hint))
+
+    def _hold(self, start: int, items: Sequence[Any]) -> None:
+        self._held.append((start, items))
+        if not self.items.is_container:
+            self._put(None)  # the consumer pushes them
+        elif self.items.is_drained:
+            self._loop.resume(self)
 
     def _push(self, start: int, items: Sequence[Any]) -> None:
         """Push a pack; if it cannot be packed its halves, down to the item that is to blame."""
@@ -152,6 +197,9 @@ class PackFlow:
                 raise
             self._push_halves(start, items)
             return
+        except (KeyboardInterrupt, ConnectionFailed):  # no room came, and nobody wants to wait for it
+            self._hold(start, items)
+            raise
         self._under_way.add(future)
         if self.is_cancelled:
             future.cancel()
@@ -201,13 +249,43 @@ class PackFlow:
     def _end(self, end: End) -> None:
         with self._counting:  # an item that cannot be packed ends where it is pushed
             self.done += end.size
+            self.failed += sum(_is_failure(part) for part in end.parts)
+        if self.items.is_drained and self.done >= self.items.taken:
+            self._tell_over()
         self._put(end)
 
+    def _tell_over(self) -> None:
+        if self.on_over is not None:
+            self.on_over()
+
     def _put(self, end: End | None) -> None:
+        if self.consumer() is None:
+            self._drop(end)
+            return
         self.ends.put(end)
-        on_end = self.on_end
-        if on_end is not None:
-            on_end(end)
+        for wake in list(self.wakers.values()):
+            wake(end)
+
+    def _drop(self, end: End | None) -> None:
+        """Nobody takes the ends: keep none, and log what failed unless somebody heard of the first ones."""
+        self.ends = SimpleQueue()
+        failed = [part for part in end.parts if isinstance(part, TaskError)] if end is not None else []
+        if failed and not isinstance(failed[0], TaskCancelled):
+            self._unheard += len(failed)
+            self._first_unheard = self._first_unheard or failed[0]
+        error = self._first_unheard
+        if error is not None and not self.consumed and self.items.is_drained and self.done >= self.items.taken:
+            self._loop.log.error(
+                "%d of %d items of a map that nobody looked at failed; the first: %s",
+                self._unheard,
+                self.done,
+                error,
+            )
+            self._first_unheard = None
+
+
+def _is_failure(part: list[Any] | TaskError) -> bool:
+    return isinstance(part, TaskError) and not isinstance(part, TaskCancelled)
 
 
 def _is_divisible(error: TaskError) -> bool:

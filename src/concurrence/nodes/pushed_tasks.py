@@ -37,7 +37,7 @@ class TaskFeed:
     def __init__(self, loop: SwarmLoop, tasks: Iterable[Task]) -> None:
         self.ended: SimpleQueue[Future[Any] | None] = SimpleQueue()
         self.consumer: weakref.ref[_IConsumer] | None = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self._loop = loop
         self._iterator: Iterator[Task] = iter(tasks)
         self._unended = 0
@@ -55,7 +55,9 @@ class TaskFeed:
             try:
                 tasks.extend(islice(self._iterator, min(room, _BURST)))  # what came before an exception stays
                 self._is_drained = len(tasks) < min(room, _BURST)
-            except Exception as error:  # noqa: BLE001  the author's iterable; it is raised after the last end
+            except KeyboardInterrupt:  # inline, it is the script's
+                raise
+            except BaseException as error:  # noqa: BLE001  the author's iterable; it is raised after the last end
                 self._is_drained = True
                 self.error = error
                 if self._consumer() is None:
@@ -66,15 +68,19 @@ class TaskFeed:
                 self.ended.put(None)
         return not self._is_drained
 
-    def stop(self) -> None:
+    def stop(self, lost: ConcurrenceError | None) -> None:
         """Drain no more."""
         if not self._is_drained:
             self._is_drained = True
+            self.error = lost
             if not self._unended:
                 self.ended.put(None)
 
     def _push(self, task: Task) -> None:
-        future: Future[Any] = Future(self._loop, task if isinstance(task, Task) else None, repr(task)[:80])  # pyright: ignore[reportUnnecessaryIsInstance]  authors need no checker
+        if isinstance(task, Task):  # pyright: ignore[reportUnnecessaryIsInstance]  authors need no checker
+            future: Future[Any] = Future(self._loop, task)
+        else:
+            future = Future(self._loop, None, repr(task)[:80])
         self._unended += 1
         future.tell(self._ended)
         try:

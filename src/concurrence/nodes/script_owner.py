@@ -12,9 +12,11 @@ from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner import Owner
 from concurrence.nodes.owner_channel import IOwnerChannel
 from concurrence.nodes.swarm_connection import SwarmConnection
+from concurrence.nodes.task_output import show_output
 from concurrence.tasks.api import SlaveSummary, Task
 from concurrence.tasks.ownership import TaskEnd
 from concurrence.tasks.packs import PackEnd
+from concurrence.tasks.values import describe_error
 from concurrence.tasks.waiting import CALLBACK
 from concurrence.wire import faults
 from concurrence.wire.codec import Parcel
@@ -28,8 +30,12 @@ class IFeed(Protocol):
         """Push some; False when it will never push any more."""
         ...
 
-    def stop(self) -> None:
-        """From any thread: push no more, and tell whoever waits for what would have been pushed."""
+    def stop(self, lost: ConcurrenceError | None) -> None:
+        """From any thread: push no more, and tell whoever waits for what would have been pushed.
+
+        Args:
+            lost: Why the swarm is lost; None if it was left, or everything is cancelled.
+        """
         ...
 
     @property
@@ -57,6 +63,7 @@ class ScriptOwner(Owner):
         self.ended_systems: list[tuple[SystemId, Any, TaskError | None]] = []
         self.slaves: list[SlaveSummary] = connection.slaves()
         self._connection = connection
+        self._is_display_broken = False
 
     def end_tasks(self, ends: Iterable[TaskEnd]) -> None:
         """Note them; of a pack with failures also who ran it."""
@@ -100,9 +107,17 @@ class ScriptOwner(Owner):
         """Show what tasks print; note who is there."""
         message = parcel.message
         if isinstance(message, Output):
-            self._connection.display.output(self._source(message), message.text)
+            self._show(message)
         elif isinstance(message, SlaveList):
             self.slaves = [SlaveSummary(slave.name, slave.workers) for slave in message.slaves]
+
+    def _show(self, message: Output) -> None:
+        try:
+            show_output(message, self.tasks, self._connection.display)
+        except Exception as error:  # noqa: BLE001  a closed stream, mostly: that must not cost the swarm
+            if not self._is_display_broken:
+                self._connection.log.warning("the output of tasks cannot be shown: %s", describe_error(error))
+            self._is_display_broken = True
 
     def link(self, event: LinkEvent) -> None:
         """Log losses; a private swarm that is lost does not come back."""
@@ -110,12 +125,6 @@ class ScriptOwner(Owner):
 
     def idle(self) -> None:
         """Whoever waits for it is told at the end of the cycle."""
-
-    def _source(self, message: Output) -> str:
-        if message.counter is None:
-            return message.source or "task system"
-        name = self.tasks.name_of(message.counter) if message.system == self.tasks.system else ""
-        return f"{message.source} {name or f'task {message.counter}'}"
 
 
 class _Forks:

@@ -26,6 +26,7 @@ from concurrence.wire.messages import (
     Hello,
     Message,
     Output,
+    ToSlave,
 )
 from concurrence.workers.api import ITaskManager
 
@@ -166,7 +167,13 @@ class SlaveNode(Node):
                 if self._link.message(parcel.message, now):
                     self._take_events()
                 else:
-                    self._manager.handle(parcel)
+                    self._handle(parcel)
+
+    def _handle(self, parcel: Parcel[ToSlave]) -> None:
+        try:
+            self._manager.handle(parcel)
+        except ProtocolError as error:  # one bad message must not cost what runs here
+            self.log.error("bad message from the master, which is dropped: %s", error.message)
 
     def _take_connection_events(self, client: IClient) -> None:
         now = self.reactor.now()

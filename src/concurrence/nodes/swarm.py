@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import weakref
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -10,6 +9,7 @@ from typing import Any, NoReturn, ParamSpec, Self, TypeVar, cast, overload
 
 from concurrence.errors import UsageError
 from concurrence.ids import SystemId
+from concurrence.nodes.bars import since_now
 from concurrence.nodes.bulk_map import MapResults, start_map
 from concurrence.nodes.futures import Future
 from concurrence.nodes.pushed_tasks import PushedTasks, TaskFeed
@@ -41,6 +41,7 @@ class Swarm:
     def __init__(self, connection: SwarmConnection) -> None:
         self._loop = SwarmLoop(connection)
         self._thread = SwarmThread(self._loop)
+        self._place = connection.place
         self._title = "inline" if connection.inline else "private" if connection.is_private else "connected"
         self._streams: weakref.WeakSet[PushedTasks] = weakref.WeakSet()
         try:
@@ -190,7 +191,8 @@ class Swarm:
             )
         feed = TaskFeed(self._loop, tasks)
         pushed = PushedTasks(self._loop, feed)
-        feed.consumer = weakref.ref(pushed)
+        wake = self._loop.wake
+        feed.consumer = weakref.ref(pushed, lambda _: wake())  # what nobody reads is drained all the same
         self._streams.add(pushed)
         self._loop.add_feed(feed)
         return pushed
@@ -228,7 +230,12 @@ class Swarm:
         waiting.check("swarm.wait()")
         for pushed in list(self._streams):
             pushed.is_left = True  # whoever waits takes no ends meanwhile
-        if not self._loop.wait_idle(timeout):
+        loop = self._loop
+        loop.wake()
+        look = since_now(lambda: loop.counts, lambda: None if loop.bars.is_open else loop.unfinished)
+        with loop.bars.during("unfinished tasks", look):
+            is_idle = loop.wait_idle(timeout)
+        if not is_idle:
             raise TimeoutError(f"not everything has ended within {timeout:g} s; {self._loop.describe()}")
 
     def cancel_all(self) -> None:
@@ -293,10 +300,10 @@ class Swarm:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        counts = self.counts
-        cells = [("finished", counts.finished), ("failed", counts.failed), ("cancelled", counts.cancelled)]
-        shown = ", ".join(f"{count:,} {name}" for name, count in cells)
-        return f"<div><b>{html.escape(repr(self).strip('<>'))}</b><br>{shown}</div>"
+        from concurrence.nodes.html_views import swarm_html  # noqa: PLC0415  scripts do not pay for HTML
+
+        unfinished, is_closed = self._loop.unfinished, self._loop.is_closed
+        return swarm_html(self._place, self.slaves, self.counts, unfinished=unfinished, is_closed=is_closed)
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise UsageError(

@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from concurrence.component import Component
 from concurrence.env.environment import Environment
-from concurrence.env.extension_options import ExtensionOption
-from concurrence.env.options import DurationOption, PathOption
 from concurrence.ids import new_system_id
+from concurrence.nodes.client_options import ClientOptions
 from concurrence.nodes.display import IDisplay
 from concurrence.nodes.identity import Identity
 from concurrence.nodes.inline import open_inline
 from concurrence.nodes.local import LocalSwarm
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner_channel import IOwnerChannel, OwnerChannel
+from concurrence.nodes.script_display import watch_cells
 from concurrence.tasks.api import SlaveSummary
 from concurrence.tasks.bundles import BundleCollector
 from concurrence.tasks.ownership import OwnedTasks
@@ -26,21 +25,8 @@ from concurrence.version import __version__
 from concurrence.workers.api import ITaskManager
 
 
-class ScriptClient(Component):
+class ScriptClient(ClientOptions):
     """The options of a script's connection: those of every application."""
-
-    transport = ExtensionOption(
-        "node", "transport", ITransport, "ZMQTransport", "What carries messages between nodes."
-    )
-    master = PathOption(
-        "application", "master", None, "The connect file of the master; without one a private swarm is started."
-    )
-    connect_timeout = DurationOption(
-        "application", "connect_timeout", 10.0, "How long to wait for the master's first answer."
-    )
-    push_timeout = DurationOption(
-        "application", "push_timeout", 600.0, "How long a push outside handlers waits for room.", live=True
-    )
 
 
 class SwarmConnection:
@@ -86,6 +72,7 @@ class SwarmConnection:
         self._workers = workers
         self._private: LocalSwarm | None = None
         self._is_lost = False
+        self._cells = watch_cells(display, self.packer.look_again)
 
     def open(self) -> IOwnerChannel:
         """Start what has to be started, and begin to connect.
@@ -110,6 +97,13 @@ class SwarmConnection:
         )
         channel.start()
         return channel
+
+    @property
+    def place(self) -> str:
+        """Where the master is, for people."""
+        if self.inline:
+            return "in this thread"
+        return "private, on this machine" if self._credentials is None else self._credentials.address
 
     @property
     def push_timeout(self) -> float:
@@ -142,6 +136,8 @@ class SwarmConnection:
 
     def close(self) -> None:
         """End what was started. Repeatable."""
+        if self._cells is not None:
+            self._cells.close()
         if self._private is not None:
             self._private.stop()
         transport: Any = self._transport

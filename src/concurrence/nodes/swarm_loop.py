@@ -10,18 +10,15 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from concurrence.errors import (
-    Backpressure,
-    ConcurrenceError,
-    ConnectionFailed,
-    TaskError,
-    UsageError,
-)
+from concurrence.errors import Backpressure, ConcurrenceError, ConnectionFailed, TaskError, UsageError
 from concurrence.ids import SystemId
+from concurrence.nodes.bars import Bars
 from concurrence.nodes.futures import Future
 from concurrence.nodes.script_owner import IFeed, ScriptOwner, ThisProcess
 from concurrence.nodes.swarm_connection import SwarmConnection
@@ -29,10 +26,10 @@ from concurrence.nodes.waiters import Waiters
 from concurrence.tasks import waiting
 from concurrence.tasks.api import ITaskSystem, SlaveSummary, Task, TaskCounts
 from concurrence.tasks.functions import FunctionTask
+from concurrence.tasks.ownership import TaskEnd
 
 T = TypeVar("T")
 
-_SHOW_SECONDS = 0.1
 _SETTLED_SECONDS = 3.0
 
 
@@ -59,10 +56,11 @@ class SwarmLoop:
         self._stopping = False
         self._reason = "the script ended"
         self._error: ConcurrenceError | None = None
-        self._shown = 0.0
+        self.bars = Bars(connection.display, self.wake)
         self._process = ThisProcess()
         self.handle: Callable[[], object] = lambda: None  # the swarm's, weakly: it ends when nobody has it
         self._kept: object = None
+        self._calls: deque[tuple[Future[Any], Callable[[Future[Any]], object]]] = deque()
 
     # --- life ---
 
@@ -94,15 +92,19 @@ class SwarmLoop:
         owner, self._error = self._owner, self._error or lost
         with self._pushing:
             self._stopping = True
-            self._stop_feeds()
+            self._stop_feeds(lost)
             if owner is not None:
                 owner.abandon(list(self._systems), f"{self._reason} before the task did", lost)
-        if owner is not None:
-            owner.channel.close(self._reason)
-            self._deliver(owner)
-        self._connection.close()
-        self._room_waiters.release()
-        self._idle_waiters.release()
+        try:
+            if owner is not None:
+                owner.channel.close(self._reason)
+        finally:  # whatever fails: nobody is left waiting
+            if owner is not None:
+                self._deliver(owner)
+            self._room_waiters.release()
+            self._idle_waiters.release()
+            self.bars.close()
+            self._connection.close()
 
     # --- the loop ---
 
@@ -115,8 +117,7 @@ class SwarmLoop:
         Raises:
             ConcurrenceError: The swarm is lost.
         """
-        owner = self._owner
-        if owner is None:
+        if (owner := self._owner) is None:
             raise UsageError("the swarm is not connected")
         with self._pushing:
             owner.flush()
@@ -129,7 +130,7 @@ class SwarmLoop:
                 self._room_waiters.release()
         self._deliver(owner)
         self._feed()
-        self._show(owner)
+        self.bars.show(owner, is_open=bool(self._feeds))
         kept: object = None
         with self._pushing:
             self._is_working = False
@@ -144,36 +145,41 @@ class SwarmLoop:
     @property
     def is_eager(self) -> bool:
         """Whether there is something to push at once."""
-        owner = self._owner
-        return owner is not None and owner.room_for_sources > 0 and any(feed.is_eager for feed in self._feeds)
+        return self.room > 0 and any(feed.is_eager for feed in self._feeds)
 
     def _deliver(self, owner: ScriptOwner) -> None:
         """End the futures of what has ended, and call who waits for them."""
         with self._pushing:
             ends, owner.ended = owner.ended, []
             systems, owner.ended_systems = owner.ended_systems, []
-        for task, result, error in ends:
-            if type(task) is not FunctionTask:
-                self._finish(task, result, error)
-        calls: list[tuple[Future[Any], list[Callable[[Future[Any]], object]]]] = []
+        try:
+            for task, result, error in ends:
+                if type(task) is not FunctionTask:
+                    self._finish(task, result, error)
+        finally:
+            self._settle(ends, systems)
+        while self._calls:  # one by one: inline, Ctrl-C may come, and the others are called in the next cycle
+            future, callback = self._calls.popleft()
+            callback(future)
+
+    def _settle(self, ends: list[TaskEnd], systems: list[tuple[SystemId, Any, TaskError | None]]) -> None:
         with self.lock:
             for task, result, error in ends:
                 future = self._futures.pop(task.task_id.counter, None) if task.task_id is not None else None
                 if future is not None and (callbacks := future.settle(result, error)):
-                    calls.append((future, callbacks))
+                    self._calls.extend((future, callback) for callback in callbacks)
             for system_id, result, error in systems:
                 future = self._systems.pop(system_id, None)
                 if future is not None and (callbacks := future.settle(result, error)):
-                    calls.append((future, callbacks))
-        for future, callbacks in calls:
-            for callback in callbacks:
-                callback(future)
+                    self._calls.extend((future, callback) for callback in callbacks)
 
     def _finish(self, task: Task, result: Any, error: TaskError | None) -> None:
         before = waiting.enter(waiting.CALLBACK)
         try:
             task.finished(result, error)
-        except Exception:  # one task's method must not keep the others from ending
+        except KeyboardInterrupt:  # inline, it is the script's
+            raise
+        except BaseException:  # one task's method must not keep the others from ending
             self.log.exception("finished() of %r raised", task)
         finally:
             waiting.leave(before)
@@ -193,19 +199,10 @@ class SwarmLoop:
         finally:
             waiting.leave(before)
 
-    def _stop_feeds(self) -> None:
+    def _stop_feeds(self, lost: ConcurrenceError | None = None) -> None:
         feeds, self._feeds = self._feeds, []
         for feed in feeds:
-            feed.stop()
-
-    def _show(self, owner: ScriptOwner) -> None:
-        now = time.monotonic()
-        if now - self._shown >= _SHOW_SECONDS or owner.is_idle:
-            self._shown = now
-            counts = owner.counts
-            if counts.pushed:
-                ended = counts.finished + counts.failed + counts.cancelled
-                self._connection.display.progress(ended, counts.pushed if not self._feeds else 0, "")
+            feed.stop(lost)
 
     # --- what callers do, in whatever thread ---
 
@@ -222,7 +219,7 @@ class SwarmLoop:
         if task is None:
             raise TypeError(future)
         while True:
-            with self._pushing:
+            with self._here():
                 owner = self._owner_here()
                 if owner.has_room:
                     # Noted before it can end: the ends of this task are taken under the same lock.
@@ -237,7 +234,7 @@ class SwarmLoop:
         Raises:
             PackingError: It cannot be pickled.
         """
-        with self._pushing:
+        with self._here():
             system_id = self._owner_here().push_system(system)
             future = self._systems[system_id] = future_of(system_id)
             self._kept = self.handle()
@@ -249,19 +246,25 @@ class SwarmLoop:
         Raises:
             PackingError: It cannot.
         """
-        with self._pushing:
+        with self._here():
             self._owner_here()
             self._connection.packer.pack(task)
 
     def add_feed(self, feed: IFeed) -> None:
         """Push what a feed has, as room comes."""
-        with self._pushing:
+        with self._here():
             owner = self._owner_here()
             self._feeds.append(feed)
             self._kept = self.handle()
         if self.is_inline and waiting.place() is None:
             self._feed()
         owner.channel.wake()
+
+    def resume(self, feed: IFeed) -> None:
+        """In the thread that drives the swarm: a feed that had no more has some again."""
+        with self._pushing:
+            if feed not in self._feeds and not self._stopping:
+                self._feeds.append(feed)
 
     def check_here(self) -> None:
         """Refuse to work in a fork of the process that made the swarm.
@@ -278,7 +281,7 @@ class SwarmLoop:
 
     def cancel_future(self, future: Future[Any]) -> None:
         """Cancel its task or task system."""
-        with self._pushing:
+        with self._here():
             owner = self._owner
             if owner is None or self._stopping:
                 return
@@ -289,20 +292,21 @@ class SwarmLoop:
 
     def cancel_all(self) -> int:
         """Cancel whatever is unfinished; how many tasks and systems that were."""
-        with self._pushing:
+        with self._here():
             owner = self._owner_here()
             self._stop_feeds()
             count = self.unfinished
             owner.cancel(owner.tasks.system, None)
             for system_id in list(owner.systems):
                 owner.cancel(system_id, None)
+        owner.channel.wake()  # if there was only more to push, nothing else will come
         return count
 
     def wait_idle(self, timeout: float | None) -> bool:
         """Wait until everything has ended, callbacks included; False if the time was up before."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._idle_waiters.one() as queue:
-            with self._pushing:
+            with self._here():
                 if self._is_idle(self._owner_here()):
                     return True
             try:
@@ -362,8 +366,11 @@ class SwarmLoop:
         tasks = f"{count} task{'s are' if count != 1 else ' is'} unfinished"
         return f"{tasks}, with {workers} worker{'s' if workers != 1 else ''}" if workers else tasks
 
+    def _here(self) -> AbstractContextManager[object]:
+        self._process.check()  # first: a fork may have copied the lock in the hands of another thread
+        return self._pushing
+
     def _owner_here(self) -> ScriptOwner:
-        self._process.check()
         if self._error is not None:
             raise self._error
         if self._owner is None or self._stopping:

@@ -60,17 +60,19 @@ class SwarmThread:
         try:
             loop.open()
         except BaseException as error:  # noqa: BLE001  whoever starts the swarm is told
-            loop.shut(None)
-            ready.put(error)
+            try:
+                loop.shut(None)
+            finally:
+                ready.put(error)
             return
         ready.put(None)
         lost: ConcurrenceError | None = None
         try:
             while not loop.is_closed:
-                loop.cycle(0 if loop.is_eager else None)
+                loop.cycle(0 if loop.is_eager else loop.bars.patience)
         except ConcurrenceError as error:
             lost = error
-        except Exception as error:  # a dead thread must not leave anybody waiting for ever
+        except BaseException as error:  # a dead thread must not leave anybody waiting for ever
             loop.log.exception("the swarm's thread failed: this is a fault in Concurrent")
             lost = ConnectionFailed(f"the swarm failed: {describe_error(error)}")
         loop.shut(lost)

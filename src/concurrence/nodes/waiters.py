@@ -26,4 +26,8 @@ class Waiters:
     def release(self) -> None:
         """The moment is there."""
         while self._queues:
-            self._queues.popitem()[1].put(None)  # one by one: none that comes meanwhile is lost
+            try:
+                queue = self._queues.popitem()[1]  # one by one: none that comes meanwhile is lost
+            except KeyError:  # the last one has just given up
+                return
+            queue.put(None)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from msgspec.structs import replace
+
 from concurrence.errors import ProtocolError, Refused
 from concurrence.scheduling import api_calls, owner_events, slave_events, status
 from concurrence.scheduling.api import ITaskScheduler, Limits, Swarm
@@ -363,8 +365,11 @@ class MasterCore:
         if job is None or not (isinstance(node, SlaveNodeRecord) or job.owner == node.id):
             return
         client = self.swarm.registry.owner(job.client)
-        if client is not None:
-            self.outbox.send(client.peer, parcel)
+        if client is None:
+            return
+        if node.name != node.hello.name == parcel.message.source:  # the slave does not know that it was numbered
+            parcel = Parcel(replace(parcel.message, source=node.name), parcel.frames)
+        self.outbox.send(client.peer, parcel)
 
     def _call_api(self, node: Node, parcel: Parcel[wire.CallApi], now: float) -> None:
         self.outbox.calls.append(api_calls.checked(self.outbox.calls, node, parcel))

@@ -42,6 +42,7 @@ class FunctionTable:
         self._bundle_users: dict[bytes, set[str]] = {}
         self._bundle_bytes: dict[str, int] = {}
         self._refused: dict[str, set[bytes]] = {}
+        self._not_kept: dict[str, dict[int, list[bytes]]] = {}  # functions that had no room, with their bundles
         self._next = 1
 
     def define_bundle(self, owner: str, message: DefineBundle, frames: Sequence[Frame]) -> None:
@@ -76,7 +77,11 @@ class FunctionTable:
             if self._functions[mine[message.number]].message.digest != message.digest:
                 raise ProtocolError(f"function number {message.number} is taken")
             return mine[message.number]
+        not_kept = self._not_kept.setdefault(owner, {})
         if self.is_full(owner) or not self._refused.get(owner, set()).isdisjoint(message.bundles):
+            not_kept[message.number] = message.bundles
+            if len(not_kept) > MAX_REFUSED:
+                raise ProtocolError(f"more than {MAX_REFUSED} functions were sent beyond the limit")
             return 0
         for digest in message.bundles:
             if digest not in self._bundles:
@@ -89,6 +94,7 @@ class FunctionTable:
             self._functions[number] = Definition(replace(message, number=number), tuple(frames))
         self._users.setdefault(number, set()).add(owner)
         self._by_owner.setdefault(owner, {})[message.number] = number
+        not_kept.pop(message.number, None)
         for digest in message.bundles:
             self._use(owner, digest)
         return number
@@ -124,6 +130,10 @@ class FunctionTable:
         """The master's number for an owner's function; None if the owner did not define it."""
         return self._by_owner.get(owner, {}).get(owners_number)
 
+    def is_known(self, number: int) -> bool:
+        """Whether anybody uses a function still."""
+        return number in self._functions
+
     def name(self, number: int) -> str:
         """What people see; empty if it is forgotten."""
         definition = self._functions.get(number)
@@ -157,15 +167,20 @@ class FunctionTable:
 
     def forget(self, owner: str, owners_number: int) -> list[tuple[int, bytes]]:
         """An owner does not use a function any more; returns number and digest if nobody else does."""
-        mine = self._by_owner.get(owner, {})
+        mine, not_kept = self._by_owner.get(owner, {}), self._not_kept.get(owner, {})
         number = mine.pop(owners_number, None)
-        if number is None or number in mine.values():
+        if number is not None and number in mine.values():
             return []
+        bundles = not_kept.pop(owners_number, [])
+        if number is not None:
+            bundles = self._functions[number].message.bundles
+        # Also those of functions that had no room: the owner counts on their being here.
         needed = {digest for each in mine.values() for digest in self._functions[each].message.bundles}
-        for digest in set(self._functions[number].message.bundles) - needed:
-            if owner in self._bundle_users[digest]:
+        needed.update(digest for each in not_kept.values() for digest in each)
+        for digest in set(bundles) - needed:
+            if owner in self._bundle_users.get(digest, ()):
                 self._unuse(owner, digest)
-        return self._drop_user(owner, number)
+        return self._drop_user(owner, number) if number is not None else []
 
     def prune(self, known: set[bytes]) -> None:
         """A slave forgot functions, and with them the bundles that none of its others needs.
@@ -199,6 +214,7 @@ class FunctionTable:
             self._unuse(owner, digest)
         self._bundle_bytes.pop(owner, None)
         self._refused.pop(owner, None)
+        self._not_kept.pop(owner, None)
         return unused
 
 

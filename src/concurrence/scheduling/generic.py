@@ -98,6 +98,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
                 over.add(job.system)
                 continue
             slave = self._choose(strategy, swarm, fleet, job, work, now)
+            job.refusal = "" if slave is not None else self._refusal(strategy, swarm, fleet, work)
             if slave is None:
                 job.queue.hold(work.resources)  # what is behind it may find room
                 continue
@@ -123,6 +124,13 @@ class GenericTaskScheduler(Component, ITaskScheduler):
                 return best[2]
             rated.remove(best)
         return None
+
+    def _refusal(self, strategy: ITaskScheduleStrategy, swarm: Swarm, fleet: Fleet, work: WorkView) -> str:
+        """Why the next task of a job waits, if the strategy rates all slaves that could ever run it as never."""
+        able = [slave for slave in fleet.slaves if slave.workers and slave.offers(work.resources)]
+        if not able or any(self._rate(strategy, swarm, fleet, slave, work) > -inf for slave in able):
+            return ""
+        return f"is refused all {len(able)} slaves that could run it, by the strategy {type(strategy).__name__}"
 
     def _rate(
         self, strategy: ITaskScheduleStrategy, swarm: Swarm, fleet: Fleet, slave: SlaveNodeRecord, work: WorkView

@@ -74,7 +74,7 @@ class Outbox:
     def tell(self, node: Node, text: str) -> None:
         """News of a node; whoever only asks how the master is comes and goes all the time, and is no news."""
         news = News(f"{node.label} {text}")
-        news.about = {node.hello.kind: node.hello.name}
+        news.about = {node.hello.kind: node.name}
         (self.asides if node.hello.kind == "admin" else self.news).append(news)
 
     def send(self, peer: bytes | None, parcel: Parcel[Message]) -> None:

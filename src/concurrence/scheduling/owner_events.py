@@ -13,7 +13,7 @@ from concurrence.scheduling.functions import MAX_FUNCTIONS
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec
 from concurrence.scheduling.outbox import HostOrder
-from concurrence.scheduling.registry import Node, OwnerNode
+from concurrence.scheduling.registry import Node, OwnerNode, SlaveNodeRecord
 from concurrence.scheduling.slave_events import tell_fault
 from concurrence.wire import faults
 from concurrence.wire.codec import Frame, Parcel, decode_tasks, encode_results
@@ -256,9 +256,9 @@ def forget_function(swarm: Swarm, owner: OwnerNode, message: ForgetFunction) -> 
         ProtocolError: Tasks or a system of it are unfinished.
     """
     number = swarm.functions.find(owner.id, message.number)
-    if number is None:
-        return
     for job in swarm.ledger.jobs.values():
+        if number is None:
+            break  # it had no room here
         if (job.owner == owner.id and job.uses(number)) or (job.client == owner.id and job.function == number):
             raise ProtocolError(f"function {message.number} is to be forgotten, and tasks of it are unfinished")
     _tell_forgotten(swarm, swarm.functions.forget(owner.id, message.number))
@@ -308,22 +308,33 @@ def tell_lonely(swarm: Swarm, since: float | None, now: float) -> float | None:
 
 
 def tell_impossible(swarm: Swarm, now: float) -> None:
-    """Tell clients whose next task needs more than any connected slave has in all; once until that changes."""
+    """Tell clients whose next task no slave will ever get, and why; once until that changes."""
     slaves = swarm.registry.slaves()
     for job in swarm.ledger.jobs.values():
-        spec = job.queue.head()
-        if not slaves or spec is None or any(slave.offers(spec.resources) for slave in slaves):
+        why = _why_impossible(job, slaves) if slaves else None
+        if why is None:
             job.impossible = None
-        elif job.impossible is None or job.impossible[0] != spec.resources:
-            job.impossible = (spec.resources, now)
+        elif job.impossible is None or job.impossible[0] != why:
+            job.impossible = (why, now)
         elif now - job.impossible[1] >= LONELY_SECONDS:
-            job.impossible = (spec.resources, inf)
-            needs = ", ".join(f"{name}={amount:g}" for name, amount in spec.resources)
-            name = swarm.functions.name(spec.function)
-            text = f"WARNING {name} needs {needs}, which no connected slave offers; {job.queued} tasks wait"
+            job.impossible = (why, inf)
+            spec = job.queue.head()
+            name = swarm.functions.name(spec.function) if spec is not None else ""
+            text = f"WARNING {name} {why}; {job.queued} tasks wait"
             client = swarm.registry.owner(job.client)
             if client is not None:
                 swarm.outbox.send(client.peer, Parcel(Output(job.system, None, "log", "master", text)))
+
+
+def _why_impossible(job: Job, slaves: Sequence[SlaveNodeRecord]) -> str | None:
+    """Why no connected slave will run a job's next task; None if one will, or nothing waits."""
+    spec = job.queue.head()
+    if spec is None:
+        return None
+    if any(slave.offers(spec.resources) for slave in slaves):
+        return job.refusal or None
+    needs = ", ".join(f"{name}={amount:g}" for name, amount in spec.resources)
+    return f"needs {needs}, which no connected slave offers"
 
 
 def progress_of(job: Job) -> Progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import chain, count
 from typing import NamedTuple
 
 from concurrence.errors import Refused
@@ -14,6 +15,7 @@ from concurrence.transport.security import Role
 from concurrence.wire.messages import PROTOCOL_VERSION, Hello, PushRejected, SlaveDescription
 
 MAX_REJECTIONS = 4_096
+_LONGEST_NAME = 1_000  # characters; with a number behind them they are still a name on the wire
 
 _KINDS_OF_ROLE = {
     Role.CLIENT: ("client",),
@@ -30,21 +32,20 @@ class Node:
         hello: How it introduced itself.
         origin: Who it is as authenticated by the transport.
         now: The time, in seconds of the master's clock.
+
+    Attributes:
+        name: What people see; of slaves no two have the same.
     """
 
     def __init__(self, hello: Hello, origin: Origin, now: float) -> None:
         self.id = NodeId(hello.node)
+        self.name = hello.name
         self.hello = hello
         self.origin = origin
         self.peer: bytes | None = None
         self.joined = now
         self.heard = now
         self.finished = 0
-
-    @property
-    def name(self) -> str:
-        """What people see."""
-        return self.hello.name
 
     @property
     def label(self) -> str:
@@ -241,9 +242,19 @@ class Registry:
             raise Refused(f"a {hello.kind} must{'' if hello.kind == 'slave' else ' not'} describe a slave")
 
     def _make(self, hello: Hello, origin: Origin, now: float) -> Node:
-        if hello.slave is not None:
-            return SlaveNodeRecord(hello, origin, now, hello.slave)
-        return OwnerNode(hello, origin, now)
+        if hello.slave is None:
+            return OwnerNode(hello, origin, now)
+        slave = SlaveNodeRecord(hello, origin, now, hello.slave)
+        slave.name = self._free_name(slave)
+        return slave
+
+    def _free_name(self, slave: SlaveNodeRecord) -> str:
+        """Its name, or with a number behind it: several slaves of one machine call themselves by its name."""
+        others = (node for node in self._nodes.values() if isinstance(node, SlaveNodeRecord))
+        taken = {other.name for other in others if other.id != slave.id}
+        short = slave.name[:_LONGEST_NAME]
+        names = chain((slave.name,), (f"{short}-{number}" for number in count(2)))
+        return next(name for name in names if name not in taken)
 
     def _bind(self, node: Node, peer: bytes, now: float) -> Node:
         other = self._by_peer.get(peer)

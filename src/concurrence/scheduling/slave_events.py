@@ -58,7 +58,7 @@ def results(swarm: Swarm, slave: SlaveNodeRecord, parcel: Parcel[ChunkResults]) 
     if settled is None:
         return
     assignment = settled.assignment
-    if settled.ran:
+    if settled.ran and swarm.functions.is_known(assignment.spec.function):
         swarm.rates.observe(assignment.spec.function, settled.ran, busy, slave.id)
     if settled.done:
         slave.chunks.discard(message.chunk)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import pickle
 import sys
@@ -192,12 +191,13 @@ def exception_fault(error: BaseException, prefix: str = "", output: str = "") ->
         prefix: What its message begins with.
         output: The last lines that were written.
     """
-    is_ours = isinstance(error, ConcurrenceError) and not isinstance(error, TaskError)
-    text = f"{type(error).__name__}: {error.message}" if is_ours else describe_error(error)
+    text, hint = describe_error(error), ""
+    if isinstance(error, ConcurrenceError) and not isinstance(error, TaskError):
+        text, hint = f"{type(error).__name__}: {error.message}", error.hint
     return Fault(
         KIND_EXCEPTION,
         one_line(prefix + text),
-        hint=clean_text(error.hint) if is_ours else "",
+        hint=clean_text(hint),
         traceback=format_traceback(error),
         exception=pack_exception(error),
         output=output,
@@ -230,9 +230,8 @@ def _strip(error: traceback.TracebackException) -> None:
     while unseen:
         each = unseen.pop()
         frames = [frame for frame in each.stack if not frame.filename.endswith(_REFUSING)]
-        each.stack = traceback.StackSummary.from_list(
-            itertools.dropwhile(lambda frame: _is_framework(frame.filename), frames)
-        )
+        first = next((at for at, frame in enumerate(frames) if not _is_framework(frame.filename)), len(frames))
+        each.stack = traceback.StackSummary.from_list(frames[first:])
         others = (each.__cause__, each.__context__, *(each.exceptions or ()))
         unseen += [other for other in others if other is not None]
 

@@ -15,6 +15,7 @@ from concurrence.ids import SystemId, TaskId
 from concurrence.tasks.api import ITaskSystem, Task, TaskCounts
 from concurrence.tasks.definitions import SentDefinitions
 from concurrence.tasks.packing import PackedFunction, TaskPacker
+from concurrence.tasks.source_lines import with_source_lines
 from concurrence.tasks.values import rebuild_exception, unpack_result
 from concurrence.wire import faults
 from concurrence.wire.codec import Frame, Parcel, decode_results, decode_tasks, encode_tasks
@@ -283,7 +284,9 @@ def error_from(payload: bytes, slave: str, attempt: int) -> TaskError:
         fault = faults.decode_fault(payload)
     except ProtocolError as error:
         fault = faults.Fault(faults.KIND_RESULT, f"the task failed, and why is lost: {error.message}")
-    return faults.task_error(fault, slave=slave, attempt=attempt, cause=rebuild_exception(fault))
+    told = faults.task_error(fault, slave=slave, attempt=attempt, cause=rebuild_exception(fault))
+    told.remote_traceback = with_source_lines(told.remote_traceback)
+    return told
 
 
 def system_end(parcel: Parcel[SystemResult]) -> tuple[Any, TaskError | None]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copyreg
 import pickle
 import pickletools
 import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Protocol
 
 import cloudpickle
@@ -23,6 +21,7 @@ from concurrence.tasks.functions import FunctionTask, TaskFunction, callable_nam
 from concurrence.tasks.loading import PYTHON, clean_text
 from concurrence.tasks.shared import ContentName
 from concurrence.tasks.shared_blobs import is_shared
+from concurrence.tasks.stateless import is_plain, is_stateless
 from concurrence.tasks.values import (
     Buffers,
     can_be_pickled,
@@ -57,9 +56,8 @@ _MAX_NAME = 1_000
 _MAX_SCANNED_BYTES = (
     1024 * 1024
 )  # of a shared object, for the modules that it needs: that takes a second per 10 MB
-_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement, not by C
-_HOOKS = ("__reduce_ex__", "__reduce__", "__getstate__", "__new__")
-_ABSENT_HOOKS = ("__setstate__", "__getnewargs__", "__getnewargs_ex__")
+_MAX_FUNCTIONS = 3_072
+"""Beyond so many at once functions travel with their tasks: a master keeps 4,096 of one owner."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -120,7 +118,7 @@ class TaskPacker:
     """Packs tasks; what it packed of a function is kept as long as the function lives.
 
     It is packed again when a global or closure variable that travels with it has another value. What changed
-    inside such a value is not seen.
+    inside such a value is not seen before :meth:`look_again`.
 
     Args:
         bundles: Collects the modules that functions need.
@@ -129,8 +127,9 @@ class TaskPacker:
     def __init__(self, bundles: ICodeCollector) -> None:
         self._bundles = bundles
         self._functions: dict[int, PackedFunction | None] = {}  # by id of the function or class
+        self._earlier: dict[int, PackedFunction | None] = {}  # the same, before look_again()
         self._captured: dict[int, Captured] = {}  # by the same, of those that take anything along
-        self._objects: dict[str, PackedFunction] = {}
+        self._objects: dict[tuple[str, frozenset[str]], PackedFunction] = {}
         self._references: dict[int, Any] = {}
         self._with_shared: dict[int, dict[tuple[bytes, ...], PackedFunction]] = {}  # by id of the packed function
         self._watched: dict[bytes, Any] = {}
@@ -184,13 +183,18 @@ class TaskPacker:
     def _first_sight(self, target: Any, *, is_call: bool) -> PackedFunction | None:
         """Pack a function or class and keep it; None for what has to travel with each task."""
         function: PackedFunction | None = None
+        if len(self._functions) + len(self._earlier) >= _MAX_FUNCTIONS and id(target) not in self._earlier:
+            return None  # for as long as there are so many
         if is_call:
-            if not _is_stateless(target):
+            if not is_stateless(target):
                 return None  # it travels anew with each task, as its state may differ
             function = self._pack_function(target, KIND_CALL)
-        elif _is_plain(target):
+        elif is_plain(target):
             function = self._pack_function(target, KIND_TASK)
         key = id(target)
+        earlier = self._earlier.pop(key, None)
+        if function is not None and earlier is not None and earlier.digest == function.digest:
+            function = earlier  # nothing has changed: its peers have it
         self._functions[key] = function
         captured = captured_by(target)
         if function is not None and captured:
@@ -198,9 +202,14 @@ class TaskPacker:
         self._references[key] = weakref.ref(target, lambda _: self._forget(key))
         return function
 
+    def look_again(self) -> None:
+        """Pack each function again at its next use, with the globals that it has then. From any thread."""
+        self._earlier, self._functions = self._earlier | self._functions, {}
+
     def _forget(self, key: int) -> None:
         # The object is gone, and the next one may get its id.
         self._functions.pop(key, None)
+        self._earlier.pop(key, None)
         self._captured.pop(key, None)
         self._references.pop(key, None)
 
@@ -245,9 +254,11 @@ class TaskPacker:
             raise _explain(task, error.__cause__ or error) from error
         target = task.function if isinstance(task, FunctionTask) else type(task)
         name = callable_name(target)
-        if name not in self._objects:
-            self._objects[name] = self._describe(name, KIND_OBJECT, arguments, type(task).__module__)
-        return PackedCall(self._for_arguments(self._objects[name], arguments), arguments, buffers)
+        modules = referred_modules(arguments) if len(arguments) <= _MAX_SCANNED_BYTES else ()
+        key = (name, frozenset(modules))  # partial objects of two modules need the code of two modules
+        if key not in self._objects:
+            self._objects[key] = self._describe(name, KIND_OBJECT, arguments, type(task).__module__)
+        return PackedCall(self._for_arguments(self._objects[key], arguments), arguments, buffers)
 
     def _for_arguments(self, function: PackedFunction, arguments: bytes) -> PackedFunction:
         """The function together with the shared objects that the arguments refer to."""
@@ -348,31 +359,6 @@ def _within_limit(name: str, bundles: list[Bundle]) -> list[Bundle]:
             hint="Share fewer or smaller objects with one task, or leave very large data in files.",
         )
     return bundles
-
-
-def _is_stateless(function: object) -> bool:
-    """Whether the function can be packed once for all calls of it."""
-    if isinstance(function, BuiltinFunctionType):
-        # ``len`` belongs to a module; ``[].append`` to a list.
-        return isinstance(getattr(function, "__self__", None), ModuleType | None)
-    return isinstance(function, FunctionType | TaskFunction | type)
-
-
-def _is_plain(task_class: type) -> bool:
-    """Whether an instance is its class and its ``__dict__``, and nothing else."""
-    if task_class in copyreg.dispatch_table:
-        return False
-    if any(getattr(task_class, hook, None) is not getattr(object, hook, None) for hook in _HOOKS):
-        return False
-    if any(hasattr(task_class, hook) for hook in _ABSENT_HOOKS):
-        return False
-    bases = task_class.__mro__[:-1]
-    return all(base.__flags__ & _HEAP_TYPE and not _has_slots(base) for base in bases)
-
-
-def _has_slots(some_class: type) -> bool:
-    slots: str | Iterable[str] = some_class.__dict__.get("__slots__", ())
-    return bool([slots] if isinstance(slots, str) else list(slots))
 
 
 def _explain(task: Task, error: BaseException) -> PackingError:

@@ -195,6 +195,7 @@ class Items:
             else zip(*iterables, strict=False)
         )
         self.item_bytes = 0.0
+        self._left_over: list[Any] = []
         if self.total == 0:
             self.is_drained = True
         elif self._slices is not None and self.total:
@@ -214,16 +215,21 @@ class Items:
             self.taken += len(items)
             self.is_drained = self.taken >= (self.total or 0)
             return items
-        collected: list[Any] = []
-        self._collect(collected, count)
+        collected, self._left_over = self._left_over, []
+        try:
+            is_last = self._collect(collected, count)
+        except BaseException:  # Ctrl-C, mostly: what was taken by then is not lost
+            self._left_over = collected
+            raise
+        # In this order: whoever sees in another thread that it is drained knows how much there was.
         self.taken += len(collected)
-        if self.total is not None and self.taken >= self.total:
-            self.is_drained = True
+        self.is_drained = self.is_drained or is_last or (self.total is not None and self.taken >= self.total)
         if collected:
             self.item_bytes = max(self.item_bytes, size_of(collected[0]))
         return collected
 
-    def _collect(self, collected: list[Any], count: int) -> None:
+    def _collect(self, collected: list[Any], count: int) -> bool:
+        """Whether there are no more."""
         started = now = time.monotonic()
         burst = 1
         while len(collected) < count and now - started < _DRAIN_SECONDS:
@@ -233,14 +239,13 @@ class Items:
                 collected.extend(islice(self._iterator, wanted))  # what came before an exception stays
             except Exception as error:  # noqa: BLE001  the author's iterable; it is raised in its turn
                 self.error = error
-                self.is_drained = True
-                return
+                return True
             if len(collected) - before < wanted:
-                self.is_drained = True
-                return
+                return True
             before_burst, now = now, time.monotonic()
             if now - before_burst < _FAST_SECONDS:
                 burst *= 4
+        return False
 
 
 def size_of(value: Any) -> float:

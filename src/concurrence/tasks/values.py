@@ -17,6 +17,7 @@ from typing import Any, cast
 import cloudpickle
 
 from concurrence.errors import PackingError
+from concurrence.tasks.kept_errors import keep
 from concurrence.wire.codec import Frame
 from concurrence.wire.faults import Fault
 
@@ -78,7 +79,11 @@ def unpack_result(payload: Frame, buffers: Sequence[Frame] = ()) -> Any:
 
 
 def pack_exception(exception: BaseException, limit: int = 1_048_576) -> bytes:
-    """The pickled exception, or nothing if it would not survive the journey."""
+    """The pickled exception, or nothing if it would not survive the journey; inline, a reference to itself."""
+    return keep(exception, _pickled_exception(exception, limit))
+
+
+def _pickled_exception(exception: BaseException, limit: int) -> bytes:
     try:
         payload, buffers = pack_value(exception, "the exception")
         if buffers or len(payload) > limit:
@@ -126,8 +131,10 @@ def packing_error(value: Any, label: str, error: BaseException) -> PackingError:
     Args:
         value: What was to be pickled.
         label: How the error calls it.
-        error: What pickle says.
+        error: What pickle says; the error of a shared object names its part already.
     """
+    if isinstance(error, PackingError):
+        return PackingError(f"{label}: {error.message}", hint=error.hint)
     path, culprit = find_culprit(value)
     kind = cast("type[Any]", type(culprit))
     kind_name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -52,7 +52,11 @@ class ITaskManager(Interface):
 
     @abstractmethod
     def attach(self, source: IWorkSource | None) -> None:
-        """The work queue to pull from, after each greeting of the master; None when there is none any more."""
+        """The work queue to pull from, after each greeting of the master; None when there is none any more.
+
+        Raises:
+            ConfigError: The manager does not pull; the slave ends with this error.
+        """
 
     @abstractmethod
     def abandon(self) -> None:

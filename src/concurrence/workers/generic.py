@@ -35,6 +35,7 @@ from concurrence.wire.messages import (
 from concurrence.workers.api import ITaskManager, Upstream
 from concurrence.workers.handle import ENTRY, NOTICE, WorkerHandle
 from concurrence.workers.processes import Template, describe_exit
+from concurrence.workers.raw_output import log_fields, writer_of
 from concurrence.workers.slot_state import (
     Instruction,
     KillWorker,
@@ -236,6 +237,7 @@ class GenericTaskManager(Component, ITaskManager):
             return
         self._workers[number] = worker
         self._reactor.register(worker.link.fileno(), lambda: self._on_readable(worker))
+        self._reactor.register(worker.raw.fileno(), lambda: self._on_raw(worker))
 
     def _stop_chunk(self, number: int, chunk: int) -> None:
         worker = self._workers[number]
@@ -258,7 +260,7 @@ class GenericTaskManager(Component, ITaskManager):
             for parcel in parcels:
                 self._take(worker, parcel)
         except ProtocolError as error:
-            _log.warning("worker %d is killed: %s", worker.number, error)
+            _log.warning("worker %d is killed: %s", worker.number, error, extra={"slave": self._slave})
             self._give_up(worker)
             return False
         if not worker.is_open:
@@ -274,12 +276,32 @@ class GenericTaskManager(Component, ITaskManager):
     def _take(self, worker: WorkerHandle, parcel: Parcel[FromWorker]) -> None:
         match parcel.message:
             case ChunkResults() as message:
+                self._take_raw(worker, message.chunk, is_over=True)
                 self._apply(self._slots.worker_results(worker.number, Parcel(message, parcel.frames)))
             case Output() as message:
-                worker.keep_output(message)
-                self._upstream(Parcel(message))
+                self._tell(worker, [message])
             case WorkerReady():
                 self._apply(self._slots.worker_ready(worker.number))
+
+    def _on_raw(self, worker: WorkerHandle) -> None:
+        running = worker.cell.running()
+        chunk, index = (running.chunk, running.index) if running is not None else (None, None)
+        self._take_raw(worker, chunk, index)
+
+    def _take_raw(
+        self, worker: WorkerHandle, chunk: int | None, index: int | None = None, *, is_over: bool = False
+    ) -> None:
+        """Pass on what came from a worker's descriptors, on behalf of the task that it is at."""
+        raw = worker.raw
+        outputs = raw.read(lambda: writer_of(self._slots.states.get(worker.number), chunk, index))
+        if not raw.is_open:
+            self._reactor.unregister(raw.fileno())  # harmless if that was done before
+        self._tell(worker, [*outputs, *raw.end()] if is_over else outputs)
+
+    def _tell(self, worker: WorkerHandle, outputs: Sequence[Output]) -> None:
+        for output in outputs:
+            worker.keep_output(output)
+            self._upstream(Parcel(output))
 
     def _give_up(self, worker: WorkerHandle) -> None:
         """Nothing more comes from a worker. It is killed if it still lives, and its end tells the rest."""
@@ -339,10 +361,13 @@ class GenericTaskManager(Component, ITaskManager):
 
     def _lose(self, worker: WorkerHandle, text: str, peak: int) -> None:
         seen = self._seen(worker)
+        self._take_raw(worker, seen.chunk, seen.index, is_over=True)
         self._close(worker)
         state = self._slots.states.get(worker.number)
         expected = state is not None and state.is_killed
-        _log.log(logging.INFO if expected else logging.WARNING, "worker %d is replaced: %s", worker.number, text)
+        level = logging.INFO if expected else logging.WARNING
+        about = log_fields(self._slave, writer_of(state, seen.chunk, seen.index))
+        _log.log(level, "worker %d is replaced: %s", worker.number, text, extra=about)
         output = worker.last_output()
         self._apply(self._slots.worker_exited(worker.number, seen, text, peak, output))
         self._flush_all()
@@ -350,6 +375,8 @@ class GenericTaskManager(Component, ITaskManager):
     def _close(self, worker: WorkerHandle) -> None:
         if worker.link.fileno() >= 0:
             self._reactor.unregister(worker.link.fileno())
+        if worker.raw.is_open:
+            self._reactor.unregister(worker.raw.fileno())
         worker.close()
         del self._workers[worker.number]
 

@@ -16,6 +16,7 @@ from concurrence.wire.messages import MAX_FRAMES, FromWorker, Output, ToWorker
 from concurrence.workers.cell import CellReader, create_cell
 from concurrence.workers.link import LinkState, NonBlockingLink
 from concurrence.workers.processes import Template
+from concurrence.workers.raw_output import RawOutput
 from concurrence.workers.slot_state import Seen
 
 KIND: Final = "worker"
@@ -23,8 +24,8 @@ ENTRY: Final = "concurrence.workers.worker:main"
 NOTICE: Final = 0.005
 """Seconds within which a worker that is not between two instructions has taken notice of a stop."""
 
-_TAIL_LINES = 20
-_TAIL_CHARACTERS = 16_384
+_TAIL_LINES = 50  # of a crash, the frames that matter come first
+_TAIL_CHARACTERS = 32_768
 
 
 class WorkerHandle:
@@ -56,8 +57,17 @@ class WorkerHandle:
             os.close(memory)
             raise
         self.link = NonBlockingLink(ours)
+        descriptors = [theirs.detach(), memory]
         try:
-            template.start_child(number, KIND, spec, [theirs.detach(), memory])
+            self.raw = RawOutput(slave)
+        except BaseException:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            self.link.close()
+            self.cell.close()
+            raise
+        try:
+            template.start_child(number, KIND, spec, [*descriptors, self.raw.writing_end])
         except BaseException:
             self.close()
             raise
@@ -116,6 +126,7 @@ class WorkerHandle:
         return self.link.state is LinkState.OPEN
 
     def close(self) -> None:
-        """Close the link and unmap the cell."""
+        """Close the link and the pipe, and unmap the cell."""
         self.link.close()
+        self.raw.close()
         self.cell.close()

@@ -23,6 +23,7 @@ MAX_TASK_CHARACTERS = 65_536
 TAIL_LINES = 20
 """How many of its last lines a task's fault carries."""
 _MAX_TAIL_LINE = 1_000
+_MAX_PARTIAL = 32
 _SEND_INTERVAL = 0.05
 
 
@@ -46,7 +47,8 @@ class OutputCapture:
         self._system = 0
         self._counter: int | None = None
         self._is_dirty = False
-        self._partial: dict[str, str] = {}
+        # By stream and thread: print() writes a line in several parts.
+        self._partial: dict[tuple[str, int], str] = {}
         self._pending: list[tuple[int | None, str, str]] = []
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._taken = 0
@@ -154,7 +156,7 @@ class OutputCapture:
         if not self._is_dirty:
             return ""
         with self._lock:
-            lines = [*self._tail, *(text[:_MAX_TAIL_LINE] for text in self._partial.values() if text)]
+            lines = [*self._tail, *(text[:_MAX_TAIL_LINE] for text in self._partial.values())]
         return "\n".join(lines[-TAIL_LINES:])
 
     def write(self, stream: str, text: str) -> bool:
@@ -163,11 +165,13 @@ class OutputCapture:
             if self._send is None:
                 return False
             self._is_dirty = True
-            lines = (self._partial.get(stream, "") + clean_text(text)).split("\n")
+            place = stream, threading.get_ident()
+            lines = (self._partial.pop(place, "") + clean_text(text)).split("\n")
             # A carriage return writes over the line, as progress bars do.
-            self._partial[stream] = self._bounded(_last_written(lines.pop()))
+            if partial := last_written(lines.pop()):
+                self._keep_partial(place, partial)
             for line in lines:
-                self._take(stream, _last_written(line))
+                self._take(stream, last_written(line))
             if lines:
                 self._send_or_wait()
             return True
@@ -176,13 +180,16 @@ class OutputCapture:
         """Take one log record."""
         self.write("log", text.rstrip("\n") + "\n")
 
-    def _bounded(self, partial: str) -> str:
-        """An unfinished line, no longer than what may still travel of it."""
+    def _keep_partial(self, place: tuple[str, int], partial: str) -> None:
+        """Keep an unfinished line, no longer than what may still travel of it."""
         room = max(self._limit - self._taken, _MAX_TAIL_LINE)
         if len(partial) > room:
             self._dropped += len(partial) - room
-            return partial[:room]
-        return partial
+            partial = partial[:room]
+        if len(self._partial) >= _MAX_PARTIAL:  # threads that end without ending their lines
+            oldest = next(iter(self._partial))
+            self._take(oldest[0], self._partial.pop(oldest))
+        self._partial[place] = partial
 
     def _take(self, stream: str, line: str) -> None:
         self._tail.append(line[:_MAX_TAIL_LINE])
@@ -195,15 +202,10 @@ class OutputCapture:
 
     def _end_task(self) -> None:
         with self._lock:
-            for stream, text in self._partial.items():
-                if text:
-                    self._take(stream, text)
+            for (stream, _), text in self._partial.items():
+                self._take(stream, text)
             if self._dropped:
-                note = (
-                    f"[{self._dropped} more characters were dropped: {self._limit} of one task's output travel; "
-                    "let it return the rest, or write a file]"
-                )
-                self._pending.append((self._counter, "stderr", note))
+                self._pending.append((self._counter, "stderr", drop_note(self._dropped, self._limit)))
             self._partial.clear()
             self._tail.clear()
             self._taken = self._dropped = 0
@@ -277,6 +279,10 @@ class CapturedStream(io.TextIOBase):
         if not self._capture.is_active:
             self.original.flush()
 
+    def fileno(self) -> int:
+        """The descriptor of the stream underneath, for programs that a task starts; its lines arrive as well."""
+        return self.original.fileno()
+
     def close(self) -> None:
         """A task cannot close the streams for those that run after it."""
 
@@ -315,7 +321,21 @@ class _CapturingHandler(logging.Handler):
             self.handleError(record)
 
 
-def _last_written(line: str) -> str:
+def drop_note(dropped: int, limit: int) -> str:
+    """The line that stands for what does not travel.
+
+    Args:
+        dropped: How many characters that is.
+        limit: How many travel.
+    """
+    return (
+        f"[{dropped} more characters were dropped: {limit} of one task's output travel; "
+        "let it return the rest, or write a file]"
+    )
+
+
+def last_written(line: str) -> str:
+    """What is seen of a line after its carriage returns, each of which writes over what was before."""
     return line.rstrip("\r").rpartition("\r")[2] if "\r" in line else line
 
 

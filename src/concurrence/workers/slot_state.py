@@ -117,14 +117,30 @@ class Chunk:
 
     Args:
         parcel: The assignment as it came; kept until the chunk is over, to run it elsewhere.
+
+    Raises:
+        ProtocolError: Its body is malformed. That is seen here, where it enters the slave, and nowhere later.
     """
 
-    __slots__ = ("count", "done", "is_killed", "is_relocated", "is_stopping", "number", "parcel", "worker")
+    __slots__ = (
+        "_counters",
+        "count",
+        "done",
+        "is_killed",
+        "is_relocated",
+        "is_stopping",
+        "number",
+        "parcel",
+        "worker",
+    )
 
     def __init__(self, parcel: Parcel[Assign]) -> None:
         self.parcel = parcel
         self.number = parcel.message.chunk
         self.count = parcel.message.count
+        self._counters = [task.counter for task in decode_tasks(parcel.frames)]
+        if len(self._counters) != self.count:
+            raise ProtocolError(f"chunk {self.number} brings {len(self._counters)} tasks instead of {self.count}")
         self.worker: int | None = None
         self.done: set[int] = set()  # the tasks that were answered; empty if all are answered at once
         self.is_stopping = False
@@ -140,12 +156,8 @@ class Chunk:
         return self.parcel.message.timeout > 0
 
     def counters(self) -> list[int]:
-        """The numbers of its tasks, in order; costs decoding them.
-
-        Raises:
-            ProtocolError: Its body is malformed.
-        """
-        return [task.counter for task in decode_tasks(self.parcel.frames)]
+        """The numbers of its tasks, in order; for reading."""
+        return self._counters
 
     def counter_at(self, index: int | None) -> int | None:
         """The number of the task at an index; None if there is none."""

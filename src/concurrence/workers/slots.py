@@ -124,7 +124,11 @@ class Slots:
         return self._taken()
 
     def assign(self, parcel: Parcel[Assign]) -> list[Instruction]:
-        """The master assigned a chunk, or it was pulled from the work queue."""
+        """The master assigned a chunk, or it was pulled from the work queue.
+
+        Raises:
+            ProtocolError: Its body is malformed; nothing was changed.
+        """
         message = parcel.message
         if message.chunk in self._chunks:
             return []

@@ -27,6 +27,7 @@ from concurrence.workers.cell import WorkerCell
 from concurrence.workers.execution import Executor
 from concurrence.workers.link import BlockingLink
 from concurrence.workers.output import OutputCapture
+from concurrence.workers.terminal import refuse_terminal
 
 if TYPE_CHECKING:
     from concurrence.workers.api import IExecutor
@@ -56,14 +57,18 @@ def main(spec: bytes, descriptors: list[int]) -> int:
 
     Args:
         spec: An encoded :class:`WorkerSpec`.
-        descriptors: Its end of the link, and the memory of its cell.
+        descriptors: Its end of the link, the memory of its cell, and what standard output and error become.
     """
     settings = msgspec.msgpack.decode(spec, type=WorkerSpec)
     link = BlockingLink(socket.socket(fileno=descriptors[0]))
     cell = WorkerCell(descriptors[1])
     os.close(descriptors[1])
+    for stream in (1, 2):
+        os.dup2(descriptors[2], stream)
+    os.close(descriptors[2])
     output = OutputCapture(settings.slave)
     output.install()
+    refuse_terminal(f"slave {settings.slave}")
     executor = Executor(cell, FunctionLoader(f"slave {settings.slave}"), output)
     try:
         serve(link, executor)

@@ -63,7 +63,10 @@ class ZMQTaskManager(GenericTaskManager):
         if chunks:
             self._upstream(Parcel(Claimed([chunk.message.chunk for chunk in chunks])))
         for chunk in chunks:
-            self.handle(chunk)
+            try:
+                self.handle(chunk)
+            except ProtocolError as error:
+                _log.error("a chunk on the work queue is dropped: %s", error)
 
     def _decoded(self, frames: list[Frame]) -> list[Parcel[Assign]]:
         try:

@@ -23,6 +23,8 @@ class Job:
         done: How far the system says it is, of ``total``, with a ``text``.
         changed: Whether there is news for the client.
         impossible: What its next task needs and no slave has, and since when; infinity once the client was told.
+        refusal: Why no slave should have its next task although there is room, as far as the policy says; empty if
+            it does not.
     """
 
     def __init__(self, system: int, client: str, owner: str | None, name: str = "") -> None:
@@ -47,7 +49,8 @@ class Job:
         self.done = 0.0
         self.total = 0.0
         self.text = ""
-        self.impossible: tuple[tuple[tuple[str, float], ...], float] | None = None
+        self.impossible: tuple[object, float] | None = None
+        self.refusal = ""
 
     @property
     def queued(self) -> int:
