@@ -7,15 +7,14 @@ through an :class:`ExtensionPoint`.
 
 from __future__ import annotations
 
-import difflib
 import sys
 import threading
 from abc import ABC
 from collections import Counter
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast, get_origin, overload
 
-from concurrence.contracts import broken_promises
-from concurrence.errors import ComponentError, ConcurrenceError, UsageError
+from concurrence.contracts import broken_promises, missing_attributes
+from concurrence.errors import ComponentError, ConcurrenceError, UsageError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -275,12 +274,18 @@ class ComponentManager:
             raise ComponentError(f"{identity(cls)}.__new__ makes an object of {identity(type(made))}")
         if getattr(made, "manager", None) is not self:
             raise ComponentError(f"{identity(cls)}.__init__ does not call super().__init__(manager)")
+        missing = list(missing_attributes(made, _is_interface))
+        if missing:
+            raise ComponentError(
+                f"component {identity(cls)} is incomplete:\n    " + "\n    ".join(missing),
+                hint="Give the class the attribute, or set it in __init__.",
+            )
 
     def _unknown(self, interface: type[Interface], name: str, known: Sequence[type[Component]]) -> UsageError:
         names = {_plain(cls.__name__): cls.__name__ for cls in known}
         names |= {_plain(identity(cls)): identity(cls) for cls in known}
-        near = difflib.get_close_matches(_plain(name), names, n=1)
-        guess = f"Did you mean {names[near[0]]}? " if near else ""
+        near = nearest(_plain(name), names)
+        guess = f"Did you mean {names[near]}? " if near else ""
         counts = Counter(cls.__name__ for cls in known)
         words = [cls.__name__ if counts[cls.__name__] == 1 else identity(cls) for cls in known]
         listing = ", ".join(sorted(words, key=str.casefold)) or "none"

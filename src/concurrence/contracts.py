@@ -51,6 +51,24 @@ def broken_promises(cls: type, is_contract: Callable[[type], bool], *, abstract:
         yield from (f"{cls.__name__}.{name} is abstract in a class that is not: say abstract=True" for name in own)
 
 
+def missing_attributes(made: object, is_contract: Callable[[type], bool]) -> Iterator[str]:
+    """What an object lacks of the attributes that its interfaces declare with a type alone, a sentence each.
+
+    What a constructor sets is seen only when it has run. Nothing is read: a property is there, whatever it does.
+
+    Args:
+        made: The object.
+        is_contract: Whether a base of its class is an interface.
+    """
+    cls = type(made)
+    if inspect.getattr_static(cls, "__getattr__", _MISSING) is not _MISSING:
+        return  # it may have whatever it is asked for
+    for base in filter(is_contract, cls.__mro__):
+        for name in inspect.get_annotations(base):
+            if not name.startswith("_") and inspect.getattr_static(made, name, _MISSING) is _MISSING:
+                yield f"{cls.__name__}.{name} is missing, declared in {_name(base)} as an attribute"
+
+
 def _name(cls: type) -> str:
     return f"{cls.__module__}:{cls.__qualname__}"
 

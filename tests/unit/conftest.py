@@ -21,7 +21,7 @@ __all__ = ["each_policy"]
 
 
 @pytest.fixture(autouse=True)
-def _same_log() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]  pytest uses it
+def _same_log() -> Iterator[None]:
     """A command sets up the log of its process; here that is the process of all tests."""
     logger = logging.getLogger(LOGGER)
     level, handlers, propagates = logger.level, list(logger.handlers), logger.propagate

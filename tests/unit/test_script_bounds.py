@@ -27,7 +27,7 @@ def double(n: int) -> int:
 
 
 def loop_of(swarm: Swarm) -> SwarmLoop:
-    return swarm._loop  # pyright: ignore[reportPrivateUsage]
+    return swarm._loop
 
 
 @pytest.mark.parametrize("given", ["container", "iterator"])

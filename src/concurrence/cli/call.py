@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from concurrence.cli.failures import report
+from concurrence.cli.failures import note_broken, report
 from concurrence.cli.options import EnvOption, MasterOption, examples
 
 if TYPE_CHECKING:
@@ -92,8 +92,9 @@ def _exchange(request: Any, master: Path | None, env: Path | None) -> Any:
     from concurrence.nodes.calling import call_api
     from concurrence.nodes.running import open_environment
 
-    configure_logging("ERROR")
+    configure_logging("CRITICAL")  # plug-ins that fail are told of in a line
     with open_environment(env) as environment:
+        note_broken(environment.plugin_failures)
         credentials = admin_credentials(environment, master, "call")
         body = json.dumps(request, separators=(",", ":")).encode()
         answer = call_api(transport_of(environment), credentials, body, TIMEOUT)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from concurrence.cli.failures import report
-from concurrence.cli.options import ConfigOption, EnvOption, SetOption, examples, files_of
+from concurrence.cli.failures import note_broken, report
+from concurrence.cli.options import ConfigOption, EnvOption, JsonOption, SetOption, examples, files_of
 
 if TYPE_CHECKING:
     from concurrence.env.links import LinkedComponent, LinkMap
+    from concurrence.env.plugins import PluginFailure
 
 EPILOG = examples(
     "concurrence components",
@@ -48,7 +49,7 @@ def components(
         GraphFormat | None,
         typer.Option("--format", help="How to draw.", show_default="what FILE ends in, else svg"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")] = False,
+    as_json: JsonOption = False,
     env: EnvOption = None,
     config: ConfigOption = None,
     settings: SetOption = None,
@@ -74,8 +75,7 @@ def components(
         print(dumps(as_dict(_selected(links, names)), indent=2))
     else:
         print("\n".join(lines(_selected(links, names), is_part=bool(names))))
-    for text in failures:
-        print(text, file=sys.stderr)
+    note_broken(failures)
     for problem in links.problems:
         report(problem, "")
     return 1 if links.problems else 0
@@ -89,8 +89,8 @@ def draw(links: LinkMap, form: GraphFormat) -> str:
     return draw_svg(links) if form is GraphFormat.SVG else draw_mermaid(links)
 
 
-def _survey(env: Path | None, files: list[Path], settings: list[str]) -> tuple[LinkMap, list[str]]:
-    """The links of an environment's components, and a line for each plug-in that is broken."""
+def _survey(env: Path | None, files: list[Path], settings: list[str]) -> tuple[LinkMap, list[PluginFailure]]:
+    """The links of an environment's components, and the plug-ins that are broken."""
     from concurrence.component import Component
     from concurrence.env.environment import Environment
     from concurrence.env.links import map_links
@@ -107,32 +107,28 @@ def _survey(env: Path | None, files: list[Path], settings: list[str]) -> tuple[L
     with opened as environment:
         plugins = environment.path / "plugins"
         sources: dict[type[Component], str] = {}
-        failures: list[str] = []
+        failures: list[PluginFailure] = []
         for plugin in load_sources(environment, find_plugins(plugins), plugins, log=environment.log):
             source = plugin.source
             place = "built in" if source.is_own else source.distribution or f"plugins/{source.name}"
             sources |= dict.fromkeys(plugin.components, place)
             if plugin.failure is not None:
-                failures.append(f"broken plug-in {source.name} is left out: {plugin.failure.reason}")
+                failures.append(plugin.failure)
         return map_links(environment, sources), failures
 
 
 def _selected(links: LinkMap, names: list[str] | None) -> LinkMap:
-    from difflib import get_close_matches
-
     from concurrence.env.links import LinkMap
-    from concurrence.errors import UsageError
+    from concurrence.errors import UsageError, did_you_mean
 
     if not names:
         return links
     wanted = {name.casefold() for name in names}
     for name in names:
         if not any(name.casefold() in _names(each) for each in links.components):
-            known = [each.name for each in links.components]
-            near = get_close_matches(name, known, n=1)
+            guess = did_you_mean(name, [each.name for each in links.components])
             raise UsageError(
-                f"no component is called {name!r}",
-                hint=f"Did you mean {near[0]}?" if near else "List them all with: concurrence components",
+                f"no component is called {name!r}", hint=guess or "List them all with: concurrence components"
             )
     return LinkMap(tuple(each for each in links.components if _names(each) & wanted))
 
@@ -159,10 +155,11 @@ def _write(text: str, graph: str) -> None:
     if graph == "-":
         sys.stdout.write(text)
         return
+    from concurrence.env.whole import write_whole
     from concurrence.errors import ConcurrenceError
 
     try:
-        Path(graph).write_text(text, encoding="utf-8")
+        write_whole(Path(graph), text)
     except OSError as error:
         raise ConcurrenceError(
             f"{graph} cannot be written: {error.strerror or error}", hint="Choose another file."

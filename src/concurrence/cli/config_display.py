@@ -11,6 +11,7 @@ from concurrence.env.config import COMPONENTS
 from concurrence.env.config_report import COMPONENTS_DOC, UNITS, KnownOption, json_value
 from concurrence.env.config_values import EffectiveValue
 from concurrence.env.toml_lines import key_text
+from concurrence.errors import ConfigError
 
 _WIDTH = 100
 _ORIGIN_COLUMN = 40
@@ -57,6 +58,15 @@ def values_json(values: Iterable[EffectiveValue], *, origin: bool) -> dict[str, 
         shown = value.as_json() if origin else json_value(value.toml)
         told.setdefault(value.section, {})[value.name] = shown
     return told
+
+
+def errors_json(errors: Iterable[ConfigError]) -> dict[str, object]:
+    """What is wrong, or that nothing is."""
+    told = [
+        {"source": error.source, "line": error.line, "message": error.message, "hint": error.hint}
+        for error in errors
+    ]
+    return {"ok": not told, "errors": told}
 
 
 def doc_json(options: Iterable[KnownOption]) -> dict[str, dict[str, object]]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from concurrence.cli.options import examples
+from concurrence.cli.options import JsonOption, environment_folder, examples, show_help
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +17,9 @@ if TYPE_CHECKING:
     from concurrence.env.env_check import Finding
 
 commands = typer.Typer(
-    no_args_is_help=True, help="Make environments, look into them, check, back up, restore and upgrade them."
+    callback=show_help,
+    invoke_without_command=True,
+    help="Make environments, look into them, check, back up, restore and upgrade them.",
 )
 
 _AroundArgument: TypeAlias = Annotated[
@@ -27,7 +28,7 @@ _AroundArgument: TypeAlias = Annotated[
 _PathArgument: TypeAlias = Annotated[
     Path, typer.Argument(metavar="PATH", help="The environment's folder.", show_default=False)
 ]
-_JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+_NAME_IT = "Name one: PATH"
 
 
 @commands.command(
@@ -40,7 +41,7 @@ def create(
     """Make a new environment: a folder for config, plug-ins, keys and state."""
     from concurrence.cli.choosing import choose_app
     from concurrence.env.environment import Environment
-    from concurrence.env.layout import LAYOUT
+    from concurrence.env.layout import LAYOUT, in_shell
     from concurrence.env.log import configure_logging
     from concurrence.errors import ConcurrenceError
 
@@ -49,7 +50,7 @@ def create(
         print(f"Made the environment {environment.path}")
         for entry in LAYOUT:
             print("\n".join(_columns(entry.shown, entry.meaning)))
-        print(f"Run it: concurrence run {'' if app else 'APP '}--env {_quoted(path)}")
+        print(f"Run it: concurrence run {'' if app else 'APP '}--env {in_shell(path)}")
         try:
             if app:
                 choose_app(environment, None)
@@ -59,14 +60,14 @@ def create(
 
 
 @commands.command(epilog=examples("concurrence env info", "concurrence env info mine --json"))
-def info(path: _AroundArgument = None, as_json: _JsonOption = False) -> int:
-    """Show what is in an environment."""
+def info(path: _AroundArgument = None, as_json: JsonOption = False) -> int:
+    """Show what is in an environment: its config, plug-ins, keys, state, and what is broken."""
     from concurrence.cli.env_info import describe, info_lines
     from concurrence.env.environment import Environment
     from concurrence.env.log import configure_logging
 
     configure_logging("CRITICAL")  # plug-ins that fail are listed below
-    with Environment.open(_folder(path)) as environment:
+    with Environment.open(environment_folder(path, hint=_NAME_IT)) as environment:
         known = describe(environment)
         print(json.dumps(known, indent=2, default=str) if as_json else "\n".join(info_lines(known)))
     return 0
@@ -76,13 +77,13 @@ def info(path: _AroundArgument = None, as_json: _JsonOption = False) -> int:
 def check(
     path: _AroundArgument = None,
     fix: Annotated[bool, typer.Option("--fix", help="Correct modes, and make what is missing.")] = False,
-    as_json: _JsonOption = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Say what is wrong with an environment, and what to do about it; ends with 1 if anything is."""
     from concurrence.env.log import configure_logging
 
     configure_logging("CRITICAL")  # what fails is a finding
-    folder = _folder(path).absolute()
+    folder = environment_folder(path, hint=_NAME_IT).absolute()
     _refuse_nothing(folder)
     repaired: list[Finding] = []
     if fix:
@@ -112,6 +113,8 @@ def backup(
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> int:
     """Write an environment into one file, from which it can be restored here or on another machine."""
+    from concurrence.env.layout import in_shell
+
     made = _write_backup(path, to, "backup", keys=not without_keys, replace=force)
     manifest = made.manifest
     print(f"Wrote {made.path}: {_count(manifest)}, layout {manifest.layout}")
@@ -124,7 +127,7 @@ def backup(
         print("It holds secret keys, and is readable by you only: keep it so.")
     else:
         print("It holds no keys: a master makes new ones when it first runs there.")
-    print(f"Restore it: concurrence env restore {_quoted(made.path)} PATH")
+    print(f"Restore it: concurrence env restore {in_shell(made.path)} PATH")
     return 0
 
 
@@ -134,7 +137,7 @@ def restore(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder; new or empty.", show_default=False)],
 ) -> int:
     """Make an environment from a backup, every file of which is verified first."""
-    from concurrence.env.layout import STAMP_VERSION
+    from concurrence.env.layout import STAMP_VERSION, in_shell
     from concurrence.env.restore import restore_backup
 
     manifest = restore_backup(archive, path)
@@ -144,7 +147,7 @@ def restore(
     if manifest.master:
         print("note: it was made while a master ran; what is in state/ may be behind or incomplete.")
     if manifest.layout < STAMP_VERSION:
-        print(f"It is of an older version; now: concurrence env upgrade {_quoted(path)}")
+        print(f"It is of an older version; now: concurrence env upgrade {in_shell(path)}")
     return 0
 
 
@@ -174,19 +177,6 @@ def upgrade(
 
 
 # --- what the commands share ---
-
-
-def _folder(path: Path | None) -> Path:
-    from concurrence.env.environment import Environment
-    from concurrence.errors import EnvironmentInvalid
-
-    folder = path if path is not None else Environment.discover(Path.cwd())
-    if folder is None:
-        raise EnvironmentInvalid(
-            f"neither {Path.cwd()} nor a folder around it is an environment",
-            hint="Make one: concurrence env create PATH",
-        )
-    return folder
 
 
 def _refuse_nothing(folder: Path) -> None:
@@ -250,6 +240,7 @@ def _repair(folder: Path) -> list[Finding]:
 
 
 def _show_findings(folder: Path, findings: list[Finding]) -> None:
+    from concurrence.env.layout import in_shell
     from concurrence.nodes.key_check import has_keys
 
     for finding in findings:
@@ -260,7 +251,7 @@ def _show_findings(folder: Path, findings: list[Finding]) -> None:
     if findings:
         print(f"{len(findings)} {'thing is' if len(findings) == 1 else 'things are'} wrong with {folder}")
         if any(finding.repair is not None for finding in findings):
-            print(f"Modes and what is missing are corrected by: concurrence env check --fix {_quoted(folder)}")
+            print(f"Modes and what is missing are corrected by: concurrence env check --fix {in_shell(folder)}")
         return
     if not has_keys(folder):
         print("keys: none yet; a master makes them when it first runs")
@@ -307,7 +298,3 @@ def _columns(name: str, lines: tuple[str, ...]) -> Iterator[str]:
     first, *others = lines
     yield f"  {name:<18}{first}"
     yield from (f"{'':<20}{line}" for line in others)
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(str(path))

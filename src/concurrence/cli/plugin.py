@@ -8,21 +8,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from concurrence.cli.options import EnvOption, examples
+from concurrence.cli.options import EnvOption, JsonOption, environment_folder, examples, show_help
 
 if TYPE_CHECKING:
     from concurrence.cli.skeleton import Skeleton
 
-commands = typer.Typer(no_args_is_help=True, help="List plug-ins, make new ones, and run their tests.")
+commands = typer.Typer(
+    callback=show_help, invoke_without_command=True, help="List plug-ins, make new ones, and run their tests."
+)
 
 KIND_NAMES = "app, strategy, scheduler, task-manager, transport, journal, command, service"
 """Here too, so that the help needs not load them; a test compares."""
+
+_PACKAGE_HINT = "Name one with --env PATH, or add --package for a project of its own"
 
 
 @commands.command("list", epilog=examples("concurrence plugin list", "concurrence plugin list --env mine --check"))
 def list_(
     env: EnvOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")] = False,
+    as_json: JsonOption = False,
     check: Annotated[bool, typer.Option("--check", help="End with 1 if a plug-in is broken.")] = False,
 ) -> int:
     """List the plug-ins, their components, and what is wrong with those that are broken."""
@@ -61,13 +65,13 @@ def new(
     from concurrence.errors import UsageError
 
     if kind not in KINDS:
-        raise UsageError(f"no kind of plug-in is called {kind!r}", hint=f"There are: {KIND_NAMES}.")
+        raise UsageError(f"no kind of plug-in is called {kind!r}", hint=f"{_guess(kind)}There are: {KIND_NAMES}.")
     if package and env is not None:
         raise UsageError("--package and --env exclude each other", hint="A package serves all environments.")
     if to is not None and not package:
         raise UsageError("--to goes with --package", hint="In an environment the place is given: plugins/")
     skeleton = Skeleton(KINDS[kind], name)
-    folder = None if package else _environment_folder(env)
+    folder = None if package else environment_folder(env, hint=_PACKAGE_HINT)
     root = folder if folder is not None else (to or Path()) / skeleton.words["distribution"]
     texts = skeleton.files_in_environment(root) if folder else skeleton.files_of_package(to or Path())
     built_in = context.find_root().command
@@ -104,20 +108,14 @@ def run_tests(
         return run_suite(suite_of_package(project))
     if is_path:
         raise UsageError("a PATH and --env exclude each other", hint="Name a plug-in of the environment.")
-    return run_suite(suite_of_environment(_environment_folder(env), plugin))
+    return run_suite(suite_of_environment(environment_folder(env), plugin))
 
 
-def _environment_folder(path: Path | None) -> Path:
-    from concurrence.env.environment import Environment
-    from concurrence.errors import EnvironmentInvalid
+def _guess(kind: str) -> str:
+    from concurrence.errors import did_you_mean
 
-    folder = path if path is not None else Environment.discover(Path.cwd())
-    if folder is None:
-        raise EnvironmentInvalid(
-            f"neither {Path.cwd()} nor a folder around it is an environment",
-            hint="Name one with --env PATH, or make one: concurrence env create PATH",
-        )
-    return folder
+    guess = did_you_mean(kind, KIND_NAMES.split(", "))
+    return f"{guess} " if guess else ""
 
 
 def _check_name(skeleton: Skeleton, folder: Path | None, built_in: frozenset[str]) -> None:

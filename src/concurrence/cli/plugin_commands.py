@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from concurrence.cli.failures import note, note_broken
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -84,14 +85,13 @@ class PluginCommands:
         try:
             self._environment = environment = self._open()
         except ConcurrenceError as error:
-            _note(f"commands of plug-ins are left out: {error.message}")
+            note(f"commands of plug-ins are left out: {error.message}")
             return
         silent = environment.log.getChild("commands")
         silent.setLevel(logging.CRITICAL + 1)  # one line is enough here
         for plugin in load_sources(environment, sources, plugins, log=silent):
             if plugin.failure is not None:
-                reason = f"{plugin.failure.reason}; see: concurrence plugin list"
-                _note(f"plug-in {plugin.source.name} is broken and left out: {reason}")
+                note_broken([plugin.failure])
         for cls in environment.implementation_classes(_interface()):
             for name, value in _offered(environment, cls):
                 self._add(commands, cls, name, value)
@@ -108,16 +108,16 @@ class PluginCommands:
 
         place = f"command {name!r} of {identity(cls)} is left out: "
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            _note(f"{place}a name is of letters, digits, - and _")
+            note(f"{place}a name is of letters, digits, - and _")
         elif name in self._taken:
-            _note(f"{place}concurrence {name} is built in")
+            note(f"{place}concurrence {name} is built in")
         elif name in commands:
-            _note(f"{place}another plug-in has one of that name")
+            note(f"{place}another plug-in has one of that name")
         else:
             try:
                 commands[name] = _click_command(name, value)
             except Exception as error:  # noqa: BLE001  the plug-in's signature; the other commands go on
-                _note(f"{place}{type(error).__name__}: {error}")
+                note(f"{place}{type(error).__name__}: {error}")
 
 
 def _interface() -> type[ICommands]:
@@ -134,7 +134,7 @@ def _offered(environment: Environment, cls: type[Component]) -> Iterator[tuple[o
         yield from list(component.commands().items())
     except Exception as error:  # noqa: BLE001  the plug-in's own code; the others go on
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        _note(f"the commands of {identity(cls)} are left out: {reason}")
+        note(f"the commands of {identity(cls)} are left out: {reason}")
 
 
 def _click_command(name: str, value: object) -> Command:
@@ -155,7 +155,3 @@ def _click_command(name: str, value: object) -> Command:
 
 def _nothing() -> None:
     """The callback of a group that has nothing to do itself."""
-
-
-def _note(text: str) -> None:
-    print(f"note: {text}", file=sys.stderr)

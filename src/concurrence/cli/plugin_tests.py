@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from concurrence.env.plugin_sources import GROUP, plugin_files
-from concurrence.errors import UsageError
+from concurrence.errors import UsageError, did_you_mean
 
 _NO_TESTS = 5  # pytest's exit code
 _METADATA = "Metadata-Version: 2.1\nName: plug-ins-under-test\nVersion: 0\n"
@@ -61,7 +61,8 @@ def suite_of_environment(folder: Path, name: str | None) -> Suite:
     if taken:
         raise UsageError(f"{plugins}: {taken[0]} is a module of the standard library", hint="Rename the plug-in.")
     if name is not None and name not in names:
-        raise UsageError(f"no plug-in {name} in {plugins}", hint=f"There are: {', '.join(names) or 'none'}.")
+        hint = f"{did_you_mean(name, names)} There are: {', '.join(names) or 'none'}.".lstrip()
+        raise UsageError(f"no plug-in {name} in {plugins}", hint=hint)
     tests = plugins / "tests"
     wanted = tests if name is None else tests / f"test_{name}.py"
     if not wanted.exists():

@@ -9,12 +9,14 @@ import re
 import shlex
 import sys
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
 from concurrence.component import Component
+from concurrence.env.whole import make_parents
 from concurrence.errors import UsageError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -214,15 +216,19 @@ def write_all(texts: dict[Path, str]) -> None:
     """
     refuse_existing(texts)
     written: list[Path] = []
+    made: list[Path] = []
     try:
         for path, text in texts.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            made = [*make_parents(path.parent), *made]
             with path.open("x", encoding="utf-8") as file:
                 written.append(path)
                 file.write(text)
     except OSError as error:
         for path in written:
             path.unlink(missing_ok=True)
+        for folder in made:
+            with suppress(OSError):  # somebody else has put something there
+                folder.rmdir()
         raise UsageError(f"{error.filename} cannot be written: {error.strerror}") from error
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from concurrence.cli.options import EnvOption, MasterOption, examples
+from concurrence.cli.failures import note_broken
+from concurrence.cli.options import EnvOption, JsonOption, MasterOption, examples
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,7 +25,7 @@ TIMEOUT = 5.0
 def status(
     master: MasterOption = None,
     env: EnvOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")] = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Show the nodes and task systems of a swarm, as its master sees them."""
     from concurrence.cli.asking import admin_credentials, transport_of
@@ -34,8 +33,9 @@ def status(
     from concurrence.nodes.running import open_environment
     from concurrence.nodes.status import ask_status, status_by_names
 
-    configure_logging("ERROR")
+    configure_logging("CRITICAL")  # plug-ins that fail are told of in a line
     with open_environment(env) as environment:
+        note_broken(environment.plugin_failures)
         credentials = admin_credentials(environment, master, "status")
         answer = ask_status(transport_of(environment), credentials, TIMEOUT)
     if as_json:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import shlex
 import stat
 import tarfile
 import tempfile
@@ -17,7 +16,7 @@ from typing import BinaryIO, cast
 
 import msgspec
 
-from concurrence.env.layout import LAYOUT, check_stamp
+from concurrence.env.layout import LAYOUT, check_stamp, in_shell
 from concurrence.env.whole import whole_file
 from concurrence.errors import UsageError
 from concurrence.version import __version__
@@ -166,7 +165,7 @@ def _refuse_target(folder: Path, target: Path, *, replace: bool) -> None:
             f"{target} lies in the environment itself", hint="Name a place outside of it: --to FILE.tar.gz"
         )
     if not target.parent.is_dir():
-        raise UsageError(f"there is no folder {target.parent}", hint=f"mkdir -p {shlex.quote(str(target.parent))}")
+        raise UsageError(f"there is no folder {target.parent}", hint=f"mkdir -p {in_shell(target.parent)}")
     if target.is_dir():
         raise UsageError(f"{target} is a folder", hint="Name a file: --to FILE.tar.gz")
     if not replace and (target.exists() or target.is_symlink()):

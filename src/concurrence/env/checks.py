@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
@@ -10,7 +9,7 @@ from concurrence.component import ComponentManager
 from concurrence.env.component_order import check_components
 from concurrence.env.config import COMPONENTS, Config, ConfigValue
 from concurrence.env.option_base import Option
-from concurrence.errors import ConfigError
+from concurrence.errors import ConfigError, nearest
 
 _KNOWN = {("project", "app")}
 
@@ -83,8 +82,8 @@ def _unknown(section: str, name: str, value: ConfigValue, options: list[Option[A
 
 
 def _guess(name: str, known: Iterable[str], form: str) -> str:
-    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
-    return f"Did you mean {form.format(near[0])}?" if near else ""
+    near = nearest(name, known, likeness=0.5)
+    return f"Did you mean {form.format(near)}?" if near else ""
 
 
 def sample_config(classes: Iterable[type], app: str | None = None) -> str:

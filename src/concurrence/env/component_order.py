@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TypeVar
@@ -10,7 +9,7 @@ from typing import TypeVar
 from concurrence.component import Component, ComponentManager, identity
 from concurrence.env.config import COMPONENTS, Config, ConfigValue
 from concurrence.env.option_base import key_prefix, strings
-from concurrence.errors import ConfigError
+from concurrence.errors import ConfigError, nearest
 
 ORDER = "order"
 """The one key of ``[components]`` that is no component."""
@@ -103,12 +102,11 @@ def check_components(name: str, value: ConfigValue, manager: ComponentManager | 
 
 
 def _guess(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
+    near = nearest(name, known)
     # Somebody may have written the class alone.
     classes = {full.rpartition(":")[2].casefold(): full for full in known}
-    alone = difflib.get_close_matches(name.casefold(), classes, n=1)
-    near = near or [classes[word] for word in alone]
-    return f'Did you mean "{near[0]}"?' if near else 'Write "module:Class", or a pattern: "module:*".'
+    near = near or classes.get(nearest(name.casefold(), classes), "")
+    return f'Did you mean "{near}"?' if near else 'Write "module:Class", or a pattern: "module:*".'
 
 
 def _names(value: ConfigValue) -> tuple[str, ...]:

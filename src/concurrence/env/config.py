@@ -124,7 +124,7 @@ class Config:
 
         def read() -> list[Layer]:
             # A file that was there and is gone is a mistake, or about to be replaced: not a wish for the defaults.
-            seen.update(path for path in optional if path.exists())
+            seen.update(path for path in optional if is_there(path))
             own = [path for path in optional if path in seen]
             return [fixed, *(read_file(path) for path in (*own, *paths)), variables, given]
 
@@ -187,6 +187,11 @@ class Config:
         return ConfigChanges(applied, pending, tuple(details[key] for key in (*applied, *pending)))
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is anything under a name: a link that leads nowhere is no wish for defaults."""
+    return path.exists() or path.is_symlink()
+
+
 def read_defaults(defaults: Mapping[str, Mapping[str, object]]) -> Layer:
     """The layer of values that a program gives, by section and name."""
     return {
@@ -213,6 +218,13 @@ def read_file(path: Path) -> Layer:
     except UnicodeDecodeError as error:
         line = path.read_bytes().count(b"\n", 0, error.start) + 1
         raise ConfigError("the text is not UTF-8", source=str(path), line=line) from error
+    if text.startswith("\N{BYTE ORDER MARK}"):
+        raise ConfigError(
+            "the file begins with a byte order mark, which TOML does not have",
+            source=str(path),
+            line=1,
+            hint='Save it as "UTF-8 without BOM".',
+        )
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -6,12 +6,13 @@ import contextlib
 import os
 import stat
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 
-from concurrence.env.config import read_file
+from concurrence.env.config import is_there, read_file
+from concurrence.env.layout import in_shell
+from concurrence.env.whole import new_file_mode, whole_file
 from concurrence.errors import ConcurrenceError
 
 _SECONDS_TO_WAIT = 10.0
@@ -83,7 +84,7 @@ def _only_one(folder: Path) -> Generator[None]:
 
 def _read(path: Path, target: Path, *, create: bool) -> bytes | None:
     """The content; None if the file is missing and may be created."""
-    if create and not target.exists():
+    if create and not is_there(target):
         return None
     read_file(path)  # refuses what is missing, not UTF-8 or not TOML, and says where
     return target.read_bytes()
@@ -92,24 +93,17 @@ def _read(path: Path, target: Path, *, create: bool) -> bytes | None:
 def _refuse_read_only(path: Path, target: Path) -> None:
     # Root may write anything, and a rename asks only the folder: but the mode says what the owner wants.
     if target.exists() and not (target.stat().st_mode & 0o222 and os.access(target, os.W_OK)):
-        raise ConfigNotWritten(f"{path} is read-only; nothing was changed", hint=f"Allow it: chmod u+w {path}")
+        raise ConfigNotWritten(
+            f"{path} is read-only; nothing was changed", hint=f"Allow it: chmod u+w {in_shell(path)}"
+        )
 
 
 def _replace(path: Path, target: Path, old: bytes | None, new: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            _like(target, handle)
-            file.write(new)
-            file.flush()
-            os.fsync(handle)
+    known = target.stat() if target.exists() else None
+    mode = new_file_mode() if known is None else stat.S_IMODE(known.st_mode)
+    with whole_file(target, mode=mode, replace=True, like=known) as file:
+        file.write(new)
         _refuse_changed(path, target, old)
-        os.replace(name, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
-    _sync_folder(target.parent)
 
 
 def _refuse_changed(path: Path, target: Path, old: bytes | None) -> None:
@@ -118,28 +112,3 @@ def _refuse_changed(path: Path, target: Path, old: bytes | None) -> None:
             f"{path} was changed by another program in the meantime; it stays as that one left it",
             hint="Try again.",
         )
-
-
-def _like(target: Path, handle: int) -> None:
-    """Give a new file the mode of the one that it replaces, and its owner if we may."""
-    if sys.platform == "win32":
-        return
-    if not target.exists():
-        umask = os.umask(0)
-        os.umask(umask)
-        os.fchmod(handle, 0o666 & ~umask)
-        return
-    known = target.stat()
-    with contextlib.suppress(PermissionError):  # only root may give files away
-        os.fchown(handle, known.st_uid, known.st_gid)
-    os.fchmod(handle, stat.S_IMODE(known.st_mode))
-
-
-def _sync_folder(folder: Path) -> None:
-    if sys.platform == "win32":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

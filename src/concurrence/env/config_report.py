@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from concurrence.env.options import (
     PathOption,
     StrOption,
 )
-from concurrence.errors import ConfigError, UsageError
+from concurrence.errors import ConfigError, UsageError, nearest
 
 TYPES: dict[type[Option[Any]], str] = {
     BoolOption: "bool",
@@ -160,7 +159,8 @@ def options_markdown(options: Iterable[KnownOption], *, components: bool = True)
             section = option.section
             lines += [f"## [{section}]", ""]
         lines += [f"### {option.name}", "", *option.doc.splitlines(), ""]
-        lines += [f"- Type: {option.type}: {_code_quotes(option.expected)}"]
+        expected = "" if option.expected == f"a {option.type}" else f": {_code_quotes(option.expected)}"
+        lines += [f"- Type: {option.type}{expected}"]
         if option.type in UNITS:
             lines += [f"- Units: {UNITS[option.type]}"]
         if option.choices:
@@ -217,9 +217,9 @@ def _is_enabled(environment: Environment, cls: type[Component]) -> bool:
 
 def _nearest(key: str, known: Iterable[str], name: str) -> str:
     names = sorted(known)
-    near = [one for one in names if one.rpartition(".")[2] == name and name != key]
-    near = near or difflib.get_close_matches(key, names, n=1, cutoff=0.5)
-    return f"Did you mean {near[0]}?" if near else "List them all with: concurrence config doc"
+    near = next((one for one in names if one.rpartition(".")[2] == name and name != key), "")
+    near = near or nearest(key, names, likeness=0.5)
+    return f"Did you mean {near}?" if near else "List them all with: concurrence config doc"
 
 
 def _code_quotes(text: str) -> str:

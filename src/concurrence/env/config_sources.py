@@ -12,6 +12,7 @@ from concurrence.env.config import (
     Config,
     ConfigValue,
     Layer,
+    is_there,
     read_environ,
     read_file,
     read_overrides,
@@ -67,7 +68,7 @@ def read_sources(
         except ConfigError as error:
             sources.errors.append(error)
 
-    for path in [*([own] if own is not None and own.exists() else []), *files]:
+    for path in [*([own] if own is not None and is_there(own) else []), *files]:
         add(str(path), lambda path=path: read_file(path))
     add(VARIABLES, lambda: read_environ(os.environ if environ is None else environ))
     for text in overrides:

@@ -25,6 +25,7 @@ from concurrence.env.layout import (
     STAMP_FILE,
     STAMP_VERSION,
     Entry,
+    in_shell,
     make_folder,
     readme_text,
     stamp_text,
@@ -85,14 +86,14 @@ def _check_stamp(path: Path) -> Iterator[Finding]:
     if version is None:
         what = "damaged stamp" if stamp.exists() else "missing stamp"
         line = shlex.quote(stamp_text(STAMP_VERSION).strip())
-        cure = f"If it is an environment of this version: echo {line} > {_quoted(stamp)}. Else restore a backup."
+        cure = f"If it is an environment of this version: echo {line} > {in_shell(stamp)}. Else restore a backup."
         yield Finding(what, str(stamp), "without it the folder is not an environment, and does not open", cure)
     elif version > STAMP_VERSION:
         why = f"it has the layout {version}, and this version of Concurrent knows {STAMP_VERSION}"
         yield Finding("newer environment", str(stamp), why, "Upgrade Concurrent.")
     elif version < STAMP_VERSION:
         why = f"it has the layout {version}, and this version of Concurrent needs {STAMP_VERSION}"
-        yield Finding("older environment", str(stamp), why, f"concurrence env upgrade {_quoted(path)}")
+        yield Finding("older environment", str(stamp), why, f"concurrence env upgrade {in_shell(path)}")
 
 
 def _check_parts(path: Path) -> Iterator[Finding]:
@@ -103,7 +104,7 @@ def _check_parts(path: Path) -> Iterator[Finding]:
         kind = "folder" if entry.is_folder else "file"
         if place.exists() or place.is_symlink():
             yield Finding(
-                f"not a {kind}", str(place), " ".join(entry.meaning), f"Move it away: mv {_quoted(place)} NAME"
+                f"not a {kind}", str(place), " ".join(entry.meaning), f"Move it away: mv {in_shell(place)} NAME"
             )
             continue
         command = _command_to_make(place, entry)
@@ -112,10 +113,10 @@ def _check_parts(path: Path) -> Iterator[Finding]:
 
 def _command_to_make(place: Path, entry: Entry) -> str:
     if entry.is_folder:
-        return f"mkdir{' -m 700' if entry.is_secret else ''} {_quoted(place)}"
+        return f"mkdir{' -m 700' if entry.is_secret else ''} {in_shell(place)}"
     if entry.name == README_FILE:
-        return f"concurrence env check --fix {_quoted(place.parent)}"
-    return f"touch {_quoted(place)}"
+        return f"concurrence env check --fix {in_shell(place.parent)}"
+    return f"touch {in_shell(place)}"
 
 
 def _maker(path: Path, entry: Entry) -> Callable[[], None]:
@@ -141,7 +142,8 @@ def _check_secret(place: Path) -> Iterator[Finding]:
     if not mode & 0o077:
         return
     why = f"others than its owner may read or write it (mode {stat.S_IMODE(mode):04o}); what is in it is secret"
-    yield Finding("wrong mode", str(place), why, f"chmod {wanted:o} {_quoted(place)}", lambda: place.chmod(wanted))
+    cure = f"chmod {wanted:o} {in_shell(place)}"
+    yield Finding("wrong mode", str(place), why, cure, lambda: place.chmod(wanted))
 
 
 def _check_writable(place: Path) -> Iterator[Finding]:
@@ -152,7 +154,7 @@ def _check_writable(place: Path) -> Iterator[Finding]:
         "wrong mode",
         str(place),
         f"everybody may change it (mode {mode:04o}), and with it what runs here",
-        f"chmod o-w {_quoted(place)}",
+        f"chmod o-w {in_shell(place)}",
         lambda: place.chmod(mode & ~stat.S_IWOTH),
     )
 
@@ -163,13 +165,13 @@ def _check_owners(path: Path) -> Iterator[Finding]:
     owner, me = path.stat().st_uid, os.geteuid()
     if me not in (0, owner):
         why = f"it belongs to {_user(owner)}, and you are {_user(me)}"
-        cure = f"Work as {_user(owner)}, or: sudo chown -R {_user(me)} {_quoted(path)}"
+        cure = f"Work as {_user(owner)}, or: sudo chown -R {_user(me)} {in_shell(path)}"
         yield Finding("somebody else's folder", str(path), why, cure)
     for entry in LAYOUT:
         for place in _with_contents(path / entry.name) if entry.is_folder else [path / entry.name]:
             if place.exists() and place.stat().st_uid != owner:
                 why = f"it belongs to {_user(place.stat().st_uid)}, and the environment to {_user(owner)}"
-                cure = f"sudo chown {_user(owner)} {_quoted(place)}"
+                cure = f"sudo chown {_user(owner)} {in_shell(place)}"
                 yield Finding("wrong owner", str(place), why, cure)
 
 
@@ -214,7 +216,3 @@ def _check_config(environment: Environment) -> Iterator[Finding]:
 
 def _only(section: str, name: str, value: ConfigValue) -> Config:
     return Config(lambda: [{(section, name): value}])
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(str(path))

@@ -127,6 +127,18 @@ def stamp_version(folder: Path) -> int | None:
     return int(match[1]) if match else None
 
 
+def missing_folder(path: Path) -> str:
+    """Why there is no folder at a path, in words that follow the path."""
+    if path.exists():
+        return "is not a folder"
+    return "is a link that leads nowhere" if path.is_symlink() else "does not exist"
+
+
+def in_shell(path: Path) -> str:
+    """A path as one types it in a shell."""
+    return shlex.quote(str(path))
+
+
 def is_environment(path: Path) -> bool:
     """Whether a folder carries the stamp of an environment, of whatever version."""
     return stamp_version(path) is not None
@@ -143,10 +155,10 @@ def check_stamp(path: Path) -> int:
         if looks_damaged(path):
             raise EnvironmentInvalid(
                 f"{path} is not an environment: its stamp {path / STAMP_FILE} is missing or damaged",
-                hint=f"See what is wrong with it: concurrence env check {shlex.quote(str(path))}. "
+                hint=f"See what is wrong with it: concurrence env check {in_shell(path)}. "
                 f"A new one is made by {CREATE_HINT}",
             )
-        reason = "is not an environment" if path.is_dir() else "does not exist"
+        reason = "is not an environment" if path.is_dir() else missing_folder(path)
         raise EnvironmentInvalid(f"{path} {reason}", hint=f"Make one: {CREATE_HINT}")
     if version > STAMP_VERSION:
         raise EnvironmentInvalid(
@@ -166,7 +178,7 @@ def check_layout(path: Path) -> None:
     if version < STAMP_VERSION:
         raise EnvironmentInvalid(
             f"{path} was made by an older version of Concurrent (layout {version}; this one has {STAMP_VERSION})",
-            hint=f"Bring it up to date: concurrence env upgrade {shlex.quote(str(path))}",
+            hint=f"Bring it up to date: concurrence env upgrade {in_shell(path)}",
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +15,7 @@ from concurrence.env.values import (
     parse_byte_size,
     parse_duration,
 )
+from concurrence.errors import nearest
 
 IntT = TypeVar("IntT", int, int | None)
 FloatT = TypeVar("FloatT", float, float | None)
@@ -154,8 +154,8 @@ class ChoiceOption(Option[str]):
         words = {choice.lower(): choice for choice in self.choices}
         word = string(value.raw).strip().lower()
         if word not in words:
-            near = difflib.get_close_matches(word, words, n=1)
-            raise ValueError(f'did you mean "{words[near[0]]}"?' if near else "")
+            near = nearest(word, words)
+            raise ValueError(f'did you mean "{words[near]}"?' if near else "")
         return words[word]
 
 

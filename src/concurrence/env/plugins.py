@@ -19,7 +19,7 @@ from types import ModuleType
 
 from concurrence.component import Component, ComponentManager
 from concurrence.env.plugin_sources import PluginSource, find_plugins
-from concurrence.errors import ComponentError, PluginError, UsageError
+from concurrence.errors import ComponentError, ConcurrenceError, PluginError, UsageError
 
 SLOW_SECONDS = 3.0
 """A plug-in whose import takes longer is named while it is still going on."""
@@ -31,16 +31,19 @@ _COMPONENT, _ABC = inspect.getfile(Component), abc.__file__
 
 @dataclass(frozen=True, slots=True)
 class PluginFailure:
-    """A plug-in that could not be loaded; the others go on without it."""
+    """A plug-in that could not be loaded; the others go on without it.
+
+    Attributes:
+        name: Its name.
+        source: Where it was found.
+        traceback: What was raised, and where in its own code.
+        reason: What was raised, in one line.
+    """
 
     name: str
     source: str
     traceback: str
-
-    @property
-    def reason(self) -> str:
-        """The last line of the traceback: what was raised."""
-        return self.traceback.rstrip().rpartition("\n")[2].strip()
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +167,21 @@ def user_traceback(error: BaseException) -> str:
     return "".join(lines)
 
 
+def _reason(error: BaseException) -> str:
+    """What was raised, in one line: of a message of several lines the first one, without notes."""
+    if isinstance(error, ConcurrenceError):
+        return " ".join(error.message.split())
+    if isinstance(error, SyntaxError):  # the lines before it show the place
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    return traceback.format_exception_only(error)[0].splitlines()[0]
+
+
 def _is_machinery(file: str) -> bool:
     return file in (__file__, importlib.__file__, _COMPONENT, _ABC) or file.startswith("<frozen ")
 
 
 def _load(manager: ComponentManager, source: PluginSource, log: logging.Logger) -> Plugin:
-    text = source.problem
+    text = reason = source.problem
     try:
         # What it prints while it is imported must not get between the lines, or into the JSON, of a command.
         if not text:
@@ -178,8 +190,8 @@ def _load(manager: ComponentManager, source: PluginSource, log: logging.Logger) 
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001  also SystemExit and what else is no Exception; it is told below
-        text = user_traceback(error)
-    failure = PluginFailure(source.name, source.where, text)
+        text, reason = user_traceback(error), _reason(error)
+    failure = PluginFailure(source.name, source.where, text, reason.strip())
     # The text is the traceback already, without the frames that are not the plug-in's.
     log.error("plug-in %s (%s) cannot be loaded and is left out:\n%s", source.name, source.where, text.rstrip())
     return Plugin(source, failure=failure)

@@ -96,6 +96,8 @@ def restore_backup(archive: Path, folder: Path) -> Manifest:
             hint="Nothing was restored. Use another copy; concurrence env backup PATH makes one.",
         ) from error
     except OSError as error:
+        if error.filename == str(archive):
+            raise UsageError(f"the backup {archive} cannot be read: {error.strerror}") from error
         place = error.filename if error.filename is not None else folder
         raise UsageError(
             f"{folder} cannot be restored from {archive}: {place}: {error.strerror or error}",

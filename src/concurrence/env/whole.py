@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+"""How a draft is opened: nobody can have prepared it, and no child process gets it."""
 
 
 @contextmanager
@@ -22,7 +27,7 @@ def whole_folder(path: Path) -> Generator[Path]:
         OSError: The system refuses.
     """
     path = path.absolute()
-    parents = _make_parents(path.parent)
+    parents = make_parents(path.parent)
     is_there = path.is_dir()
     draft = (path if is_there else path.parent) / f".{path.name}.{secrets.token_hex(4)}.new"
     try:
@@ -41,10 +46,17 @@ def whole_folder(path: Path) -> Generator[Path]:
         raise
 
 
-def _make_parents(folder: Path) -> list[Path]:
-    """Make a folder and those around it; those that were made, the innermost first."""
+def make_parents(folder: Path) -> list[Path]:
+    """Make a folder and those around it; those that were made, the innermost first.
+
+    Raises:
+        OSError: The system refuses.
+    """
     missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:  # a file is in the place of the folder
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
     return missing
 
 
@@ -71,23 +83,24 @@ def _move_into(draft: Path, path: Path) -> None:
 
 
 @contextmanager
-def whole_file(path: Path, *, mode: int, replace: bool) -> Generator[BinaryIO]:
+def whole_file(path: Path, *, mode: int, replace: bool, like: os.stat_result | None = None) -> Generator[BinaryIO]:
     """A file to write, which gets its name at the end of the block; if that raises, nothing is left of it.
 
     Args:
         path: Its name.
         mode: Who may read and write it, whatever the umask.
         replace: Whether it may take the place of another file.
+        like: A file that it gets the owner of, if we may give files away.
 
     Raises:
         FileExistsError: There is such a file, and it may not be replaced.
         OSError: The system refuses.
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode & 0o700)
+    descriptor = os.open(draft, _NEW, mode & 0o700)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), mode)
+            _take_after(file.fileno(), mode, like)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -95,8 +108,36 @@ def whole_file(path: Path, *, mode: int, replace: bool) -> Generator[BinaryIO]:
             draft.replace(path)
         else:
             _rename_to_new(draft, path)
+        _sync_folder(path.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def new_file_mode() -> int:
+    """The mode of a file that is made without a word about it, as the umask has it."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
+def _take_after(descriptor: int, mode: int, like: os.stat_result | None) -> None:
+    if sys.platform == "win32":
+        return
+    if like is not None:
+        with suppress(PermissionError):  # only root may give files away
+            os.fchown(descriptor, like.st_uid, like.st_gid)
+    os.fchmod(descriptor, mode)  # the last, for a change of the owner takes rights away
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the new name on the disk as well."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _rename_to_new(draft: Path, path: Path) -> None:
@@ -115,6 +156,6 @@ def write_whole(path: Path, text: str) -> None:
     try:
         mode = path.stat().st_mode & 0o777
     except FileNotFoundError:
-        mode = 0o644
+        mode = new_file_mode()
     with whole_file(path, mode=mode, replace=True) as file:
         file.write(text.encode("utf-8"))

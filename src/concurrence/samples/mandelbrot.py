@@ -52,17 +52,24 @@ _WINDOW = 128
 class Mandelbrot(ApplicationNode):
     """Draws the Mandelbrot set and writes it as a PNG file."""
 
-    width = IntOption("mandelbrot", "width", 1536, "Columns of the picture.", min=1, max=_MAX_SIDE)
-    height = IntOption("mandelbrot", "height", 1024, "Rows of the picture.", min=1, max=_MAX_SIDE)
+    width = IntOption("mandelbrot", "width", 1536, "Columns of the picture, in points.", min=1, max=_MAX_SIDE)
+    height = IntOption("mandelbrot", "height", 1024, "Rows of the picture, in points.", min=1, max=_MAX_SIDE)
     iterations = IntOption(
-        "mandelbrot", "iterations", 20, "How long an orbit is followed.", min=1, max=MAX_ITERATIONS
+        "mandelbrot",
+        "iterations",
+        20,
+        "How many steps of an orbit are followed at most.",
+        min=1,
+        max=MAX_ITERATIONS,
     )
     factor = IntOption("mandelbrot", "factor", 8, "How many columns a task calculates.", min=1)
-    output = PathOption("mandelbrot", "output", Path("mandelbrot.png"), "The picture's file.")
+    output = PathOption("mandelbrot", "output", Path("mandelbrot.png"), "The file for the picture, a PNG.")
     shape = ChoiceOption(
         "mandelbrot", "shape", SHAPES, "system-optimized", "Who pushes the tasks, and what travels."
     )
-    colours = ChoiceOption("mandelbrot", "colours", COLOURS, "fire", "The palette.")
+    colours = ChoiceOption(
+        "mandelbrot", "colours", COLOURS, "fire", "The palette that the picture is painted with."
+    )
     compare = BoolOption("mandelbrot", "compare", False, "Calculate sequentially too, and tell the speed-up.")
 
     def start_processing(self) -> None:
