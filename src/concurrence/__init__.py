@@ -33,13 +33,14 @@ if TYPE_CHECKING:
     from concurrence.journal.api import DurableListener, IJournal, JournalEntry
     from concurrence.nodes.api import IApiMethods, IApp, INodeHandle, INodeService, NodeType
     from concurrence.nodes.application import ApplicationNode
-    from concurrence.nodes.completion import as_completed, wait
-    from concurrence.nodes.connecting import connect, local_swarm
     from concurrence.nodes.display import PlainDisplay
-    from concurrence.nodes.futures import Future
     from concurrence.nodes.running import run
-    from concurrence.nodes.swarm import Swarm
-    from concurrence.scheduling.api import ITaskScheduler, ITaskScheduleStrategy, SlaveView, WorkView
+    from concurrence.scheduling.api import ITaskScheduler, ITaskScheduleStrategy, SlaveView, SwarmState, WorkView
+    from concurrence.scheduling.registry import SlaveNodeRecord
+    from concurrence.scripting.completion import as_completed, wait
+    from concurrence.scripting.connecting import connect, local_swarm
+    from concurrence.scripting.futures import Future
+    from concurrence.scripting.swarm import Swarm
     from concurrence.tasks.api import ITaskMaster, ITaskSystem, SlaveSummary, Task, TaskCounts
     from concurrence.tasks.functions import task
     from concurrence.tasks.shared import Shared
@@ -75,13 +76,20 @@ _HOMES = {
     "concurrence.journal.api": ("DurableListener", "IJournal", "JournalEntry"),
     "concurrence.nodes.api": ("IApiMethods", "IApp", "INodeHandle", "INodeService", "NodeType"),
     "concurrence.nodes.application": ("ApplicationNode",),
-    "concurrence.nodes.connecting": ("connect", "local_swarm"),
-    "concurrence.nodes.completion": ("as_completed", "wait"),
+    "concurrence.scripting.connecting": ("connect", "local_swarm"),
+    "concurrence.scripting.completion": ("as_completed", "wait"),
     "concurrence.nodes.display": ("PlainDisplay",),
-    "concurrence.nodes.futures": ("Future",),
+    "concurrence.scripting.futures": ("Future",),
     "concurrence.nodes.running": ("run",),
-    "concurrence.nodes.swarm": ("Swarm",),
-    "concurrence.scheduling.api": ("ITaskScheduler", "ITaskScheduleStrategy", "SlaveView", "WorkView"),
+    "concurrence.scripting.swarm": ("Swarm",),
+    "concurrence.scheduling.api": (
+        "ITaskScheduler",
+        "ITaskScheduleStrategy",
+        "SlaveView",
+        "SwarmState",
+        "WorkView",
+    ),
+    "concurrence.scheduling.registry": ("SlaveNodeRecord",),
     "concurrence.tasks.api": ("ITaskMaster", "ITaskSystem", "SlaveSummary", "Task", "TaskCounts"),
     "concurrence.tasks.functions": ("task",),
     "concurrence.tasks.shared": ("Shared",),
@@ -172,7 +180,9 @@ __all__ = [
     "JournalEntry",
     "KeyRing",
     "NodeType",
+    "SlaveNodeRecord",
     "SlaveView",
+    "SwarmState",
     "Upstream",
     "WorkView",
     "ZMQTaskManager",

@@ -23,6 +23,7 @@ FLOORS: list[set[str]] = [
     {"transport", "tasks", "journal", "data"},
     {"scheduling", "workers"},
     {"nodes"},
+    {"scripting"},
     {"engines", "adapters", "dashboard", "testing"},
     {"samples"},
     {"cli"},
@@ -48,22 +49,23 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     # The rules by which components are checked: a file of its own, pure and long.
     "concurrence.contracts": {"component"},
     # How tasks are packed and unpacked is needed wherever they are owned or run.
-    "concurrence.tasks.bundles": {"nodes", "testing"},
+    "concurrence.tasks.bundles": {"nodes", "scripting", "testing"},
     "concurrence.tasks.importer": {"nodes", "testing"},
-    "concurrence.tasks.functions": {"workers", "nodes", "testing"},
+    "concurrence.tasks.functions": {"workers", "nodes", "scripting", "testing"},
     # Inline, a failed task's own exception is handed over with its frames, for debuggers.
-    "concurrence.tasks.kept_errors": {"nodes"},
+    "concurrence.tasks.kept_errors": {"scripting", "nodes"},
     "concurrence.tasks.loading": {"workers", "nodes", "testing"},
-    "concurrence.tasks.ownership": {"nodes", "testing"},
-    "concurrence.tasks.packing": {"workers", "nodes", "testing"},
+    "concurrence.tasks.ownership": {"nodes", "scripting", "testing"},
+    "concurrence.tasks.packing": {"workers", "nodes", "scripting", "testing"},
     # Scripts hand out handles on shared objects.
-    "concurrence.tasks.shared": {"nodes", "testing"},
+    "concurrence.tasks.shared": {"nodes", "scripting", "testing"},
     # What map sends is made by nodes; where waiting is banned is known to whoever calls authors' code.
-    "concurrence.tasks.packs": {"nodes", "testing"},
-    "concurrence.tasks.waiting": {"nodes", "workers", "testing"},
-    "concurrence.tasks.values": {"workers", "nodes", "testing"},
+    "concurrence.tasks.packs": {"nodes", "scripting", "testing"},
+    "concurrence.tasks.waiting": {"nodes", "scripting", "workers", "testing"},
+    "concurrence.tasks.values": {"workers", "nodes", "scripting", "testing"},
     # Nodes and commands put the parts together.
-    "concurrence.nodes": {"testing", "cli"},
+    "concurrence.nodes": {"scripting", "testing", "cli"},
+    "concurrence.scripting": {"testing", "cli"},
     # The command line makes, checks, keeps and restores environments; what is known of keys stands in nodes.
     "concurrence.env.backup": {"cli"},
     "concurrence.env.env_check": {"nodes", "cli"},
@@ -71,7 +73,7 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.env.links": {"cli"},
     "concurrence.env.diagram_svg": {"cli"},
     "concurrence.env.diagram_mermaid": {"cli"},
-    "concurrence.env.environment": {"nodes", "testing", "cli"},
+    "concurrence.env.environment": {"nodes", "scripting", "testing", "cli"},
     # What there is to configure, for the commands that show and change it.
     "concurrence.env.config_edit": {"cli"},
     "concurrence.env.config_file": {"cli"},
@@ -87,7 +89,7 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.env.checks": {"nodes", "cli"},  # and the shell completes the names of options
     "concurrence.env.lifecycle": {"nodes"},
     "concurrence.env.watching": {"nodes"},
-    "concurrence.env.log": {"nodes", "testing", "cli"},
+    "concurrence.env.log": {"nodes", "scripting", "testing", "cli"},
     "concurrence.env.plugins": {"nodes", "testing", "cli"},
     "concurrence.env.plugin_sources": {"cli"},  # whether there are plug-ins is asked before any is loaded
     "concurrence.journal.gate": {"nodes", "testing"},
@@ -100,7 +102,7 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.scheduling.registry": {"nodes", "testing"},
     "concurrence.workers.execution": {"nodes", "testing"},
     "concurrence.telemetry.stats": {"nodes", "testing"},
-    "concurrence.workers.output": {"nodes", "testing"},
+    "concurrence.workers.output": {"nodes", "scripting", "testing"},
     "concurrence.workers.processes": {"nodes", "testing"},
     "concurrence.workers.terminal": {"nodes"},  # hosts have no terminal either
     "concurrence.workers.template": {"nodes", "testing"},

@@ -17,7 +17,7 @@ import pytest
 import concurrence
 from concurrence import Swarm, TaskCancelled, TaskError, task
 from concurrence.errors import WouldBlock
-from concurrence.nodes import pack_flow
+from concurrence.scripting import pack_flow
 
 
 class Display:

@@ -52,7 +52,7 @@ with concurrence.local_swarm(workers=2) as swarm:
     assert "in tenth" in trace
     assert "attempt 1" in trace
     assert trace.rstrip().endswith("ZeroDivisionError: division by zero")
-    assert trace.count("nodes/futures.py") == 1
+    assert trace.count("scripting/futures.py") == 1
 
 
 def test_a_script_on_standard_input(swarm: Swarm) -> None:

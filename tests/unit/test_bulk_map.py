@@ -22,8 +22,8 @@ from concurrence.errors import (
     WouldBlock,
 )
 from concurrence.nodes import owner as owner_module
-from concurrence.nodes import pushed_tasks
-from concurrence.nodes.bulk_map import MapResults
+from concurrence.scripting import pushed_tasks
+from concurrence.scripting.bulk_map import MapResults
 
 
 @pytest.fixture

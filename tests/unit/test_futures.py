@@ -17,8 +17,8 @@ from typing import Any, TypeVar, assert_type
 import pytest
 
 from concurrence.errors import TaskCancelled, TaskError, UsageError, WouldBlock
-from concurrence.nodes.completion import as_completed, wait
-from concurrence.nodes.futures import Future
+from concurrence.scripting.completion import as_completed, wait
+from concurrence.scripting.futures import Future
 from concurrence.tasks import waiting
 from concurrence.tasks.functions import FunctionTask
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from concurrence.errors import TaskError
-from concurrence.nodes.bars import INTERVAL, Bars, since_now, weakly
 from concurrence.nodes.display import PlainDisplay
-from concurrence.nodes.html_views import MAX_SLAVES, bar_html, error_html, future_html, map_html, swarm_html
-from concurrence.nodes.notebook import MAX_CELL_CHARACTERS, NotebookDisplay, running_shell
 from concurrence.nodes.progress import Progress, Standing, duration, short_number
-from concurrence.nodes.script_display import choose_display, watch_cells
+from concurrence.scripting.bars import INTERVAL, Bars, since_now, weakly
+from concurrence.scripting.display import choose_display, watch_cells
+from concurrence.scripting.html_views import MAX_SLAVES, bar_html, error_html, future_html, map_html, swarm_html
+from concurrence.scripting.notebook import MAX_CELL_CHARACTERS, NotebookDisplay, running_shell
 from concurrence.tasks.api import SlaveSummary, TaskCounts
 from concurrence.tasks.bundles import BundleCollector
 from concurrence.tasks.functions import FunctionTask

@@ -17,11 +17,11 @@ import pytest
 import concurrence
 from concurrence import Swarm, Task
 from concurrence.errors import UsageError
-from concurrence.nodes.completion import as_completed, wait
 from concurrence.nodes.display import PlainDisplay
-from concurrence.nodes.futures import Future
-from concurrence.nodes.waiters import Waiters
 from concurrence.scheduling import functions
+from concurrence.scripting.completion import as_completed, wait
+from concurrence.scripting.futures import Future
+from concurrence.scripting.waiters import Waiters
 from concurrence.tasks import packing
 from concurrence.tasks.packs import Items
 
@@ -175,7 +175,8 @@ def test_a_generator_that_exits_does_not_end_the_swarm() -> None:
 
 
 def test_whoever_waits_for_the_swarm_lets_an_unread_push_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    from concurrence.nodes import owner, pushed_tasks  # noqa: PLC0415
+    from concurrence.nodes import owner  # noqa: PLC0415
+    from concurrence.scripting import pushed_tasks  # noqa: PLC0415
 
     monkeypatch.setattr(pushed_tasks, "MAX_UNREAD", 50)
     monkeypatch.setattr(owner, "SOURCE_TASKS", 100)

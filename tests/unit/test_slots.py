@@ -158,7 +158,9 @@ def test_an_incomplete_definition_before_the_answer_does_not_release_what_waits(
     slots = started()
     slots.forget(forget(1))
     assert upstream(slots.assign(assign(1, function=4))) == [NeedFunction(4)]
-    assert upstream(slots.define(define(4))) == [NeedFunction(4, define(4).message.bundles)]  # it crossed the question
+    assert upstream(slots.define(define(4))) == [
+        NeedFunction(4, define(4).message.bundles)
+    ]  # it crossed the question
     assert kinds(slots.define(define(4))) == []  # the answer to the first question
     slots.define(bundle())
     assert kinds(slots.define(define(4))) == [[DefineBundle, DefineFunction, Assign]]

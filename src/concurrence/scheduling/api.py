@@ -44,7 +44,7 @@ class Limits(Struct, frozen=True):
     code_window: int = 1 << 30
 
 
-class Swarm:
+class SwarmState:
     """Everything a master knows, and the outbox that its decisions go to.
 
     Args:
@@ -172,15 +172,15 @@ class ITaskScheduler(Interface):
         """Whether slaves pull from a work queue."""
 
     @abstractmethod
-    def dispatch(self, swarm: Swarm, now: float) -> None:
+    def dispatch(self, swarm: SwarmState, now: float) -> None:
         """Give out what can be given out now; called at the end of every cycle in which something happened."""
 
     @abstractmethod
-    def claimed(self, swarm: Swarm, slave: SlaveNodeRecord, chunks: Sequence[int], now: float) -> None:
+    def claimed(self, swarm: SwarmState, slave: SlaveNodeRecord, chunks: Sequence[int], now: float) -> None:
         """A slave pulled these chunks from the work queue."""
 
     @abstractmethod
-    def tick(self, swarm: Swarm, now: float) -> None:
+    def tick(self, swarm: SwarmState, now: float) -> None:
         """Called a few times a second: take back what got stuck."""
 
 

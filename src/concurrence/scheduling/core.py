@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from concurrence.errors import ProtocolError, Refused
 from concurrence.scheduling import api_calls, owner_events, slave_events, status
-from concurrence.scheduling.api import ITaskScheduler, Limits, Swarm
+from concurrence.scheduling.api import ITaskScheduler, Limits, SwarmState
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.ledger.ledger import Ledger
 from concurrence.scheduling.outbox import Outbox
@@ -62,7 +62,7 @@ class MasterCore:
         self.work_address = ""
         self.rejected = 0
         ledger = Ledger(first_chunk=first_chunk, max_attempts=limits.max_attempts)
-        self.swarm = Swarm(ledger, Registry(lease=limits.lease, package=package), limits, new_ticket)
+        self.swarm = SwarmState(ledger, Registry(lease=limits.lease, package=package), limits, new_ticket)
         self._busy = False
         self._away: dict[str, float] = {}
         self._next_progress = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from concurrence.scheduling.api import SlaveView, Swarm, WorkView
+from concurrence.scheduling.api import SlaveView, SwarmState, WorkView
 from concurrence.scheduling.ledger.jobs import Assignment, Job
 from concurrence.scheduling.rates import CHUNK_SECONDS, LONG_TASK_SECONDS, chunk_size
 from concurrence.scheduling.registry import SlaveNodeRecord
@@ -21,7 +21,7 @@ class Fleet:
     """
 
     def __init__(
-        self, swarm: Swarm, slaves: Sequence[SlaveNodeRecord], turns: Mapping[str, int], now: float
+        self, swarm: SwarmState, slaves: Sequence[SlaveNodeRecord], turns: Mapping[str, int], now: float
     ) -> None:
         self.slaves = slaves
         self._swarm = swarm

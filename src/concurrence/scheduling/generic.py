@@ -13,7 +13,7 @@ from math import inf
 
 from concurrence.component import Component, ComponentManager
 from concurrence.env.extension_options import ExtensionOption
-from concurrence.scheduling.api import ITaskScheduler, ITaskScheduleStrategy, Swarm, WorkView
+from concurrence.scheduling.api import ITaskScheduler, ITaskScheduleStrategy, SwarmState, WorkView
 from concurrence.scheduling.fleet import Fleet
 from concurrence.scheduling.ledger.jobs import Assignment, Job
 from concurrence.scheduling.rates import LONG_TASK_SECONDS
@@ -59,7 +59,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         """Slaves are sent what they run."""
         return False
 
-    def dispatch(self, swarm: Swarm, now: float) -> None:
+    def dispatch(self, swarm: SwarmState, now: float) -> None:
         """Fill the slaves, then even out what waits at them."""
         slaves = swarm.registry.slaves()
         if not slaves:
@@ -70,14 +70,14 @@ class GenericTaskScheduler(Component, ITaskScheduler):
             job.queue.release()
         self._even_out(swarm, fleet, now)
 
-    def claimed(self, swarm: Swarm, slave: SlaveNodeRecord, chunks: Sequence[int], now: float) -> None:
+    def claimed(self, swarm: SwarmState, slave: SlaveNodeRecord, chunks: Sequence[int], now: float) -> None:
         """There is no work queue to claim anything from: what is not the slave's own anyway is taken back."""
         for chunk in chunks:
             assignment = swarm.ledger.assignments.get(chunk)
             if assignment is None or assignment.slave != slave.id:
                 swarm.outbox.send(slave.peer, Parcel(TakeBack(chunk, kill=True)))
 
-    def tick(self, swarm: Swarm, now: float) -> None:
+    def tick(self, swarm: SwarmState, now: float) -> None:
         """Forget what is over; the cycle ends with a dispatch, which sees what has taken too long."""
         assignments, jobs = swarm.ledger.assignments, swarm.ledger.jobs
         self._asked = {chunk: at for chunk, at in self._asked.items() if chunk in assignments}
@@ -86,7 +86,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
 
     # --- giving out ---
 
-    def _fill(self, swarm: Swarm, fleet: Fleet, now: float) -> None:
+    def _fill(self, swarm: SwarmState, fleet: Fleet, now: float) -> None:
         strategy = self.strategy
         over: set[int] = set()
         while any(slave.room for slave in fleet.slaves):
@@ -110,7 +110,13 @@ class GenericTaskScheduler(Component, ITaskScheduler):
             fleet.add(slave, assignment)
 
     def _choose(
-        self, strategy: ITaskScheduleStrategy, swarm: Swarm, fleet: Fleet, job: Job, work: WorkView, now: float
+        self,
+        strategy: ITaskScheduleStrategy,
+        swarm: SwarmState,
+        fleet: Fleet,
+        job: Job,
+        work: WorkView,
+        now: float,
     ) -> SlaveNodeRecord | None:
         rated: list[tuple[float, float, SlaveNodeRecord]] = []
         for slave in fleet.slaves:
@@ -125,7 +131,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
             rated.remove(best)
         return None
 
-    def _refusal(self, strategy: ITaskScheduleStrategy, swarm: Swarm, fleet: Fleet, work: WorkView) -> str:
+    def _refusal(self, strategy: ITaskScheduleStrategy, swarm: SwarmState, fleet: Fleet, work: WorkView) -> str:
         """Why the next task of a job waits, if the strategy rates all slaves that could ever run it as never."""
         able = [slave for slave in fleet.slaves if slave.workers and slave.offers(work.resources)]
         if not able or any(self._rate(strategy, swarm, fleet, slave, work) > -inf for slave in able):
@@ -133,7 +139,12 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         return f"is refused all {len(able)} slaves that could run it, by the strategy {type(strategy).__name__}"
 
     def _rate(
-        self, strategy: ITaskScheduleStrategy, swarm: Swarm, fleet: Fleet, slave: SlaveNodeRecord, work: WorkView
+        self,
+        strategy: ITaskScheduleStrategy,
+        swarm: SwarmState,
+        fleet: Fleet,
+        slave: SlaveNodeRecord,
+        work: WorkView,
     ) -> float:
         try:
             return float(strategy.rate(fleet.view(slave, work), work))
@@ -178,7 +189,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
 
     # --- taking back ---
 
-    def _even_out(self, swarm: Swarm, fleet: Fleet, now: float) -> None:
+    def _even_out(self, swarm: SwarmState, fleet: Fleet, now: float) -> None:
         idle = {slave: slave.workers - len(slave.chunks) for slave in fleet.slaves}
         coming = sum(now - at < ANSWER_SECONDS for chunk, at in self._asked.items() if self._waits(swarm, chunk))
         free = sum(count for count in idle.values() if count > 0) - coming
@@ -202,7 +213,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         return fleet.chunk_seconds(here, assignment) * CLEARLY + QUICK_SECONDS < there
 
     @staticmethod
-    def _waits(swarm: Swarm, chunk: int) -> bool:
+    def _waits(swarm: SwarmState, chunk: int) -> bool:
         assignment = swarm.ledger.assignments.get(chunk)
         return assignment is not None and bool(assignment.pending)
 
@@ -226,7 +237,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
 
     @staticmethod
     def _best_idle(
-        swarm: Swarm, fleet: Fleet, idle: dict[SlaveNodeRecord, int], assignment: Assignment
+        swarm: SwarmState, fleet: Fleet, idle: dict[SlaveNodeRecord, int], assignment: Assignment
     ) -> SlaveNodeRecord | None:
         able = [
             slave

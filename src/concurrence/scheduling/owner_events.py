@@ -7,7 +7,7 @@ from math import inf
 
 from concurrence.errors import ProtocolError, Refused
 from concurrence.journal.api import JournalEntry
-from concurrence.scheduling.api import Swarm
+from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.deliveries import frame_size
 from concurrence.scheduling.functions import MAX_FUNCTIONS
 from concurrence.scheduling.ledger.jobs import Job
@@ -46,7 +46,7 @@ _LARGE_BYTES = 1024 * 1024  # of a bundle
 _UNHANDLED_WINDOWS = 4  # an owner acknowledges after it has handled what came, which may be several windows
 
 
-def check_system(swarm: Swarm, hello: Hello) -> Job | None:
+def check_system(swarm: SwarmState, hello: Hello) -> Job | None:
     """Whether whoever says hello may name the system it names, before anything is changed.
 
     Returns:
@@ -68,7 +68,7 @@ def check_system(swarm: Swarm, hello: Hello) -> Job | None:
     return job
 
 
-def push_tasks(swarm: Swarm, owner: OwnerNode, parcel: Parcel[PushTasks]) -> None:
+def push_tasks(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[PushTasks]) -> None:
     """An owner pushes a chunk of tasks; a repeated push is recognised and only acknowledged again.
 
     Raises:
@@ -103,7 +103,7 @@ def push_tasks(swarm: Swarm, owner: OwnerNode, parcel: Parcel[PushTasks]) -> Non
     swarm.outbox.promise(owner.peer, Parcel(PushAccepted(message.push)))
 
 
-def push_system(swarm: Swarm, owner: OwnerNode, parcel: Parcel[PushSystem]) -> None:
+def push_system(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[PushSystem]) -> None:
     """A client pushes a task system: a host is started for it.
 
     Raises:
@@ -135,7 +135,7 @@ def push_system(swarm: Swarm, owner: OwnerNode, parcel: Parcel[PushSystem]) -> N
     swarm.outbox.hosts.append(HostOrder(job.system, owner.id, job.name, job.ticket))
 
 
-def cancel(swarm: Swarm, owner: OwnerNode, message: Cancel) -> None:
+def cancel(swarm: SwarmState, owner: OwnerNode, message: Cancel) -> None:
     """An owner cancels tasks, or a client a whole system of its own."""
     job = swarm.ledger.jobs.get(message.system)
     if job is None or owner.id not in (job.owner, job.client):
@@ -158,7 +158,7 @@ def cancel(swarm: Swarm, owner: OwnerNode, message: Cancel) -> None:
         tell_fault(swarm, job, ended, faults.Fault(faults.KIND_CANCELLED, "the task was cancelled by its owner"))
 
 
-def system_ended(swarm: Swarm, owner: OwnerNode, parcel: Parcel[SystemEnded]) -> None:
+def system_ended(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[SystemEnded]) -> None:
     """A host hands over its system's one result.
 
     Raises:
@@ -170,13 +170,13 @@ def system_ended(swarm: Swarm, owner: OwnerNode, parcel: Parcel[SystemEnded]) ->
     end_system(swarm, job, parcel.message.status, parcel.frames)
 
 
-def report_progress(swarm: Swarm, owner: OwnerNode, message: ReportProgress) -> None:
+def report_progress(swarm: SwarmState, owner: OwnerNode, message: ReportProgress) -> None:
     """A host says how far its system is."""
     job = _own_job(swarm, owner, message.system)
     job.done, job.total, job.text, job.changed = message.done, message.total, message.text, True
 
 
-def host_exited(swarm: Swarm, system: int, text: str) -> None:
+def host_exited(swarm: SwarmState, system: int, text: str) -> None:
     """A host ended; if its system did not, the client is told."""
     job = swarm.ledger.jobs.get(system)
     if job is None:
@@ -189,7 +189,7 @@ def host_exited(swarm: Swarm, system: int, text: str) -> None:
     end_system(swarm, job, LOST, [encode_results([PackedResult(faults.encode_fault(fault))])])
 
 
-def end_system(swarm: Swarm, job: Job, status: int, frames: Sequence[Frame]) -> None:
+def end_system(swarm: SwarmState, job: Job, status: int, frames: Sequence[Frame]) -> None:
     """Close a system's job and deliver its one result to its client.
 
     Args:
@@ -210,7 +210,7 @@ def end_system(swarm: Swarm, job: Job, status: int, frames: Sequence[Frame]) -> 
     swarm.outbox.promise(client.peer, parcel)
 
 
-def close_job(swarm: Swarm, job: Job) -> None:
+def close_job(swarm: SwarmState, job: Job) -> None:
     """Forget a job: what runs of it is ended, its host is stopped, its host's code is forgotten."""
     for assignment in swarm.ledger.close(job.system):
         swarm.unclaimed.pop(assignment.chunk, None)
@@ -228,7 +228,7 @@ def close_job(swarm: Swarm, job: Job) -> None:
         owner_lost(swarm, host, "its task system has ended")
 
 
-def owner_lost(swarm: Swarm, owner: OwnerNode, reason: str) -> None:
+def owner_lost(swarm: SwarmState, owner: OwnerNode, reason: str) -> None:
     """An owner is gone for good: what it has is cancelled and forgotten, and a host's client is told."""
     hosted = swarm.ledger.jobs.get(owner.hello.system)
     if hosted is not None and hosted.owner == owner.id and hosted.client != owner.id:
@@ -241,7 +241,7 @@ def owner_lost(swarm: Swarm, owner: OwnerNode, reason: str) -> None:
     _tell_forgotten(swarm, swarm.functions.forget_owner(owner.id))
 
 
-def define_bundle(swarm: Swarm, owner: Node, parcel: Parcel[DefineBundle]) -> None:
+def define_bundle(swarm: SwarmState, owner: Node, parcel: Parcel[DefineBundle]) -> None:
     """An owner sends code or a part of a shared object."""
     swarm.functions.define_bundle(owner.id, parcel.message, parcel.frames)
     if sum(map(frame_size, parcel.frames)) > _LARGE_BYTES:
@@ -249,7 +249,7 @@ def define_bundle(swarm: Swarm, owner: Node, parcel: Parcel[DefineBundle]) -> No
         swarm.outbox.send(owner.peer, Parcel(Pong()))
 
 
-def forget_function(swarm: Swarm, owner: OwnerNode, message: ForgetFunction) -> None:
+def forget_function(swarm: SwarmState, owner: OwnerNode, message: ForgetFunction) -> None:
     """An owner does not use a function any more.
 
     Raises:
@@ -264,7 +264,7 @@ def forget_function(swarm: Swarm, owner: OwnerNode, message: ForgetFunction) -> 
     _tell_forgotten(swarm, swarm.functions.forget(owner.id, message.number))
 
 
-def _tell_forgotten(swarm: Swarm, unused: list[tuple[int, bytes]]) -> None:
+def _tell_forgotten(swarm: SwarmState, unused: list[tuple[int, bytes]]) -> None:
     """Tell the slaves which functions nobody uses any more."""
     for number, _ in unused:
         swarm.rates.forget(number)
@@ -278,7 +278,7 @@ def _tell_forgotten(swarm: Swarm, unused: list[tuple[int, bytes]]) -> None:
             swarm.outbox.send(slave.peer, Parcel(ForgetFunction(number)))
 
 
-def send_progress(swarm: Swarm, job: Job) -> None:
+def send_progress(swarm: SwarmState, job: Job) -> None:
     """Tell the client how a job is."""
     job.changed = False
     client = swarm.registry.owner(job.client)
@@ -286,7 +286,7 @@ def send_progress(swarm: Swarm, job: Job) -> None:
         swarm.outbox.send(client.peer, Parcel(progress_of(job)))
 
 
-def tell_lonely(swarm: Swarm, since: float | None, now: float) -> float | None:
+def tell_lonely(swarm: SwarmState, since: float | None, now: float) -> float | None:
     """Tell clients whose tasks wait although there is no slave at all.
 
     Args:
@@ -307,7 +307,7 @@ def tell_lonely(swarm: Swarm, since: float | None, now: float) -> float | None:
     return inf
 
 
-def tell_impossible(swarm: Swarm, now: float) -> None:
+def tell_impossible(swarm: SwarmState, now: float) -> None:
     """Tell clients whose next task no slave will ever get, and why; once until that changes."""
     slaves = swarm.registry.slaves()
     for job in swarm.ledger.jobs.values():
@@ -354,7 +354,7 @@ def progress_of(job: Job) -> Progress:
     )
 
 
-def _unknown(swarm: Swarm, owner: OwnerNode) -> str:
+def _unknown(swarm: SwarmState, owner: OwnerNode) -> str:
     """Why a function that a push names is not there."""
     if swarm.functions.is_over(owner.id):
         return (
@@ -366,7 +366,7 @@ def _unknown(swarm: Swarm, owner: OwnerNode) -> str:
     return "its function was not defined first"
 
 
-def _refusal(swarm: Swarm, owner: OwnerNode, job: Job, parcel: Parcel[PushTasks], count: int) -> str:
+def _refusal(swarm: SwarmState, owner: OwnerNode, job: Job, parcel: Parcel[PushTasks], count: int) -> str:
     """Why a push is beyond what an owner may have here; empty if it is not."""
     limits = swarm.limits
     if len(job.tasks) + count > swarm.task_bound:
@@ -378,7 +378,7 @@ def _refusal(swarm: Swarm, owner: OwnerNode, job: Job, parcel: Parcel[PushTasks]
     return ""
 
 
-def _reject(swarm: Swarm, owner: OwnerNode, push: int, text: str) -> None:
+def _reject(swarm: SwarmState, owner: OwnerNode, push: int, text: str) -> None:
     """Answer a push that is not accepted; kept, because later pushes that are accepted count for it too."""
     owner.accepted_push = push
     rejection = PushRejected(push, text, _ROOM_HINT if swarm.functions.is_over(owner.id) else "")
@@ -386,7 +386,7 @@ def _reject(swarm: Swarm, owner: OwnerNode, push: int, text: str) -> None:
     swarm.outbox.send(owner.peer, Parcel(rejection))
 
 
-def _own_job(swarm: Swarm, owner: OwnerNode, system: int) -> Job:
+def _own_job(swarm: SwarmState, owner: OwnerNode, system: int) -> Job:
     job = swarm.ledger.jobs.get(system)
     if job is None or job.owner != owner.id:
         raise ProtocolError(f"{owner.name} named the system {system:x}, which it does not own")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from concurrence.component import Component
-from concurrence.scheduling.api import ITaskScheduler, Swarm
+from concurrence.scheduling.api import ITaskScheduler, SwarmState
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.wire.codec import Parcel
@@ -29,7 +29,7 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
         """Slaves pull."""
         return True
 
-    def dispatch(self, swarm: Swarm, now: float) -> None:
+    def dispatch(self, swarm: SwarmState, now: float) -> None:
         """Fill the announced credit, fairly."""
         slaves = swarm.registry.slaves()
         if not slaves:
@@ -40,7 +40,9 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
         for job in swarm.ledger.jobs.values():
             job.queue.release()
 
-    def _fill(self, swarm: Swarm, slaves: list[SlaveNodeRecord], credit: int, workers: int, now: float) -> None:
+    def _fill(
+        self, swarm: SwarmState, slaves: list[SlaveNodeRecord], credit: int, workers: int, now: float
+    ) -> None:
         under_way = sum(len(slave.chunks) for slave in slaves) + len(swarm.unclaimed)
         skipped: set[int] = set()
         while under_way < credit:
@@ -62,7 +64,7 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
                 under_way += 1
 
     @staticmethod
-    def _direct(swarm: Swarm, slaves: list[SlaveNodeRecord], job: Job, credit: int, now: float) -> bool:
+    def _direct(swarm: SwarmState, slaves: list[SlaveNodeRecord], job: Job, credit: int, now: float) -> bool:
         able = [slave for slave in slaves if slave.room and swarm.can_run(slave, job)]
         if not able:
             return False
@@ -70,7 +72,7 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
         swarm.direct(swarm.form_chunk(job, credit, now), slave)
         return True
 
-    def claimed(self, swarm: Swarm, slave: SlaveNodeRecord, chunks: Sequence[int], now: float) -> None:
+    def claimed(self, swarm: SwarmState, slave: SlaveNodeRecord, chunks: Sequence[int], now: float) -> None:
         """Note who has the chunks; a copy that was given up meanwhile is taken back."""
         for chunk in chunks:
             swarm.unclaimed.pop(chunk, None)
@@ -81,7 +83,7 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
             assignment.slave = slave.id
             slave.chunks.add(chunk)
 
-    def tick(self, swarm: Swarm, now: float) -> None:
+    def tick(self, swarm: SwarmState, now: float) -> None:
         """Push again what nobody claimed although somebody could."""
         if not swarm.unclaimed:
             return

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from concurrence.errors import ProtocolError
 from concurrence.journal.api import JournalEntry
-from concurrence.scheduling.api import Swarm
+from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.deliveries import frame_size
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.ledger.ledger import Settled
@@ -44,7 +44,7 @@ class RunInfo(Struct, frozen=True):
 NOT_RUN = RunInfo()
 
 
-def results(swarm: Swarm, slave: SlaveNodeRecord, parcel: Parcel[ChunkResults]) -> None:
+def results(swarm: SwarmState, slave: SlaveNodeRecord, parcel: Parcel[ChunkResults]) -> None:
     """A slave brings results of a chunk: settle them and tell the owner; late ones count for nothing.
 
     Raises:
@@ -80,7 +80,7 @@ def results(swarm: Swarm, slave: SlaveNodeRecord, parcel: Parcel[ChunkResults]) 
         tell_owner(swarm, assignment.job, settled.ended, frames, run)
 
 
-def attempt_lost(swarm: Swarm, slave: SlaveNodeRecord, message: AttemptLost) -> None:
+def attempt_lost(swarm: SwarmState, slave: SlaveNodeRecord, message: AttemptLost) -> None:
     """A worker died: its tasks run again, and only the running one is charged."""
     if not _holds(swarm, slave, message.chunk):
         return
@@ -90,14 +90,14 @@ def attempt_lost(swarm: Swarm, slave: SlaveNodeRecord, message: AttemptLost) -> 
         _quarantine(swarm, slave, settled, message)
 
 
-def slave_lost(swarm: Swarm, slave: SlaveNodeRecord) -> None:
+def slave_lost(swarm: SwarmState, slave: SlaveNodeRecord) -> None:
     """A slave is gone: what it had runs elsewhere, and nothing is charged."""
     _lose(swarm, slave.chunks)
     slave.chunks.clear()
     swarm.rates.forget_slave(slave.id)
 
 
-def need_function(swarm: Swarm, slave: SlaveNodeRecord, message: NeedFunction) -> None:
+def need_function(swarm: SwarmState, slave: SlaveNodeRecord, message: NeedFunction) -> None:
     """A slave asks for a function, which may be under way to it: on another link than its tasks.
 
     The function alone is small and is sent again. It comes after whatever is under way; if bundles are missing
@@ -109,7 +109,7 @@ def need_function(swarm: Swarm, slave: SlaveNodeRecord, message: NeedFunction) -
     swarm.define(slave, message.number)
 
 
-def reconcile(swarm: Swarm, slave: SlaveNodeRecord, held: list[int]) -> None:
+def reconcile(swarm: SwarmState, slave: SlaveNodeRecord, held: list[int]) -> None:
     """A slave resumed: give out again what got lost on the way to it, take back what it should not have."""
     slave.known.clear()
     holding = set(held)
@@ -128,7 +128,7 @@ def reconcile(swarm: Swarm, slave: SlaveNodeRecord, held: list[int]) -> None:
     slave.chunks = holding
 
 
-def tell_owner(swarm: Swarm, job: Job, ended: Ended, frames: Sequence[Frame], run: RunInfo = NOT_RUN) -> None:
+def tell_owner(swarm: SwarmState, job: Job, ended: Ended, frames: Sequence[Frame], run: RunInfo = NOT_RUN) -> None:
     """Deliver ends of tasks to whoever owns them, as soon as they are durable.
 
     Args:
@@ -158,7 +158,7 @@ def tell_owner(swarm: Swarm, job: Job, ended: Ended, frames: Sequence[Frame], ru
     swarm.outbox.promise(owner.peer, parcel)
 
 
-def tell_fault(swarm: Swarm, job: Job, ended: Ended, fault: faults.Fault, run: RunInfo = NOT_RUN) -> None:
+def tell_fault(swarm: SwarmState, job: Job, ended: Ended, fault: faults.Fault, run: RunInfo = NOT_RUN) -> None:
     """Deliver the same fault for all these tasks, in as many messages as it takes."""
     payload = PackedResult(faults.encode_fault(fault))
     for start in range(0, len(ended.counters), MAX_CHUNK_TASKS):
@@ -167,7 +167,7 @@ def tell_fault(swarm: Swarm, job: Job, ended: Ended, fault: faults.Fault, run: R
         tell_owner(swarm, job, part, [encode_results([payload] * len(counters))], run)
 
 
-def _holds(swarm: Swarm, slave: SlaveNodeRecord, chunk: int) -> bool:
+def _holds(swarm: SwarmState, slave: SlaveNodeRecord, chunk: int) -> bool:
     """Whether a slave speaks of a chunk that is its own; what it pulled without a word is its own from now on."""
     swarm.unclaimed.pop(chunk, None)
     assignment = swarm.ledger.assignments.get(chunk)
@@ -182,12 +182,12 @@ def _holds(swarm: Swarm, slave: SlaveNodeRecord, chunk: int) -> bool:
     return False
 
 
-def _lose(swarm: Swarm, chunks: Iterable[int]) -> None:
+def _lose(swarm: SwarmState, chunks: Iterable[int]) -> None:
     for chunk in sorted(chunks, reverse=True):  # so that the oldest comes first again
         swarm.ledger.lose(chunk, None)
 
 
-def _quarantine(swarm: Swarm, slave: SlaveNodeRecord, settled: Settled, message: AttemptLost) -> None:
+def _quarantine(swarm: SwarmState, slave: SlaveNodeRecord, settled: Settled, message: AttemptLost) -> None:
     assignment = settled.assignment
     if settled.ended is None:
         return

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from concurrence.scheduling import owner_events
-from concurrence.scheduling.api import Swarm
+from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.registry import Node, SlaveNodeRecord
 from concurrence.wire.messages import NodeStatus, Progress
 
 
-def nodes_of(swarm: Swarm, now: float) -> list[NodeStatus]:
+def nodes_of(swarm: SwarmState, now: float) -> list[NodeStatus]:
     """The connected nodes."""
     return [_node_status(each, now) for each in swarm.registry if each.peer is not None]
 
 
-def systems_of(swarm: Swarm) -> list[Progress]:
+def systems_of(swarm: SwarmState) -> list[Progress]:
     """How far the task systems and the plain tasks of clients are."""
     return [owner_events.progress_of(job) for job in swarm.ledger.jobs.values()]
 

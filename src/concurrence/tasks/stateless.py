@@ -1,4 +1,4 @@
-"""Which functions and task classes can be packed once for all their tasks, because these differ in nothing else."""
+"""Which functions and task classes can be packed once for all their tasks: these differ in nothing else."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from concurrence.env.environment import Environment
 from concurrence.nodes.application import ApplicationNode
 from concurrence.nodes.display import RunSummary
 from concurrence.nodes.running import run_application
-from concurrence.nodes.swarm import Swarm
-from concurrence.nodes.swarm_connection import ScriptClient, SwarmConnection
+from concurrence.scripting.connection import ScriptClient, SwarmConnection
+from concurrence.scripting.swarm import Swarm
 from concurrence.tasks.api import ITaskSystem, Task
 from concurrence.testing.processes import check_none_left, marked
 from concurrence.testing.recording import RecordingDisplay, recorded_output

@@ -9,7 +9,7 @@ import pytest
 
 if TYPE_CHECKING:
     from concurrence.env.environment import Environment
-    from concurrence.nodes.swarm import Swarm
+    from concurrence.scripting.swarm import Swarm
     from concurrence.testing.api import AppRun
 
 _SECONDS = 30.0

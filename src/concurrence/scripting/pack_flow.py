@@ -18,9 +18,9 @@ from concurrence.errors import (
     TaskError,
     UsageError,
 )
-from concurrence.nodes.futures import Future
 from concurrence.nodes.progress import Standing
-from concurrence.nodes.swarm_loop import SwarmLoop
+from concurrence.scripting.futures import Future
+from concurrence.scripting.loop import SwarmLoop
 from concurrence.tasks import waiting
 from concurrence.tasks.functions import FunctionTask
 from concurrence.tasks.ownership import error_from

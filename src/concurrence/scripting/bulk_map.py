@@ -13,10 +13,10 @@ from queue import Empty
 from typing import Any, Self, TypeVar, cast
 
 from concurrence.errors import TaskCancelled, TaskError, UsageError
-from concurrence.nodes.bars import weakly
-from concurrence.nodes.futures import original, waker
-from concurrence.nodes.pack_flow import End, PackFlow
-from concurrence.nodes.swarm_loop import SwarmLoop
+from concurrence.scripting.bars import weakly
+from concurrence.scripting.futures import original, waker
+from concurrence.scripting.loop import SwarmLoop
+from concurrence.scripting.pack_flow import End, PackFlow
 from concurrence.tasks import waiting
 from concurrence.tasks.functions import FunctionTask, TaskFunction, callable_name
 from concurrence.tasks.packs import Items, PackCall, PackSizing
@@ -81,7 +81,7 @@ class MapResults(Iterator[R], AsyncIterator[R]):
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from concurrence.nodes.html_views import map_html  # noqa: PLC0415  scripts do not pay for HTML
+        from concurrence.scripting.html_views import map_html  # noqa: PLC0415  scripts do not pay for HTML
 
         return map_html(self._flow.standing())
 

@@ -11,8 +11,8 @@ from concurrence.ids import SystemId
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner import Owner
 from concurrence.nodes.owner_channel import IOwnerChannel
-from concurrence.nodes.swarm_connection import SwarmConnection
 from concurrence.nodes.task_output import show_output
+from concurrence.scripting.connection import SwarmConnection
 from concurrence.tasks.api import SlaveSummary, Task
 from concurrence.tasks.ownership import TaskEnd
 from concurrence.tasks.packs import PackEnd

@@ -138,13 +138,13 @@ class NotebookBar:
 
     def paint(self, progress: Progress) -> None:
         """Move it."""
-        from concurrence.nodes.html_views import bar_html  # noqa: PLC0415  scripts do not pay for HTML
+        from concurrence.scripting.html_views import bar_html  # noqa: PLC0415  scripts do not pay for HTML
 
         self._publish(progress.line, bar_html(progress))
 
     def end(self, progress: Progress) -> None:
         """Leave a line."""
-        from concurrence.nodes.html_views import ended_bar_html  # noqa: PLC0415  scripts do not pay for HTML
+        from concurrence.scripting.html_views import ended_bar_html  # noqa: PLC0415  scripts do not pay for HTML
 
         self._publish(progress.last_line, ended_bar_html(progress))
 
@@ -155,7 +155,7 @@ class NotebookBar:
 
 def _show_errors(shell: Any) -> None:
     """Let a task's error that is the value of a cell be shown with its traceback."""
-    from concurrence.nodes.html_views import error_html  # noqa: PLC0415  scripts do not pay for HTML
+    from concurrence.scripting.html_views import error_html  # noqa: PLC0415  scripts do not pay for HTML
 
     formatters: Any = getattr(getattr(shell, "display_formatter", None), "formatters", {})
     if "text/html" in formatters:

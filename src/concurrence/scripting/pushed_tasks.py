@@ -9,8 +9,8 @@ from queue import SimpleQueue
 from typing import Any, Protocol, Self
 
 from concurrence.errors import Backpressure, ConcurrenceError, PackingError, TaskError, UsageError
-from concurrence.nodes.futures import Future
-from concurrence.nodes.swarm_loop import SwarmLoop
+from concurrence.scripting.futures import Future
+from concurrence.scripting.loop import SwarmLoop
 from concurrence.tasks import waiting
 from concurrence.tasks.api import Task
 from concurrence.tasks.values import describe_error

@@ -257,7 +257,7 @@ class Future(Generic[R]):
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from concurrence.nodes.html_views import future_html  # noqa: PLC0415  scripts do not pay for HTML
+        from concurrence.scripting.html_views import future_html  # noqa: PLC0415  scripts do not pay for HTML
 
         result = repr(self._result) if self._state is FINISHED else ""
         return future_html(self._title(), self._state, result, self._error)

@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 from typing import Final, Generic, Literal, NamedTuple, TypeVar
 
 from concurrence.errors import UsageError
-from concurrence.nodes.futures import Future
+from concurrence.scripting.futures import Future
 from concurrence.tasks import waiting
 
 R = TypeVar("R")

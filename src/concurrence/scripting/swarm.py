@@ -9,14 +9,14 @@ from typing import Any, NoReturn, ParamSpec, Self, TypeVar, cast, overload
 
 from concurrence.errors import UsageError
 from concurrence.ids import SystemId
-from concurrence.nodes.bars import since_now
-from concurrence.nodes.bulk_map import MapResults, start_map
-from concurrence.nodes.futures import Future
-from concurrence.nodes.pushed_tasks import PushedTasks, TaskFeed
-from concurrence.nodes.script_owner import ThisProcess
-from concurrence.nodes.swarm_connection import SwarmConnection
-from concurrence.nodes.swarm_loop import SwarmLoop
-from concurrence.nodes.swarm_thread import SwarmThread
+from concurrence.scripting.bars import since_now
+from concurrence.scripting.bulk_map import MapResults, start_map
+from concurrence.scripting.connection import SwarmConnection
+from concurrence.scripting.futures import Future
+from concurrence.scripting.loop import SwarmLoop
+from concurrence.scripting.owner import ThisProcess
+from concurrence.scripting.pushed_tasks import PushedTasks, TaskFeed
+from concurrence.scripting.thread import SwarmThread
 from concurrence.tasks import waiting
 from concurrence.tasks.api import ITaskSystem, SlaveSummary, Task, TaskCounts
 from concurrence.tasks.functions import FunctionTask, TaskFunction
@@ -300,7 +300,7 @@ class Swarm:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from concurrence.nodes.html_views import swarm_html  # noqa: PLC0415  scripts do not pay for HTML
+        from concurrence.scripting.html_views import swarm_html  # noqa: PLC0415  scripts do not pay for HTML
 
         unfinished, is_closed = self._loop.unfinished, self._loop.is_closed
         return swarm_html(self._place, self.slaves, self.counts, unfinished=unfinished, is_closed=is_closed)

@@ -14,7 +14,7 @@ from concurrence.nodes.inline import open_inline
 from concurrence.nodes.local import LocalSwarm
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner_channel import IOwnerChannel, OwnerChannel
-from concurrence.nodes.script_display import watch_cells
+from concurrence.scripting.display import watch_cells
 from concurrence.tasks.api import SlaveSummary
 from concurrence.tasks.bundles import BundleCollector
 from concurrence.tasks.ownership import OwnedTasks

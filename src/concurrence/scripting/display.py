@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from concurrence.nodes.display import IDisplay, IPaintedBar, PlainDisplay
-from concurrence.nodes.notebook import Cells, NotebookDisplay, running_shell
+from concurrence.scripting.notebook import Cells, NotebookDisplay, running_shell
 
 
 class TerminalDisplay(PlainDisplay):
@@ -20,7 +20,7 @@ class TerminalDisplay(PlainDisplay):
     def bar(self) -> IPaintedBar:
         """A new bar on standard error."""
         if self._make is None:
-            from concurrence.nodes.terminal import TerminalBars  # noqa: PLC0415  most scripts need no rich
+            from concurrence.scripting.terminal import TerminalBars  # noqa: PLC0415  most scripts need no rich
 
             self._make = TerminalBars().new
         return self._make()

@@ -9,9 +9,9 @@ from concurrence.env.environment import Environment
 from concurrence.errors import UsageError
 from concurrence.nodes.display import IDisplay
 from concurrence.nodes.running import open_environment
-from concurrence.nodes.script_display import choose_display
-from concurrence.nodes.swarm import Swarm
-from concurrence.nodes.swarm_connection import ScriptClient, SwarmConnection
+from concurrence.scripting.connection import ScriptClient, SwarmConnection
+from concurrence.scripting.display import choose_display
+from concurrence.scripting.swarm import Swarm
 from concurrence.tasks import waiting
 from concurrence.transport.security import Credentials, read_connect_file
 

@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 
 from concurrence.errors import Backpressure, ConcurrenceError, ConnectionFailed, TaskError, UsageError
 from concurrence.ids import SystemId
-from concurrence.nodes.bars import Bars
-from concurrence.nodes.futures import Future
-from concurrence.nodes.script_owner import IFeed, ScriptOwner, ThisProcess
-from concurrence.nodes.swarm_connection import SwarmConnection
-from concurrence.nodes.waiters import Waiters
+from concurrence.scripting.bars import Bars
+from concurrence.scripting.connection import SwarmConnection
+from concurrence.scripting.futures import Future
+from concurrence.scripting.owner import IFeed, ScriptOwner, ThisProcess
+from concurrence.scripting.waiters import Waiters
 from concurrence.tasks import waiting
 from concurrence.tasks.api import ITaskSystem, SlaveSummary, Task, TaskCounts
 from concurrence.tasks.functions import FunctionTask

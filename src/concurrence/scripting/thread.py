@@ -6,7 +6,7 @@ import threading
 from queue import SimpleQueue
 
 from concurrence.errors import ConcurrenceError, ConnectionFailed
-from concurrence.nodes.swarm_loop import SwarmLoop
+from concurrence.scripting.loop import SwarmLoop
 from concurrence.tasks import waiting
 from concurrence.tasks.values import describe_error
 
