@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import cloudpickle
@@ -446,9 +447,11 @@ def test_what_a_task_started_ends_with_its_worker(slaves: Callable[..., Slave]) 
 
 
 @pytest.mark.parametrize("is_busy", [False, True])
-def test_stop_leaves_nothing(is_busy: bool) -> None:
+def test_stop_leaves_nothing(is_busy: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    files = set(os.listdir(tempfile.gettempdir()))
+    # Folders of its own: other tests may make temporary files at the same time.
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     slave = Slave(2)
     slave.define(sleep_for)
     if is_busy:
@@ -462,7 +465,8 @@ def test_stop_leaves_nothing(is_busy: bool) -> None:
     assert time.monotonic() - started < 5
     assert not any(psutil.pid_exists(pid) for pid in pids)
     assert len(os.listdir("/proc/self/fd")) == before
-    assert not {name for name in set(os.listdir(tempfile.gettempdir())) - files if "concurrence" in name}
+    assert tempfile.gettempdir() == str(tmp_path)
+    assert not os.listdir(tmp_path)
 
 
 OWNER = """
