@@ -91,8 +91,8 @@ class TestReactor:
         self._set(pollable, selectors.EVENT_WRITE, on_writable)
 
     def unregister(self, pollable: Any) -> None:
-        del self._calls[pollable]
-        self._selector.unregister(pollable)
+        if self._calls.pop(pollable, None) is not None:
+            self._selector.unregister(pollable)
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> ITimer:
         timer = Timer(callback)

@@ -233,7 +233,7 @@ class IReactor(Protocol):
         ...
 
     def unregister(self, pollable: Any) -> None:
-        """Stop watching."""
+        """Stop watching, before the pollable is closed; harmless if it is not watched."""
         ...
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> ITimer:
