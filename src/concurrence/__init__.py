@@ -28,7 +28,15 @@ if TYPE_CHECKING:
         PathOption,
         StrOption,
     )
-    from concurrence.errors import Backpressure, ComponentError, ConcurrenceError, TaskCancelled, TaskError
+    from concurrence.errors import (
+        Backpressure,
+        ComponentError,
+        ConcurrenceError,
+        TaskCancelled,
+        TaskError,
+        UsageError,
+        WouldBlock,
+    )
     from concurrence.ids import NodeId, SystemId, TaskId
     from concurrence.journal.api import DurableListener, IJournal, JournalEntry
     from concurrence.nodes.api import IApiMethods, IApp, INodeHandle, INodeService, NodeType
@@ -71,7 +79,15 @@ _HOMES = {
         "PathOption",
         "StrOption",
     ),
-    "concurrence.errors": ("Backpressure", "ComponentError", "ConcurrenceError", "TaskCancelled", "TaskError"),
+    "concurrence.errors": (
+        "Backpressure",
+        "ComponentError",
+        "ConcurrenceError",
+        "TaskCancelled",
+        "TaskError",
+        "UsageError",
+        "WouldBlock",
+    ),
     "concurrence.ids": ("NodeId", "SystemId", "TaskId"),
     "concurrence.journal.api": ("DurableListener", "IJournal", "JournalEntry"),
     "concurrence.nodes.api": ("IApiMethods", "IApp", "INodeHandle", "INodeService", "NodeType"),
@@ -133,6 +149,8 @@ __all__ = [
     "ConcurrenceError",
     "TaskCancelled",
     "TaskError",
+    "UsageError",
+    "WouldBlock",
     # identities
     "NodeId",
     "SystemId",

@@ -72,6 +72,8 @@ class Component:
 
 C = TypeVar("C", bound=Component)
 
+_MANAGER_HINT = "Take the manager and hand it on: def __init__(self, manager): super().__init__(manager)."
+
 
 class ExtensionPoint(Generic[T]):
     """The active components that implement an interface, as an attribute of a component or a manager.
@@ -124,8 +126,12 @@ class ComponentManager:
             The class, so that this can be used as a decorator.
 
         Raises:
-            ComponentError: The class is abstract, or another one has its identity.
+            ComponentError: It is no component class, it is abstract, or another one has its identity.
         """
+        if not (isinstance(cls, type) and issubclass(cls, Component)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ComponentError(
+                f"{cls!r:.200} is no component class", hint="Derive it: class Foo(Component, IFoo)."
+            )
         if cls.is_abstract:
             raise ComponentError(f"{identity(cls)} is abstract; only concrete components can be registered")
         with self._lock:
@@ -242,7 +248,10 @@ class ComponentManager:
                 raise
             except Exception as error:
                 place = f"{type(error).__name__}: {error} ({_place(cls, error.__traceback__)})"
-                raise ComponentError(f"component {self._chain()} could not be activated: {place}") from error
+                hint = _MANAGER_HINT if _is_about_manager(error) else ""
+                raise ComponentError(
+                    f"component {self._chain()} could not be activated: {place}", hint=hint
+                ) from error
             finally:
                 self._fresh.pop(cls, None)
                 self._activating.pop()
@@ -273,7 +282,9 @@ class ComponentManager:
         if not isinstance(made, cls):
             raise ComponentError(f"{identity(cls)}.__new__ makes an object of {identity(type(made))}")
         if getattr(made, "manager", None) is not self:
-            raise ComponentError(f"{identity(cls)}.__init__ does not call super().__init__(manager)")
+            raise ComponentError(
+                f"{identity(cls)}.__init__ does not call super().__init__(manager)", hint=_MANAGER_HINT
+            )
         missing = list(missing_attributes(made, _is_interface))
         if missing:
             raise ComponentError(
@@ -320,6 +331,12 @@ def _is_interface(cls: type) -> bool:
 
 def _plain(name: str) -> str:
     return name.replace("-", "").replace("_", "").casefold()
+
+
+def _is_about_manager(error: Exception) -> bool:
+    """Whether a constructor does not take the manager, or does not hand it on."""
+    is_refused = error.__traceback__ is not None and error.__traceback__.tb_next is None
+    return isinstance(error, TypeError) and (is_refused or "'manager'" in str(error))
 
 
 def _place(cls: type[Component], trace: TracebackType | None) -> str:

@@ -48,6 +48,7 @@ def test_a_skeleton_passes_its_own_test(swarm: Swarm, kind: str) -> None:
     tested = run_tests(swarm, "sample_part", "--env", "env", CONCURRENCE_NODE__TRANSPORT="None")
     assert tested.process.returncode == 0, str(tested)
     assert " passed" in tested.output
+    assert "configfile" not in tested.output
     assert contents(folder) == before
 
 

@@ -307,3 +307,51 @@ def _script(swarm: Swarm, text: str) -> Any:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "script.py").write_text(text, "utf-8")
     return swarm.start("script.py").ends_well()
+
+
+MANY = """
+from concurrence import ApplicationNode, ITaskSystem, Task
+
+class One(Task):
+    def __call__(self):
+        {task}
+
+class Whole(ITaskSystem):
+    def generate_tasks(self, master):
+        return [One(str(n)) for n in range(20)]
+
+    def task_finished(self, master, task, result, error):
+        {system}
+
+    def gather_result(self, master):
+        return None
+
+class Plain(ApplicationNode):
+    def start_processing(self):
+        self.push_tasks([One(str(n)) for n in range(20)])
+
+    def task_finished(self, task, result, error):
+        {handler}
+
+class Systems(ApplicationNode):
+    def get_task_system(self):
+        return Whole()
+"""
+
+
+@pytest.mark.parametrize(
+    ("app", "where"),
+    [("Plain", "task"), ("Plain", "handler"), ("Systems", "task"), ("Systems", "system")],
+)
+def test_quitting_the_debugger_ends_an_inline_run(tmp_path: Path, app: str, where: str) -> None:
+    places = {"task": "pass", "handler": "pass", "system": "pass", where: "breakpoint()"}
+    (tmp_path / "quitting.py").write_text(MANY.format(**places))
+    terminal = Terminal(["-m", "concurrence.cli.main", "run", f"quitting.py:{app}", "--inline"], tmp_path)
+    try:
+        terminal.expect("(Pdb) ")
+        terminal.type("q")
+        assert terminal.finish() == 130, terminal.text
+        assert terminal.text.count("(Pdb) ") == 1
+        assert "Traceback" not in terminal.text
+    finally:
+        terminal.close()

@@ -18,6 +18,7 @@ import concurrence
 from concurrence import Swarm, TaskCancelled, TaskError, task
 from concurrence.errors import WouldBlock
 from concurrence.scripting import pack_flow
+from concurrence.testing import swarm as testing_swarm
 
 
 class Display:
@@ -235,3 +236,32 @@ def test_a_wait_that_takes_too_long_and_cancelling_everything(swarm: Swarm) -> N
     assert all(future.cancelled() for future in futures)
     with pytest.raises(TaskCancelled):
         next(results)
+
+
+class TwoParts(Exception):
+    def __init__(self, first: int, second: str) -> None:
+        super().__init__(f"{first}{second}")
+        self.first = first
+
+
+def fails_at_3(number: int) -> int:
+    if number == 3:
+        raise TwoParts(number, "x")
+    return number
+
+
+def test_an_exception_with_an_odd_constructor_comes_from_a_worker(swarm: Swarm) -> None:
+    with pytest.raises(TwoParts) as caught:
+        list(swarm.map(fails_at_3, range(5)))
+    error = caught.value
+    assert (str(error), error.first, error.__notes__) == ("3x", 3, ["item 3 of map"])
+
+
+def test_too_large_an_argument_leads_to_shared() -> None:
+    with testing_swarm(1, overrides=["transport.max_frame=1MiB"]) as private:
+        future = private.submit(len, bytes(3_000_000))
+        future.exception(timeout=60)
+        error = future.error
+    assert error is not None
+    assert "exceeds the limit" in error.message
+    assert "Shared" in error.hint

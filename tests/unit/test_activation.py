@@ -192,7 +192,9 @@ def test_a_constructor_that_forgets_its_base_is_named() -> None:
             super().__init__(manager)
             manager.component(Forgetful)
 
-    with pytest.raises(ComponentError, match=r"Forgetful\.__init__ does not call super\(\)\.__init__\(manager\)$"):
+    with pytest.raises(
+        ComponentError, match=r"Forgetful\.__init__ does not call super\(\)\.__init__\(manager\)\n"
+    ):
         Manager(Forgetful).component(Forgetful)
     with pytest.raises(ComponentError, match=rf"Forgetful\.__init__ .*\(while {identity(User)} -> "):
         Manager(Forgetful, User).component(User)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from concurrence.cli.call import methods_lines
 from concurrence.cli.display import RichDisplay, human_bytes, human_seconds, summary_lines
+from concurrence.cli.env_info import describe, info_lines
 from concurrence.cli.failures import report_exception, user_traceback
 from concurrence.cli.main import app
 from concurrence.cli.options import overrides_of
 from concurrence.cli.status import show
+from concurrence.env.environment import Environment
 from concurrence.errors import UsageError
 from concurrence.nodes.display import RunSummary
+from concurrence.tasks.values import describe_error
 from concurrence.wire.messages import Progress, Status
 
 
@@ -151,3 +156,29 @@ def test_the_end_of_the_input_is_the_users_exception(folder: Path) -> None:
     assert result.exit_code == 1
     assert "EOFError" in result.stderr
     assert "interrupted" not in result.stderr
+
+
+def test_an_administrator_reads_no_markup() -> None:
+    method: dict[str, Any] = {
+        "name": "config.get",
+        "parameters": [],
+        "doc": "The value of ``section.name``.\n\nMore.",
+    }
+    assert list(methods_lines([method])) == ["config.get", "    The value of `section.name`."]
+
+
+def test_values_of_an_environment_are_written_as_in_its_config(folder: Path) -> None:
+    Environment.create(folder / "mine").close()
+    (folder / "mine" / "concurrence.toml").write_text(
+        '[node]\nname = "it\'s"\n[slavenode]\nlabels = ["gpu=1"]\n[application]\nstats = true\n'
+    )
+    with Environment.open(folder / "mine") as environment:
+        text = "\n".join(info_lines(describe(environment)))
+    assert 'node.name = "it\'s"    from' in text
+    assert 'slavenode.labels = ["gpu=1"]    from' in text
+    assert "application.stats = true    from" in text
+
+
+def test_an_error_without_a_text_has_no_colon() -> None:
+    assert describe_error(RuntimeError()) == "RuntimeError"
+    assert describe_error(RuntimeError("why")) == "RuntimeError: why"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from concurrence.env.config import Config, read_environ, read_file, read_overrides
 from concurrence.env.toml_lines import key_lines
-from concurrence.errors import ConfigError
+from concurrence.errors import ConfigError, UsageError
 
 TRICKY = '''\
 # a comment [not.a.table]
@@ -287,3 +287,10 @@ def test_an_optional_file_is_read_when_it_appears_and_missed_when_it_goes(tmp_pa
         config.reload()
     value = config.get("a", "x")
     assert value is not None
+
+
+@pytest.mark.parametrize("given", ["a.b=1", [*"a.b=1", "application.master=x"]])
+def test_a_text_in_place_of_a_list_of_overrides(given: str | list[str]) -> None:
+    with pytest.raises(UsageError, match="one text, not a list") as caught:
+        read_overrides(given)
+    assert caught.value.hint == 'overrides=["section.name=value"]'

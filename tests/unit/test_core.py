@@ -218,6 +218,16 @@ class TestNonsense:
         assert client.one(Refusal).code == "protocol"
 
 
+def test_one_task_waits() -> None:
+    master = Master()
+    client = master.client()
+    client.define()
+    client.push(1, [0])
+    for _ in range(5):
+        master.wait(3.0, client)
+    assert "1 task waits." in client.one(Output).text
+
+
 def test_clients_are_told_once_that_there_is_no_slave() -> None:
     master = Master()
     client = master.client()

@@ -96,3 +96,12 @@ def test_the_warning_shows_the_class_statement() -> None:
                 return ()
 
     assert [warning.filename for warning in caught] == [__file__, __file__]
+
+
+def test_a_worker_does_not_say_again_what_the_author_has_read() -> None:
+    text = "class System(ITaskSystem):\n    def is_completed(self): return True\n"
+    for file, count in (("app.py", 1), ("<bundle 0123abcd>/app.py", 0)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            exec(compile(text, file, "exec"), {"ITaskSystem": ITaskSystem, "__name__": "app"})
+        assert len(caught) == count, file

@@ -258,3 +258,14 @@ def test_new_refuses(folder: Path, words: list[str], expected: str) -> None:
     assert (code, out) == (2, "")
     assert expected in err
     assert sorted(path for path in folder.rglob("*") if "__pycache__" not in path.parts) == before
+
+
+def test_an_environment_behind_an_unknown_command_belongs_before_it(folder: Path) -> None:
+    plug_in(folder, "pc_good", GOOD)
+    for words in (["count", "--env", "env", "3"], ["count", "3", "--env=env"]):
+        code, out, err = call(*words)
+        assert (code, out) == (2, "")
+        assert err.startswith("error: No such command 'count'.")
+        assert "concurrence --env env count" in err
+    assert "--env" not in call("xyz", "--environment", "env")[2]
+    assert "concurrence --env PATH xyz" in call("xyz", "--env")[2]

@@ -19,8 +19,12 @@ _INTRO = """\
 Every command, with its arguments, options and examples. `concurrence COMMAND --help` says the same; plug-ins can
 add commands of their own: [plug-ins](../plugins.md).
 
-`concurrence --env PATH COMMAND` is `concurrence COMMAND --env PATH`. Exit codes: 0 for success, 1 for a failure, 2
-for wrong usage, 130 after Ctrl-C; that of `concurrence run` is the application's own.
+`concurrence --env PATH COMMAND` is `concurrence COMMAND --env PATH`; a command that comes from a plug-in
+of that environment is only found in the first way. `concurrence --install-completion` makes the Tab key of your
+shell complete commands, options and applications.
+
+Exit codes: 0 for success, 1 for a failure, 2 for wrong usage, 130 after Ctrl-C; that of `concurrence run` is the
+application's own.
 """
 
 

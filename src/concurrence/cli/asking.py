@@ -27,7 +27,7 @@ def admin_credentials(environment: Environment, master: Path | None, command: st
     from concurrence.transport.security import Role, read_connect_file
 
     if master is not None:
-        return read_connect_file(master)
+        return read_connect_file(master, Role.ADMIN)
     if environment.is_temporary:
         raise UsageError(
             "no master is named",

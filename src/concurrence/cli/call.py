@@ -205,7 +205,7 @@ def methods_lines(methods: list[dict[str, Any]]) -> Iterator[str]:
         yield " ".join([method["name"], *words])
         summary = str(method["doc"]).partition("\n")[0]
         if summary:
-            yield f"    {summary}"
+            yield f"    {summary.replace('``', '`')}"
 
 
 def _parameter(parameter: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,12 +54,17 @@ def info_lines(known: dict[str, Any]) -> Iterator[str]:
         "" if known["config"] else ", all options at their defaults"
     )
     for value in known["config"]:
-        yield f"  {value['section']}.{value['name']} = {value['value']!r}    from {value['origin']}"
+        yield f"  {value['section']}.{value['name']} = {_written(value['value'])}    from {value['origin']}"
     yield "contents"
     yield from _content_lines(known["contents"])
     for failure in known["plugin_failures"]:
         yield f"broken plug-in {failure['name']} ({failure['source']}):"
         yield from (f"  {line}" for line in failure["traceback"].splitlines())
+
+
+def _written(value: object) -> str:
+    # JSON is TOML's way for texts, numbers and lists; dates and times, which JSON has not, come as texts.
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _content_lines(contents: list[dict[str, Any]]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -14,7 +15,7 @@ from typer.core import TyperGroup
 from concurrence.cli.completion import HIDDEN, be_silent_for_a_shell
 from concurrence.cli.failures import INTERRUPTED, report, report_exception
 from concurrence.cli.plugin_commands import PluginCommands
-from concurrence.errors import nearest
+from concurrence.errors import UsageError, nearest
 
 _ENV, _PLUGINS = "concurrence.env", "concurrence.plugins"  # where the root context keeps them
 
@@ -52,7 +53,14 @@ class Commands(TyperGroup):
         name = args[0]
         if self.get_command(ctx, name) is None:
             near = nearest(name, self._shown(ctx))
-            ctx.fail(f"No such command {name!r}." + (f" Did you mean {near!r}?" if near else ""))
+            text = f"No such command {name!r}." + (f" Did you mean {near!r}?" if near else "")
+            behind = "" if _ENV in ctx.find_root().meta else _environment_behind(args)
+            if behind:
+                raise UsageError(
+                    text,
+                    hint=f"A plug-in's command stands behind its environment: concurrence --env {behind} {name}",
+                )
+            ctx.fail(text)
         if name not in self.commands:
             self._of_plugins(ctx).complete()
         return super().resolve_command(ctx, args)
@@ -122,6 +130,15 @@ def _defaults(command: Any, path: Path) -> dict[str, Any]:
         below = {name: _defaults(each, path) for name, each in command.commands.items()}
         return {name: defaults for name, defaults in below.items() if defaults}
     return {"env": str(path)} if any("--env" in parameter.opts for parameter in command.params) else {}
+
+
+def _environment_behind(args: list[str]) -> str:
+    """The environment that is named behind a command, as one types it; empty if there is none."""
+    for position, word in enumerate(args):
+        option, separator, path = word.partition("=")
+        if option == "--env":
+            return shlex.quote(path) if separator else shlex.quote(next(iter(args[position + 1 :]), "PATH"))
+    return ""
 
 
 def _environment_of(root: Any) -> Path | None:

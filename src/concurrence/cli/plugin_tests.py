@@ -108,7 +108,7 @@ def run_suite(suite: Suite) -> int:
     with tempfile.TemporaryDirectory(prefix="concurrence-plugin-test-") as temporary:
         # The folder is that of the tests' process too: it is in no environment.
         _write_entry_points(Path(temporary), suite.entries)
-        settings = [] if suite.has_settings else ["-c", os.devnull]
+        settings = [] if suite.has_settings else ["-c", os.devnull, "--no-header"]
         words = [sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", *settings]
         words += [f"--rootdir={suite.root}", f"--confcutdir={suite.root}", f"--basetemp={temporary}/tmp"]
         words.append(str(suite.tests))

@@ -11,7 +11,7 @@ from typing import cast
 
 from concurrence.env.cached_reads import CachedReads
 from concurrence.env.toml_lines import KeyPath, key_lines, line_of
-from concurrence.errors import ConfigError
+from concurrence.errors import ConfigError, UsageError
 
 ENVIRONMENT_PREFIX = "CONCURRENCE_"
 COMPONENTS = "components"
@@ -261,7 +261,11 @@ def read_overrides(overrides: Sequence[str]) -> Layer:
 
     Raises:
         ConfigError: A text has another form.
+        UsageError: A program gave one text in place of a list of them.
     """
+    # What came as a text arrives in characters where a caller has put more behind it.
+    if isinstance(overrides, str) or [len(text) for text in overrides[:2]] == [1, 1]:
+        raise UsageError("overrides is one text, not a list of them", hint='overrides=["section.name=value"]')
     layer: Layer = {}
     for text in overrides:
         key, separator, value = text.partition("=")

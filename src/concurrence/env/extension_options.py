@@ -39,9 +39,13 @@ class ExtensionOption(Option[InterfaceT]):
         *,
         live: bool = False,
     ) -> None:
-        super().__init__(section, name, cast("InterfaceT", default), doc, live=live)
         self.interface = interface_class(interface)
+        super().__init__(section, name, cast("InterfaceT", default), doc, live=live)
         self.default_name = default
+
+    def accepts_default(self, default: object) -> bool:
+        """A component's name."""
+        return isinstance(default, str)
 
     def expectation(self) -> str:
         """What the component must implement."""

@@ -16,7 +16,7 @@ from typing import ClassVar, Generic, Protocol, Self, TypeVar, cast, overload
 from concurrence.component import ComponentManager
 from concurrence.env.config import Config, ConfigValue
 from concurrence.env.values import describe
-from concurrence.errors import ConfigError
+from concurrence.errors import ConfigError, UsageError
 
 T = TypeVar("T")
 
@@ -39,10 +39,15 @@ class Option(Generic[T]):
         default: The value when no layer of the config has one.
         doc: What the option does, in sentences for its users.
         live: Whether a running node adopts a change of the option without a restart.
+
+    Raises:
+        UsageError: The default is no value of the option.
     """
 
     expected: ClassVar[str] = "a value"
     example: ClassVar[str] = ""
+    expected_default: ClassVar[str] = ""
+    """What a default must be, where it is written otherwise than in a config file."""
 
     def __init__(self, section: str, name: str, default: T, doc: str, *, live: bool = False) -> None:
         self.section = section
@@ -52,6 +57,9 @@ class Option(Generic[T]):
         self.live = live
         self.attribute = ""
         self.owner: type | None = None
+        # Not in __set_name__: before Python 3.12 its errors arrive as RuntimeError.
+        if not self.accepts_default(default):
+            raise self._wrong_default()
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.owner = owner
@@ -106,6 +114,28 @@ class Option(Generic[T]):
             ValueError: The value has the wrong type or is out of range; the text is the reason, if any.
         """
         return value.raw
+
+    def accepts_default(self, default: object) -> bool:
+        """Whether a default is a value of the option; an option that does not say takes any.
+
+        Args:
+            default: What was given; it is called while the option is made, so what it needs must be there before.
+        """
+        del default
+        return True
+
+    def _converts(self, default: object) -> bool:
+        try:
+            self.convert(ConfigValue(default, "default"))
+        except (TypeError, ValueError, OverflowError):
+            return False
+        return True
+
+    def _wrong_default(self) -> UsageError:
+        return UsageError(
+            f"[{self.section}] {self.name}: the default of {type(self).__name__} must be "
+            f"{self.expected_default or self.expectation()}, found {describe(self.default)}"
+        )
 
     def expectation(self) -> str:
         """What a value must be, in words that follow "expected"."""

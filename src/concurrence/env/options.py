@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from concurrence.env.config import ConfigValue
 from concurrence.env.option_base import Option, quoted, string, strings
@@ -40,6 +40,10 @@ class BoolOption(Option[bool]):
             raise ValueError
         return text in _TRUE
 
+    def accepts_default(self, default: object) -> bool:
+        """A boolean."""
+        return isinstance(default, bool)
+
     def to_toml(self, value: bool) -> str:
         """``true`` or ``false``."""
         return str(value).lower()
@@ -72,9 +76,9 @@ class IntOption(Option[IntT]):
         min: int | None = None,  # noqa: A002  the word that users of the option expect
         max: int | None = None,  # noqa: A002
     ) -> None:
-        super().__init__(section, name, default, doc, live=live)
         self.min = min
         self.max = max
+        super().__init__(section, name, default, doc, live=live)
 
     def expectation(self) -> str:
         """What a value must be, with its bounds."""
@@ -92,6 +96,10 @@ class IntOption(Option[IntT]):
         if (self.min is not None and raw < self.min) or (self.max is not None and raw > self.max):
             raise ValueError
         return raw
+
+    def accepts_default(self, default: object) -> bool:
+        """An integer within the bounds, or None."""
+        return default is None or self._converts(default)
 
     def to_toml(self, value: int | None) -> str:
         """The number."""
@@ -111,6 +119,10 @@ class FloatOption(Option[FloatT]):
             raise ValueError
         return number
 
+    def accepts_default(self, default: object) -> bool:
+        """A finite number, or None."""
+        return default is None or self._converts(default)
+
     def to_toml(self, value: float | None) -> str:
         """The number."""
         return "" if value is None else repr(value)
@@ -125,6 +137,10 @@ class StrOption(Option[str]):
     def convert(self, value: ConfigValue) -> str:
         """TOML's strings."""
         return string(value.raw)
+
+    def accepts_default(self, default: object) -> bool:
+        """A text."""
+        return isinstance(default, str)
 
 
 class ChoiceOption(Option[str]):
@@ -142,8 +158,8 @@ class ChoiceOption(Option[str]):
     def __init__(
         self, section: str, name: str, choices: tuple[str, ...], default: str, doc: str, *, live: bool = False
     ) -> None:
-        super().__init__(section, name, default, doc, live=live)
         self.choices = choices
+        super().__init__(section, name, default, doc, live=live)
 
     def expectation(self) -> str:
         """The words."""
@@ -158,16 +174,27 @@ class ChoiceOption(Option[str]):
             raise ValueError(f'did you mean "{words[near]}"?' if near else "")
         return words[word]
 
+    def accepts_default(self, default: object) -> bool:
+        """One of the words as it was declared."""
+        return default in self.choices
+
 
 class ListOption(Option[tuple[str, ...]]):
     """Several texts."""
 
     expected = "a list of strings"
     example = '["one", "two"]'
+    expected_default = "a tuple of strings"
 
     def convert(self, value: ConfigValue) -> tuple[str, ...]:
         """TOML's arrays of strings; as text, words between commas."""
         return strings(value)
+
+    def accepts_default(self, default: object) -> bool:
+        """A tuple of texts."""
+        return isinstance(default, tuple) and all(
+            isinstance(item, str) for item in cast("tuple[object, ...]", default)
+        )
 
     def to_toml(self, value: tuple[str, ...]) -> str:
         """The array."""
@@ -183,6 +210,7 @@ class PathOption(Option[PathT]):
 
     expected = "a path"
     example = '"data/input.csv"'
+    expected_default = "a pathlib.Path or None"
 
     def convert(self, value: ConfigValue) -> Path:
         """The path, with ``~`` expanded."""
@@ -191,16 +219,25 @@ class PathOption(Option[PathT]):
             raise ValueError
         return (value.folder or Path.cwd()) / Path(text).expanduser()
 
+    def accepts_default(self, default: object) -> bool:
+        """A path, or None."""
+        return default is None or isinstance(default, Path)
+
 
 class AddressOption(Option[AddressT]):
     """Where something listens."""
 
     expected = "an address host:port"
     example = '"127.0.0.1:8080" or "[::1]:8080"'
+    expected_default = 'an Address, such as Address.parse("127.0.0.1:8080"), or None'
 
     def convert(self, value: ConfigValue) -> Address:
         """The host and the port."""
         return Address.parse(string(value.raw))
+
+    def accepts_default(self, default: object) -> bool:
+        """An address, or None."""
+        return default is None or isinstance(default, Address)
 
 
 class DurationOption(Option[FloatT]):
@@ -208,10 +245,15 @@ class DurationOption(Option[FloatT]):
 
     expected = "a duration"
     example = '"2.5 s", "500 ms", "10 min", "1 h", or a number of seconds'
+    expected_default = "a number of seconds"
 
     def convert(self, value: ConfigValue) -> float:
         """The seconds."""
         return parse_duration(value.raw)
+
+    def accepts_default(self, default: object) -> bool:
+        """Seconds, or None."""
+        return default is None or (not isinstance(default, str) and self._converts(default))
 
     def to_toml(self, value: float | None) -> str:
         """The duration with a unit."""
@@ -223,10 +265,15 @@ class ByteSizeOption(Option[IntT]):
 
     expected = "a size in bytes"
     example = '"64 MB", "64 MiB", or a number of bytes'
+    expected_default = "a number of bytes"
 
     def convert(self, value: ConfigValue) -> int:
         """The bytes."""
         return parse_byte_size(value.raw)
+
+    def accepts_default(self, default: object) -> bool:
+        """Bytes, or None."""
+        return default is None or (isinstance(default, int) and self._converts(default))
 
     def to_toml(self, value: int | None) -> str:
         """The size with a unit."""

@@ -136,6 +136,10 @@ def describe(raw: object) -> str:
         return f"the boolean {str(raw).lower()}"
     if isinstance(raw, str):
         return f'the string "{raw}"'
+    if raw is None:
+        return "None"
+    if isinstance(raw, type):
+        return f"the class {raw.__name__}"
     names = {int: "integer", float: "number", list: "list"}
     found = cast("type", type(raw))
     return f"the {names.get(found, found.__name__)} {raw}"

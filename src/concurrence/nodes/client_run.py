@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bdb
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,7 +12,7 @@ from msgspec import Struct
 from concurrence.env.config import ConfigChanges
 from concurrence.env.environment import Environment
 from concurrence.env.watching import LOOK_SECONDS, ConfigWatch
-from concurrence.errors import TaskError, UsageError
+from concurrence.errors import ConnectionFailed, TaskError, UsageError
 from concurrence.ids import SystemId, TaskId, new_system_id
 from concurrence.nodes.api import IApplicationHandlers, INodeService, NodeType
 from concurrence.nodes.client_signals import catch_signals
@@ -23,6 +24,7 @@ from concurrence.nodes.main_loop import LoopedChannel, MainLoop
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner import Owner
 from concurrence.nodes.owner_channel import IOwnerChannel, OwnerChannel
+from concurrence.nodes.reactor import Timer
 from concurrence.nodes.services import NodeHandle, NodeServices
 from concurrence.nodes.task_output import show_output
 from concurrence.tasks.api import Task
@@ -36,6 +38,9 @@ from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import Output, Progress, ToOwner
 
 _SHOW_SECONDS = 0.1
+_IDLE_SECONDS = 3.0
+_NOTHING_LEFT = "nothing is left to do"
+_HAS_TO_END = "work_finished() has to call shutdown_main_loop()"
 
 
 class RunSettings(Struct):
@@ -96,6 +101,8 @@ class ClientRun:
         self._loop = MainLoop()
         self._watch = ConfigWatch(environment, self._config_changed)
         self._services: NodeServices | None = None
+        self._idle_timer: Timer | None = None
+        self._was_idle = False
 
     @property
     def owner(self) -> Owner:
@@ -133,8 +140,12 @@ class ClientRun:
             self._started = time.perf_counter()
             self._begin(self._owner)
             self._owner.run()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, bdb.BdbQuit):
             reason = "the application was interrupted"
+            raise KeyboardInterrupt from None
+        except ConnectionFailed as error:
+            if self._settings.inline and self._owner is not None and self._owner.is_idle:
+                raise UsageError(f"{_NOTHING_LEFT}; {_HAS_TO_END}") from error
             raise
         finally:
             self._ended = time.perf_counter()
@@ -160,16 +171,18 @@ class ClientRun:
         self.owner.cancel(self.system_id, counters)
 
     def summary(self) -> RunSummary:
-        """What the run took so far."""
+        """What the run took so far; what has not ended by now counts as cancelled."""
         counts = self._tasks.counts
         systems = [each for system, each in self._progress.items() if system != self.system_id]
         owner = self._owner
+        lost = [self._progress[each] for each in (owner.systems if owner else ()) if each in self._progress]
+        unfinished = len(self._tasks) + sum(each.queued + each.running for each in lost)
         return RunSummary(
             wall=self._ended - self._started,
             busy=sum(each.busy for each in systems) + (owner.busy if owner else 0.0),
             finished=sum(each.finished for each in systems) + counts.finished,
             failed=sum(each.failed for each in systems) + counts.failed,
-            cancelled=sum(each.cancelled for each in systems) + counts.cancelled,
+            cancelled=sum(each.cancelled for each in systems) + counts.cancelled + unfinished,
             moved=sum(each.moved for each in systems) + (owner.moved if owner else 0),
         )
 
@@ -228,6 +241,7 @@ class ClientRun:
             self._handlers.work_finished(result, system_id)
         else:
             self._handlers.push_tasksystem_failed(system_id, error)
+        self._expect_end()
 
     def accepted(self, pushed: object) -> None:
         """Tell the application."""
@@ -273,6 +287,19 @@ class ClientRun:
         self._show_tasks(time.perf_counter())
         if self._tasks.counts.pushed or not (self._progress.keys() - {self.system_id}):
             self._handlers.work_finished(None, self.system_id)
+            self._expect_end()
+
+    def _expect_end(self) -> None:
+        """If the application neither ends nor pushes more, its author will wonder: say why."""
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        if self.owner.is_idle and not (self.owner.stopped or self._was_idle):
+            self._idle_timer = self._loop.call_later(_IDLE_SECONDS, self._say_idle)
+
+    def _say_idle(self) -> None:
+        if self.owner.is_idle and not self.owner.stopped:
+            self._was_idle = True  # once: it may mean to push more, sometimes
+            self._environment.log.warning("%s; %s", _NOTHING_LEFT, _HAS_TO_END)
 
     # --- display ---
 

@@ -6,11 +6,12 @@ sockets, no processes and no captured output, so that ``breakpoint()`` works any
 
 from __future__ import annotations
 
+import bdb
 import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import cast
 
@@ -28,7 +29,7 @@ from concurrence.tasks.api import ITaskSystem
 from concurrence.tasks.bundles import BundleCollector
 from concurrence.tasks.importer import BundleImporter
 from concurrence.tasks.kept_errors import forget_errors, keeping_errors
-from concurrence.tasks.loading import FunctionLoader
+from concurrence.tasks.loading import FunctionLoader, LoadedFunction
 from concurrence.tasks.ownership import OwnedTasks, Push
 from concurrence.tasks.packing import TaskPacker
 from concurrence.transport.api import Origin
@@ -73,14 +74,21 @@ class PresentCode(BundleImporter):
 
 
 class InlineCell:
-    """A cell that nobody looks at: the one thread is in the task itself."""
+    """A cell that nobody looks at: the one thread is in the task itself.
+
+    Attributes:
+        is_interrupted: Whether no further task may begin: Ctrl-C, or somebody quit the debugger.
+    """
+
+    def __init__(self) -> None:
+        self.is_interrupted = False
 
     def begin_chunk(self, chunk: int) -> None:
         """Nothing to note."""
 
     def begin(self, index: int) -> bool:
-        """Always to be run."""
-        return True
+        """Whether it is to be run."""
+        return not self.is_interrupted
 
     def record(self, counter: int, status: int, payload: bytes) -> bool:
         """Nothing to note."""
@@ -88,6 +96,41 @@ class InlineCell:
 
     def clear(self) -> None:
         """Nothing to forget."""
+
+
+class InlineExecutor(Executor):
+    """An executor for whom leaving the debugger ends the run, and not one task of many.
+
+    Args:
+        cell: Told of it.
+        loader: Brings functions.
+        output: Takes what tasks print.
+    """
+
+    def __init__(self, cell: InlineCell, loader: FunctionLoader, output: OutputCapture) -> None:
+        super().__init__(cell, loader, output)
+        self._inline_cell = cell
+
+    def _failure(self, error: BaseException) -> bytes:
+        self._look(error)
+        return super()._failure(error)
+
+    def _refusal(self, function: LoadedFunction, error: BaseException) -> tuple[int, bytes, Sequence[Frame]]:
+        self._look(error)
+        return super()._refusal(function, error)
+
+    def _look(self, error: BaseException) -> None:
+        if isinstance(error, bdb.BdbQuit):
+            self._inline_cell.is_interrupted = True
+
+
+class InlineRunner(SystemRunner):
+    """Runs a task system in whose methods somebody may quit the debugger: that ends the run."""
+
+    def _failed(self, error: BaseException) -> None:
+        if isinstance(error, bdb.BdbQuit):
+            raise KeyboardInterrupt from None
+        super()._failed(error)
 
 
 class InlineSwarm:
@@ -107,11 +150,12 @@ class InlineSwarm:
         )
         self._decoder = decoder_for_master()
         self._to_slave = decoder_to_slave()
-        self._executor = Executor(InlineCell(), FunctionLoader(importer=PresentCode()), OutputCapture(_SLAVE_NAME))
+        self._cell = InlineCell()
+        loader = FunctionLoader(importer=PresentCode())
+        self._executor = InlineExecutor(self._cell, loader, OutputCapture(_SLAVE_NAME))
         self._chunks: deque[Parcel[Assign]] = deque()
         self._channels: dict[bytes, InlineChannel] = {}
         self._runners: dict[int, SystemRunner] = {}
-        self._interrupted = False
         slave = Identity("slave", _SLAVE_NAME, __version__)
         self.receive(_SLAVE_PEER, Parcel(slave.hello(False, slave=describe_machine(1, 2, {}))), Role.SLAVE)
 
@@ -188,7 +232,8 @@ class InlineSwarm:
                 self._executor.run(chunk, send)
         finally:
             restore()
-        if self._interrupted:
+        if self._cell.is_interrupted:
+            self._cell.is_interrupted = False
             raise KeyboardInterrupt
 
     def _watch_interrupt(self) -> Callable[[], None]:
@@ -198,7 +243,7 @@ class InlineSwarm:
         previous = signal.getsignal(signal.SIGINT)
 
         def on_interrupt(number: int, frame: FrameType | None) -> None:
-            self._interrupted = True
+            self._cell.is_interrupted = True
             raise KeyboardInterrupt
 
         signal.signal(signal.SIGINT, on_interrupt)
@@ -227,7 +272,7 @@ class InlineSwarm:
             if message.kind == KIND_SYSTEM:
                 system = cast("ITaskSystem", loader.load(message.number).target)
                 tasks = OwnedTasks(system_id, order.client, TaskPacker(BundleCollector()))
-                runner = SystemRunner(system, system_id, channel, tasks, order.name)
+                runner = InlineRunner(system, system_id, channel, tasks, order.name)
                 self._runners[order.system] = runner
                 with keeping_errors():
                     runner.begin()

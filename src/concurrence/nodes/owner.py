@@ -371,7 +371,7 @@ class Owner:
             fault = faults.Fault(
                 faults.KIND_LOST,
                 "the master was restarted without a journal and does not know the task any more",
-                hint="Push it again, or run the master in an environment with a journal.",
+                hint="Push it again.",
             )
             self._pushes.clear()
             self._parcels.clear()

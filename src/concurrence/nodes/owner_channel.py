@@ -287,7 +287,8 @@ class OwnerChannel:
         message = parcel.message
         if isinstance(message, PushTasks):
             self._settle(message.push)
-            self._notifications.put(Parcel(PushRejected(message.push, error.message, error.hint)))
+            hint = f"{error.hint} Put what many tasks use into a Shared, which travels in pieces: docs/data.md."
+            self._notifications.put(Parcel(PushRejected(message.push, error.message, hint)))
             return []
         if not isinstance(message, SystemEnded) or message.status == FAILED:
             raise error

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from concurrence.env.environment import Environment
-from concurrence.errors import ConcurrenceError
+from concurrence.errors import ConcurrenceError, UsageError
 from concurrence.nodes.application import ApplicationNode
 from concurrence.nodes.display import IDisplay
 
@@ -47,6 +47,7 @@ def run(
     Errors of Concurrent are printed, not raised: this is meant for the last line of a script.
     """
     try:
+        check_application(app)
         with open_environment(environment, overrides=overrides) as opened:
             opened.start_logging()
             opened.register(app)
@@ -58,6 +59,25 @@ def run(
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 130
+
+
+def check_application(app: object) -> None:
+    """Check that something is the class of an application.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if isinstance(app, ApplicationNode):
+        name = type(app).__name__
+        raise UsageError(
+            f"{app!r:.200} is no application class", hint=f"Give the class: {name}, not an object of it."
+        )
+    if not (isinstance(app, type) and issubclass(app, ApplicationNode)):
+        raise UsageError(f"{app!r:.200} is no application", hint="Derive its class from ApplicationNode.")
+    if app.is_abstract:
+        raise UsageError(
+            f"{app!r:.200} is no application that can run: it is abstract", hint="Derive one from it."
+        )
 
 
 def run_application(

@@ -106,7 +106,7 @@ class SlaveNode(Node):
                 hint="Copy connect/slave.toml from the folder of the master's environment, and run: "
                 "concurrence slave --master slave.toml",
             )
-        return read_connect_file(Path(path))
+        return read_connect_file(Path(path), Role.SLAVE)
 
     def _connect(self) -> None:
         address = self._credentials.address

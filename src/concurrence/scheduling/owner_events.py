@@ -301,10 +301,14 @@ def tell_lonely(swarm: SwarmState, since: float | None, now: float) -> float | N
         return now if since is None else since
     for job in waiting:
         client = swarm.registry.owner(job.client)
-        text = f"WARNING no slave is connected; {job.queued} tasks wait. Start one: concurrence slave"
+        text = f"WARNING no slave is connected; {_who_waits(job.queued)}. Start one: concurrence slave"
         if client is not None:
             swarm.outbox.send(client.peer, Parcel(Output(job.system, None, "log", "master", text)))
     return inf
+
+
+def _who_waits(count: int) -> str:
+    return "1 task waits" if count == 1 else f"{count} tasks wait"
 
 
 def tell_impossible(swarm: SwarmState, now: float) -> None:
@@ -320,7 +324,7 @@ def tell_impossible(swarm: SwarmState, now: float) -> None:
             job.impossible = (why, inf)
             spec = job.queue.head()
             name = swarm.functions.name(spec.function) if spec is not None else ""
-            text = f"WARNING {name} {why}; {job.queued} tasks wait"
+            text = f"WARNING {name} {why}; {_who_waits(job.queued)}"
             client = swarm.registry.owner(job.client)
             if client is not None:
                 swarm.outbox.send(client.peer, Parcel(Output(job.system, None, "log", "master", text)))

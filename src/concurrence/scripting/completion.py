@@ -92,6 +92,8 @@ def wait(
             hint=f"It knows {ALL_COMPLETED!r}, {FIRST_COMPLETED!r} and {FIRST_EXCEPTION!r}.",
         )
     everything = set(_checked("wait()", futures))
+    for future in everything:
+        future.ask()
     done = {future for future in everything if future.done()}
     failed = any(future.error is not None for future in done)
     enough = return_when == FIRST_COMPLETED or (return_when == FIRST_EXCEPTION and failed)

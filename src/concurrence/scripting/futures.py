@@ -74,7 +74,19 @@ class Future(Generic[R]):
         system_id: The task system, if it is one.
     """
 
-    __slots__ = ("__weakref__", "_callbacks", "_error", "_name", "_result", "_state", "home", "system_id", "task")
+    __slots__ = (
+        "__weakref__",
+        "_callbacks",
+        "_error",
+        "_is_asked",
+        "_name",
+        "_on_asked",
+        "_result",
+        "_state",
+        "home",
+        "system_id",
+        "task",
+    )
 
     def __init__(self, home: IHome, task: Task | None, name: str = "", system_id: SystemId | None = None) -> None:
         self.task: Final = task
@@ -85,6 +97,8 @@ class Future(Generic[R]):
         self._result: R | None = None
         self._error: TaskError | None = None
         self._callbacks: list[Callable[[Future[R]], object]] | None = None
+        self._is_asked = False
+        self._on_asked: Callable[[Future[R]], object] | None = None
 
     # --- asking ---
 
@@ -96,6 +110,7 @@ class Future(Generic[R]):
     @property
     def error(self) -> TaskError | None:
         """Why the task failed, with its remote traceback and output; None if it did not, or has not ended."""
+        self.ask()
         return self._error
 
     def done(self) -> bool:
@@ -145,6 +160,7 @@ class Future(Generic[R]):
 
     def _wait(self, what: str, timeout: float | None) -> None:
         waiting.check(what, is_done=self._state is not PENDING)
+        self.ask()
         if self._state is not PENDING:
             return
         self.home.check_here()
@@ -161,6 +177,7 @@ class Future(Generic[R]):
             self.forget(queue.put)
 
     def __await__(self) -> Generator[Any, None, R]:
+        self.ask()
         if self._state is PENDING and self.home.is_inline:
             self._wait("await", None)
         elif self._state is PENDING:
@@ -198,6 +215,7 @@ class Future(Generic[R]):
                 waiting.leave(before)
 
         self.home.check_here()
+        self.ask()
         with self.home.lock:
             if self._state is PENDING:
                 self._callbacks = [*(self._callbacks or ()), call]
@@ -206,6 +224,7 @@ class Future(Generic[R]):
 
     def when_done(self, wake: Callable[[Future[R]], object]) -> None:
         """Call a function that is quick and never raises, before all callbacks; at once if the task has ended."""
+        self.ask()
         with self.home.lock:
             if self._state is PENDING:
                 self._callbacks = [wake, *(self._callbacks or ())]
@@ -246,6 +265,26 @@ class Future(Generic[R]):
         callbacks, self._callbacks = self._callbacks, None
         return callbacks
 
+    def is_unheard(self, on_asked: Callable[[Future[R]], object]) -> bool:
+        """For the swarm, which holds the lock: whether it failed and nobody has asked so far.
+
+        Args:
+            on_asked: Called under the lock as soon as somebody does.
+        """
+        if self._is_asked or self._state is not FAILED:
+            return False
+        self._on_asked = on_asked
+        return True
+
+    def ask(self) -> None:
+        """Note that somebody wants to know how it ends: a failure is no secret then."""
+        self._is_asked = True  # before the look at the state, which the swarm sets before it looks at this
+        if self._state is FAILED and self._on_asked is not None:
+            with self.home.lock:
+                tell, self._on_asked = self._on_asked, None
+                if tell is not None:
+                    tell(self)
+
     # --- looks ---
 
     def _title(self) -> str:
@@ -259,6 +298,7 @@ class Future(Generic[R]):
         """What a notebook shows."""
         from concurrence.scripting.html_views import future_html  # noqa: PLC0415  scripts do not pay for HTML
 
+        self.ask()  # whoever looks sees the error
         result = repr(self._result) if self._state is FINISHED else ""
         return future_html(self._title(), self._state, result, self._error)
 

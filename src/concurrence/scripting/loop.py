@@ -10,23 +10,21 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from concurrence.errors import Backpressure, ConcurrenceError, ConnectionFailed, TaskError, UsageError
+from concurrence.errors import Backpressure, ConcurrenceError, ConnectionFailed, UsageError
 from concurrence.ids import SystemId
 from concurrence.scripting.bars import Bars
 from concurrence.scripting.connection import SwarmConnection
 from concurrence.scripting.futures import Future
 from concurrence.scripting.owner import IFeed, ScriptOwner, ThisProcess
+from concurrence.scripting.settling import Settling
 from concurrence.scripting.waiters import Waiters
 from concurrence.tasks import waiting
 from concurrence.tasks.api import ITaskSystem, SlaveSummary, Task, TaskCounts
-from concurrence.tasks.functions import FunctionTask
-from concurrence.tasks.ownership import TaskEnd
 
 T = TypeVar("T")
 
@@ -47,8 +45,7 @@ class SwarmLoop:
         self._connection = connection
         self._pushing = threading.RLock()
         self._owner: ScriptOwner | None = None
-        self._futures: dict[int, Future[Any]] = {}
-        self._systems: dict[SystemId, Future[Any]] = {}
+        self._settling = Settling(self.lock, connection.log)
         self._feeds: list[IFeed] = []
         self._room_waiters = Waiters()
         self._idle_waiters = Waiters()
@@ -60,20 +57,19 @@ class SwarmLoop:
         self._process = ThisProcess()
         self.handle: Callable[[], object] = lambda: None  # the swarm's, weakly: it ends when nobody has it
         self._kept: object = None
-        self._calls: deque[tuple[Future[Any], Callable[[Future[Any]], object]]] = deque()
 
     # --- life ---
 
     def open(self) -> None:
-        """Connect; returns when the master has answered.
+        """Connect; returns when the master has answered, and said who is there.
 
         Raises:
             ConcurrenceError: There is no swarm to be had.
         """
         channel = self._connection.open()
-        self._owner = ScriptOwner(channel, self._connection)
+        self._owner = owner = ScriptOwner(channel, self._connection)
         deadline = time.monotonic() + self._connection.connect_timeout + _SETTLED_SECONDS
-        while channel.welcome is None and not self._stopping and time.monotonic() < deadline:
+        while not (owner.knows_slaves or self._stopping) and time.monotonic() < deadline:
             self.cycle(_SETTLED_SECONDS)
 
     def begin_to_end(self, reason: str) -> None:
@@ -94,7 +90,7 @@ class SwarmLoop:
             self._stopping = True
             self._stop_feeds(lost)
             if owner is not None:
-                owner.abandon(list(self._systems), f"{self._reason} before the task did", lost)
+                owner.abandon(list(self._settling.systems), f"{self._reason} before the task did", lost)
         try:
             if owner is not None:
                 owner.channel.close(self._reason)
@@ -148,41 +144,10 @@ class SwarmLoop:
         return self.room > 0 and any(feed.is_eager for feed in self._feeds)
 
     def _deliver(self, owner: ScriptOwner) -> None:
-        """End the futures of what has ended, and call who waits for them."""
         with self._pushing:
             ends, owner.ended = owner.ended, []
             systems, owner.ended_systems = owner.ended_systems, []
-        try:
-            for task, result, error in ends:
-                if type(task) is not FunctionTask:
-                    self._finish(task, result, error)
-        finally:
-            self._settle(ends, systems)
-        while self._calls:  # one by one: inline, Ctrl-C may come, and the others are called in the next cycle
-            future, callback = self._calls.popleft()
-            callback(future)
-
-    def _settle(self, ends: list[TaskEnd], systems: list[tuple[SystemId, Any, TaskError | None]]) -> None:
-        with self.lock:
-            for task, result, error in ends:
-                future = self._futures.pop(task.task_id.counter, None) if task.task_id is not None else None
-                if future is not None and (callbacks := future.settle(result, error)):
-                    self._calls.extend((future, callback) for callback in callbacks)
-            for system_id, result, error in systems:
-                future = self._systems.pop(system_id, None)
-                if future is not None and (callbacks := future.settle(result, error)):
-                    self._calls.extend((future, callback) for callback in callbacks)
-
-    def _finish(self, task: Task, result: Any, error: TaskError | None) -> None:
-        before = waiting.enter(waiting.CALLBACK)
-        try:
-            task.finished(result, error)
-        except KeyboardInterrupt:  # inline, it is the script's
-            raise
-        except BaseException:  # one task's method must not keep the others from ending
-            self.log.exception("finished() of %r raised", task)
-        finally:
-            waiting.leave(before)
+        self._settling.deliver(ends, systems)
 
     def _feed(self) -> None:
         if not self._feeds:
@@ -223,7 +188,7 @@ class SwarmLoop:
                 owner = self._owner_here()
                 if owner.has_room:
                     # Noted before it can end: the ends of this task are taken under the same lock.
-                    self._futures[owner.push_task(task).counter] = future
+                    self._settling.tasks[owner.push_task(task).counter] = future
                     self._kept = self.handle()  # as long as something is unfinished
                     return
             self._wait_for_room(owner)
@@ -236,7 +201,7 @@ class SwarmLoop:
         """
         with self._here():
             system_id = self._owner_here().push_system(system)
-            future = self._systems[system_id] = future_of(system_id)
+            future = self._settling.systems[system_id] = future_of(system_id)
             self._kept = self.handle()
         return future
 
@@ -332,7 +297,11 @@ class SwarmLoop:
     @property
     def unfinished(self) -> int:
         """How many tasks and task systems have not ended."""
-        return len(self._futures) + len(self._systems)
+        return len(self._settling)
+
+    def warn_of_unheard(self) -> None:
+        """At the end: say how many tasks failed whose futures nobody asked."""
+        self._settling.warn_of_unheard()
 
     @property
     def slaves(self) -> list[SlaveSummary]:
@@ -341,7 +310,7 @@ class SwarmLoop:
 
     @property
     def workers(self) -> int:
-        """How many tasks can run at once; as many as this machine could if nobody said."""
+        """How many tasks can run at once; a guess while no slave is there, for the sizes of packs."""
         return sum(slave.workers for slave in self.slaves) or os.cpu_count() or 1
 
     @property

@@ -55,6 +55,7 @@ class ScriptOwner(Owner):
         ended: Tasks that ended, and have not been told of.
         ended_systems: The same for task systems.
         slaves: Those that are connected, as far as the master said.
+        knows_slaves: Whether it has said so.
     """
 
     def __init__(self, channel: IOwnerChannel, connection: SwarmConnection) -> None:
@@ -62,6 +63,7 @@ class ScriptOwner(Owner):
         self.ended: list[TaskEnd] = []
         self.ended_systems: list[tuple[SystemId, Any, TaskError | None]] = []
         self.slaves: list[SlaveSummary] = connection.slaves()
+        self.knows_slaves = False
         self._connection = connection
         self._is_display_broken = False
 
@@ -109,7 +111,9 @@ class ScriptOwner(Owner):
         if isinstance(message, Output):
             self._show(message)
         elif isinstance(message, SlaveList):
-            self.slaves = [SlaveSummary(slave.name, slave.workers) for slave in message.slaves]
+            listed = [SlaveSummary(slave.name, slave.workers) for slave in message.slaves]
+            self.slaves = listed or self._connection.slaves()  # the slave of a private swarm is on its way
+            self.knows_slaves = True
 
     def _show(self, message: Output) -> None:
         try:

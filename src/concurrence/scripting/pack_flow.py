@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -19,7 +20,7 @@ from concurrence.errors import (
     UsageError,
 )
 from concurrence.nodes.progress import Standing
-from concurrence.scripting.futures import Future
+from concurrence.scripting.futures import Future, original
 from concurrence.scripting.loop import SwarmLoop
 from concurrence.tasks import waiting
 from concurrence.tasks.functions import FunctionTask
@@ -30,6 +31,7 @@ from concurrence.wire import faults
 
 _AHEAD = 4  # times what is under way may wait to be consumed, of an input whose end nobody knows
 _SLOW_SECONDS = 0.1
+_log = logging.getLogger(__name__)
 _DIVISIBLE = (faults.KIND_RESULT, faults.KIND_WORKER)
 
 
@@ -224,6 +226,7 @@ class PackFlow:
                     self.items.is_drained = True
                 elif len(items) == 1:
                     error.message = error.message.replace("item 0 of item 1 of the result", "the result", 1)
+                _note(error, start, len(items))
                 self._fail(start, items, error)
         except Exception as problem:  # noqa: BLE001  whoever waits for these items is told
             text = describe_error(problem)
@@ -238,7 +241,9 @@ class PackFlow:
         parts: list[list[Any] | TaskError] = []
         position = 0
         for index, fault in problems:
-            parts += [results[position:index], error_from(fault, slave, attempt)]
+            error = error_from(fault, slave, attempt)
+            _note(error, start + index)
+            parts += [results[position:index], error]
             position = index + 1
         parts.append(results[position:] if position else results)
         self._end(End(start, len(results), parts))
@@ -282,6 +287,18 @@ class PackFlow:
                 error,
             )
             self._first_unheard = None
+
+
+def _note(error: TaskError, start: int, count: int = 1) -> None:
+    """Say on what will be raised which items it is about."""
+    if isinstance(error, TaskCancelled):
+        return
+    raised = original(error)
+    note = f"item {start} of map" if count == 1 else f"items {start} to {start + count - 1} of map"
+    try:
+        raised.add_note(note)
+    except Exception as problem:  # noqa: BLE001  the author's class; without the note it is as good
+        _log.debug("%s takes no note: %s", type(raised).__name__, describe_error(problem))
 
 
 def _is_failure(part: list[Any] | TaskError) -> bool:

@@ -28,6 +28,9 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
+_CLOSED = "the swarm was closed"
+
+
 class Swarm:
     """A connection to a swarm, for scripts and notebooks; made by ``connect`` or ``local_swarm``.
 
@@ -51,7 +54,7 @@ class Swarm:
             raise
         # Also at the exit of the interpreter: nothing of a private swarm is left behind.
         self._loop.handle = weakref.ref(self)
-        self._closing = weakref.finalize(self, _close, self._thread, ThisProcess())
+        self._closing = weakref.finalize(self, _end, self._loop, self._thread, ThisProcess())
 
     # --- pushing ---
 
@@ -203,7 +206,7 @@ class Swarm:
         Raises:
             PackingError: It cannot be pickled.
         """
-        name = system.name or type(system).__name__
+        name = getattr(system, "name", "") or type(system).__name__
 
         def future_of(system_id: SystemId) -> Future[Any]:
             return Future(self._loop, None, name, system_id)
@@ -244,7 +247,8 @@ class Swarm:
 
     def close(self) -> None:
         """End the connection, and with it a private swarm; what is unfinished is cancelled. Repeatable."""
-        self._closing()
+        if (end := self._closing.detach()) is not None:
+            _close(*end[2])
 
     def __enter__(self) -> Self:
         return self
@@ -256,12 +260,9 @@ class Swarm:
             if error is None and not self._loop.is_closed and waiting.place() is None:
                 self.wait()
         finally:
-            count = self._loop.unfinished
-            if count and not self._loop.is_closed:
-                why = f"after {kind.__name__}" if kind is not None else "as the block was left"
-                self._loop.log.warning(
-                    "%d unfinished task%s cancelled %s", count, " is" if count == 1 else "s are", why
-                )
+            _warn_of_unfinished(
+                self._loop, f"after {kind.__name__}" if kind is not None else "as the block was left"
+            )
             self.close()
 
     async def __aenter__(self) -> Self:
@@ -286,8 +287,8 @@ class Swarm:
 
     @property
     def workers(self) -> int:
-        """How many tasks can run at once."""
-        return self._loop.workers
+        """How many tasks can run at once: 0 while no slave is connected."""
+        return sum(slave.workers for slave in self._loop.slaves)
 
     @property
     def counts(self) -> TaskCounts:
@@ -295,7 +296,7 @@ class Swarm:
         return self._loop.counts
 
     def __repr__(self) -> str:
-        state = "closed" if self._loop.is_closed else f"{self.workers} workers"
+        state = "closed" if self._loop.is_closed else f"{self.workers} worker{'s' if self.workers != 1 else ''}"
         return f"<Swarm {self._title}, {state}: {self._loop.unfinished} unfinished>"
 
     def _repr_html_(self) -> str:
@@ -312,6 +313,20 @@ class Swarm:
         )
 
 
-def _close(thread: SwarmThread, process: ThisProcess) -> None:
+def _warn_of_unfinished(loop: SwarmLoop, why: str) -> None:
+    count = loop.unfinished
+    if count and not loop.is_closed:
+        loop.log.warning("%d unfinished task%s cancelled %s", count, " is" if count == 1 else "s are", why)
+
+
+def _end(loop: SwarmLoop, thread: SwarmThread, process: ThisProcess) -> None:
+    """Nobody closed it, and the script ends or has no more use for it."""
     if not process.is_other:
-        thread.stop("the swarm was closed")
+        _warn_of_unfinished(loop, "as the script ended without swarm.wait()")
+    _close(loop, thread, process)
+
+
+def _close(loop: SwarmLoop, thread: SwarmThread, process: ThisProcess) -> None:
+    if not process.is_other:
+        thread.stop(_CLOSED)
+        loop.warn_of_unheard()

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import reprlib
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
+from concurrence.errors import UsageError
 from concurrence.tasks.api import Task
+from concurrence.tasks.options import checked_options, wrong
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 30
@@ -102,7 +109,7 @@ def task(
     name: str = "",
     priority: int = 0,
     retries: int = 0,
-    timeout: float | None = None,
+    timeout: float | timedelta | None = None,
     resources: Mapping[str, float] | None = None,
 ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
 
@@ -114,7 +121,7 @@ def task(
     name: str = "",
     priority: int = 0,
     retries: int = 0,
-    timeout: float | None = None,
+    timeout: float | timedelta | None = None,
     resources: Mapping[str, float] | None = None,
 ) -> Any:
     """Make a function a task: ``f(3)`` runs it here, ``f.task(3)`` makes a task to push.
@@ -124,19 +131,30 @@ def task(
         name: What people see; the function's name by default.
         priority: Higher goes first among the tasks of one client.
         retries: How often the task is tried again after its code raised.
-        timeout: Seconds that one attempt may take; None for no limit.
+        timeout: Seconds that one attempt may take, or a ``timedelta``; None for no limit.
         resources: What it needs of a slave beyond one worker, as in ``{"gpu": 1}``.
+
+    Raises:
+        UsageError: An option is not what it has to be, or this is no function.
     """
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]  authors need no type checker
+        raise wrong("@task", "name", name, "a text")
+    checked = checked_options("@task", priority, retries, timeout, resources)
     given: dict[str, Any] = {
         "name": name,
-        "priority": priority,
-        "max_retries": retries,
-        "timeout": timeout,
+        "priority": checked.priority,
+        "max_retries": checked.max_retries,
+        "timeout": checked.timeout,
         "resources": dict(resources) if resources else None,
     }
     options = {key: value for key, value in given.items() if value not in ("", 0, None)}
 
     def decorate(decorated: Callable[..., Any]) -> TaskFunction[..., Any]:
+        if not callable(decorated):
+            raise UsageError(
+                f"@task was given {decorated!r:.100}, which is no function",
+                hint='Name the options, as in @task(name="fast", timeout=10).',
+            )
         return TaskFunction(decorated, options)
 
     return decorate if function is None else decorate(function)
@@ -151,6 +169,18 @@ def callable_name(function: object) -> str:
     name = str(getattr(named, "__qualname__", type(function).__name__))
     module: str | None = getattr(named, "__module__", None)
     return f"{module}:{name}" if module else name
+
+
+def is_async(function: Any) -> bool:
+    """Whether a call of it only makes a coroutine or an asynchronous generator."""
+    while isinstance(function, TaskFunction | functools.partial):
+        inner = cast("TaskFunction[..., Any] | functools.partial[Any]", function)
+        function = inner.function if isinstance(inner, TaskFunction) else inner.func
+    called: list[Any] = [function]
+    if not isinstance(function, type | FunctionType | MethodType):
+        kind = cast("type[Any]", type(function))
+        called.append(kind.__call__)
+    return any(inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each) for each in called)
 
 
 def _attribute(module: object, qualified_name: str) -> object:

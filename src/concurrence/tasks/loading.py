@@ -194,12 +194,16 @@ def exception_fault(error: BaseException, prefix: str = "", output: str = "") ->
     text, hint = describe_error(error), ""
     if isinstance(error, ConcurrenceError) and not isinstance(error, TaskError):
         text, hint = f"{type(error).__name__}: {error.message}", error.hint
+    packed, why = pack_exception(error)
+    if why:
+        lost = f"The {type(error).__name__} itself did not travel: {shorten(one_line(why), 400)}"
+        hint = f"{hint}\n  {lost}" if hint else lost
     return Fault(
         KIND_EXCEPTION,
         one_line(prefix + text),
         hint=clean_text(hint),
         traceback=format_traceback(error),
-        exception=pack_exception(error),
+        exception=packed,
         output=output,
     )
 
@@ -242,10 +246,8 @@ def _is_framework(file: str) -> bool:
     if name.startswith("<frozen importlib") or "/importlib/" in name:
         return True
     parts = name.split("/")
-    return parts[-3:-1] in (["concurrence", "tasks"], ["concurrence", "workers"]) or parts[-2:] == [
-        "cloudpickle",
-        "cloudpickle.py",
-    ]
+    ours = parts[-3:-2] == ["concurrence"] and parts[-2] in ("tasks", "workers", "nodes")
+    return ours or parts[-2:] == ["cloudpickle", "cloudpickle.py"]
 
 
 def _version(requirement: Requirement) -> str | None:

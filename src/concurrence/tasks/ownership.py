@@ -6,7 +6,7 @@ No socket, thread or clock: parcels go out through :meth:`OwnedTasks.take_pushes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
@@ -14,6 +14,7 @@ from concurrence.errors import ProtocolError, TaskError, UsageError
 from concurrence.ids import SystemId, TaskId
 from concurrence.tasks.api import ITaskSystem, Task, TaskCounts
 from concurrence.tasks.definitions import SentDefinitions
+from concurrence.tasks.options import Options, checked_options
 from concurrence.tasks.packing import PackedFunction, TaskPacker
 from concurrence.tasks.source_lines import with_source_lines
 from concurrence.tasks.values import rebuild_exception, unpack_result
@@ -63,8 +64,10 @@ class _Pending(NamedTuple):
 class _Batch:
     """Alike tasks that have not been handed over yet."""
 
-    def __init__(self, key: tuple[Any, ...]) -> None:
+    def __init__(self, key: tuple[Any, ...], function: int, options: Options) -> None:
         self.key = key
+        self.function = function
+        self.options = options
         self.tasks: list[PackedTask] = []
         self.frames: list[Frame] = [b""]
         self.bytes = 0
@@ -122,7 +125,7 @@ class OwnedTasks:
         """Pack a task, give it its id, and put it into the open batch.
 
         Raises:
-            UsageError: It is no task.
+            UsageError: It is no task, or an option of it is wrong; nothing was added.
             PackingError: It cannot be pickled; nothing was added.
         """
         if not isinstance(task, Task):  # pyright: ignore[reportUnnecessaryIsInstance]  authors need no type checker
@@ -134,15 +137,20 @@ class OwnedTasks:
         number = self._numbers.get(id(call.function))
         if number is None:
             number = self._sent.define(call.function)
-        resources = dict(task.resources) if task.resources else None
-        key = (number, task.priority, task.max_retries, task.timeout or 0.0, resources)
+        wanted = task.resources
+        resources: Any = wanted or None
+        if resources is not None and isinstance(resources, Mapping):
+            resources = dict(wanted)  # as it is now
+        key = (number, task.priority, task.max_retries, task.timeout, resources)
         size = len(call.arguments)
         if call.buffers:
             size += sum(memoryview(buffer).nbytes for buffer in call.buffers)
         batch = self._batch
         if batch is None or batch.key != key or batch.is_full(size):
+            # Checked here, once for all that are alike: looking at each task would be felt.
+            options = checked_options(task.label, *key[1:])
             self._close_batch()
-            batch = self._batch = _Batch(key)
+            batch = self._batch = _Batch(key, number, options)
         counter = next(self._counter)
         if call.buffers:
             # Copied: the author may change an array as soon as push_task returns, and it may be sent again.
@@ -194,19 +202,14 @@ class OwnedTasks:
         batch, self._batch = self._batch, None
         if batch is None or not batch.tasks:
             return
-        function, priority, max_retries, timeout, _ = batch.key
-        resources: dict[str, float] = batch.key[-1] or {}
         batch.frames[0] = encode_tasks(batch.tasks)
         number = next(self._push_number)
         message = PushTasks(
             len(batch.frames),
             number,
             self.system,
-            function,
-            priority,
-            max_retries,
-            timeout,
-            {name: float(amount) for name, amount in resources.items()},
+            batch.function,
+            *batch.options,
         )
         parcels = self._sent.take()
         parcels.append(Parcel(message, batch.frames))

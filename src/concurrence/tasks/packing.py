@@ -12,12 +12,12 @@ from typing import Any, Protocol
 import cloudpickle
 from msgspec import Struct
 
-from concurrence.errors import PackingError
+from concurrence.errors import PackingError, UsageError
 from concurrence.tasks import shared
 from concurrence.tasks.api import ITaskSystem, Task
 from concurrence.tasks.bundles import Bundle, CodeNeeds
 from concurrence.tasks.captured import Captured, captured_by
-from concurrence.tasks.functions import FunctionTask, TaskFunction, callable_name
+from concurrence.tasks.functions import FunctionTask, TaskFunction, callable_name, is_async
 from concurrence.tasks.loading import PYTHON, clean_text
 from concurrence.tasks.shared import ContentName
 from concurrence.tasks.shared_blobs import is_shared
@@ -171,8 +171,11 @@ class TaskPacker:
         """Pack a task system.
 
         Raises:
+            UsageError: It is no task system.
             PackingError: Something in it cannot be pickled; the text names it.
         """
+        if not isinstance(system, ITaskSystem):  # pyright: ignore[reportUnnecessaryIsInstance]  as for tasks
+            raise _no_system(system)
         name = system.name or callable_name(type(system))
         try:
             blob = cloudpickle.dumps(system, 5)
@@ -185,6 +188,11 @@ class TaskPacker:
         function: PackedFunction | None = None
         if len(self._functions) + len(self._earlier) >= _MAX_FUNCTIONS and id(target) not in self._earlier:
             return None  # for as long as there are so many
+        if is_async(target if is_call else target.__call__):
+            raise UsageError(
+                f"{callable_name(target)} is async, and async functions cannot be tasks: nobody awaits them there",
+                hint="Give a plain function that runs it: def work(...): return asyncio.run(function(...)).",
+            )
         if is_call:
             if not is_stateless(target):
                 return None  # it travels anew with each task, as its state may differ
@@ -359,6 +367,15 @@ def _within_limit(name: str, bundles: list[Bundle]) -> list[Bundle]:
             hint="Share fewer or smaller objects with one task, or leave very large data in files.",
         )
     return bundles
+
+
+def _no_system(given: Any) -> UsageError:
+    hint = "Derive its class from ITaskSystem."
+    if isinstance(given, type) and issubclass(given, ITaskSystem):
+        hint = f"Return {given.__name__}(), not {given.__name__}."
+    elif isinstance(given, Task):
+        hint = "It is a task: push it with push_task."
+    return UsageError(f"{given!r:.200} is no task system", hint=hint)
 
 
 def _explain(task: Task, error: BaseException) -> PackingError:

@@ -16,13 +16,16 @@ from typing import Any, cast
 
 import cloudpickle
 
-from concurrence.errors import PackingError
+from concurrence.errors import ConcurrenceError, PackingError
 from concurrence.tasks.kept_errors import keep
 from concurrence.wire.codec import Frame
 from concurrence.wire.faults import Fault
 
 MIN_BUFFER_BYTES = 32 * 1024
 """Smaller buffers stay within the pickled bytes: a frame of its own costs more than a copy."""
+
+MAX_EXCEPTION_BYTES = 1_048_576
+"""Larger exceptions travel as text only."""
 
 _MAIN = b"__main__"
 _MAX_DEPTH = 8
@@ -78,22 +81,75 @@ def unpack_result(payload: Frame, buffers: Sequence[Frame] = ()) -> Any:
     return unpack_value(payload, buffers)
 
 
-def pack_exception(exception: BaseException, limit: int = 1_048_576) -> bytes:
-    """The pickled exception, or nothing if it would not survive the journey; inline, a reference to itself."""
-    return keep(exception, _pickled_exception(exception, limit))
+def pack_exception(exception: BaseException, limit: int = MAX_EXCEPTION_BYTES) -> tuple[bytes, str]:
+    """The pickled exception, or why it cannot travel; inline, a reference to itself."""
+    payload, why = _pickled_exception(exception, limit)
+    packed = keep(exception, payload)
+    return packed, "" if packed else why
 
 
-def _pickled_exception(exception: BaseException, limit: int) -> bytes:
+def _pickled_exception(exception: BaseException, limit: int) -> tuple[bytes, str]:
+    """Its bytes, tried out here: as its class wants it, or put together without calling its constructor."""
+    plain, why = b"", ""
     try:
-        payload, buffers = pack_value(exception, "the exception")
-        if buffers or len(payload) > limit:
-            return b""
-        if type(pickle.loads(payload)) is not type(exception):
-            return b""
+        plain, again = _there_and_back(exception, exception, limit)
+        if _has_own_way(exception) or describe_error(again) == describe_error(exception):
+            return plain, ""
     except BaseException as error:  # noqa: BLE001  # it is the author's code that runs here, and may raise anything
-        _log.debug("the exception %s travels as text only: %s", type(exception).__name__, describe_error(error))
-        return b""
-    return payload
+        why = error.message if isinstance(error, ConcurrenceError) else describe_error(error)
+        _log.debug("the exception %s needs help to travel: %s", type(exception).__name__, why)
+    try:
+        return _there_and_back(_ByParts(exception), exception, limit)[0], ""
+    except BaseException as error:  # noqa: BLE001  # as above; whoever gets the text is told the first reason
+        _log.debug("the exception %s cannot be rebuilt: %s", type(exception).__name__, describe_error(error))
+        return plain, why
+
+
+def _there_and_back(value: object, exception: BaseException, limit: int) -> tuple[bytes, Any]:
+    payload, buffers = pack_value(value, "the exception")
+    if buffers or len(payload) > limit:
+        size = len(payload) + sum(memoryview(buffer).nbytes for buffer in buffers)
+        raise PackingError(f"it has {size:,} bytes, and at most {limit:,} can be sent")
+    again = pickle.loads(payload)
+    if type(again) is not type(exception):
+        raise PackingError(f"it becomes a {type(again).__qualname__} when it is unpickled")
+    return payload, again
+
+
+def _has_own_way(exception: BaseException) -> bool:
+    """Whether its class says itself how it is pickled."""
+    kind = type(exception)
+    return any(isinstance(getattr(kind, name, None), FunctionType) for name in ("__reduce__", "__reduce_ex__"))
+
+
+def _builtin_base(kind: type[BaseException]) -> Any:
+    return next(base for base in kind.__mro__ if base.__module__ == "builtins")
+
+
+class _ByParts:
+    """Pickles an exception whose constructor takes other arguments than it handed on to its base."""
+
+    def __init__(self, exception: BaseException) -> None:
+        self._exception = exception
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kind = type(self._exception)
+        _, arguments, *state = _builtin_base(kind).__reduce__(self._exception)
+        if issubclass(kind, BaseExceptionGroup):
+            group: Any = self._exception
+            errors: tuple[BaseException, ...] = group.exceptions
+            parts = [error if _has_own_way(error) else _ByParts(error) for error in errors]
+            arguments = (arguments[0], parts)
+        return _from_parts, (kind, arguments, *state)
+
+
+def _from_parts(kind: type[BaseException], arguments: tuple[Any, ...], state: Any = None) -> BaseException:
+    exception = kind.__new__(kind, *arguments)
+    base = _builtin_base(kind)
+    base.__init__(exception, *arguments)  # sets args, and what a builtin class keeps beside them
+    if state:
+        base.__setstate__(exception, state)
+    return exception
 
 
 def rebuild_exception(fault: Fault) -> BaseException | None:
@@ -109,9 +165,10 @@ def rebuild_exception(fault: Fault) -> BaseException | None:
 
 
 def describe_error(error: BaseException) -> str:
-    """``TypeName: text``, whatever the error's own methods do."""
+    """``TypeName: text``, or the name alone if there is no text, whatever the error's own methods do."""
     try:
-        return f"{type(error).__name__}: {error}"
+        text = str(error)
+        return f"{type(error).__name__}: {text}" if text else type(error).__name__
     except BaseException:  # noqa: BLE001  # a failing __str__ must not take its place; the name is reported
         return type(error).__name__
 
@@ -136,6 +193,10 @@ def packing_error(value: Any, label: str, error: BaseException) -> PackingError:
     if isinstance(error, PackingError):
         return PackingError(f"{label}: {error.message}", hint=error.hint)
     path, culprit = find_culprit(value)
+    own = _refusal(culprit)
+    if isinstance(own, ConcurrenceError):
+        return PackingError(f"{' of '.join([*reversed(path), label])}: {own.message}", hint=own.hint)
+    error = own or error
     kind = cast("type[Any]", type(culprit))
     kind_name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     article = "an" if kind_name[0].lower() in "aeiou" else "a"
@@ -147,10 +208,13 @@ def packing_error(value: Any, label: str, error: BaseException) -> PackingError:
 
 
 def find_culprit(value: Any) -> tuple[list[str], Any]:
-    """The innermost part of a value that cannot be pickled, and the path to it, outermost step first."""
+    """The innermost part of a value that cannot be pickled, and the path to it, outermost step first.
+
+    What refuses by itself is not looked into: its parts are not what is wrong with it.
+    """
     path: list[str] = []
     seen = {id(value)}
-    while len(path) < _MAX_DEPTH:
+    while len(path) < _MAX_DEPTH and _refusal(value) is None:
         for step, part in _parts(value):
             if id(part) not in seen and not can_be_pickled(part):
                 seen.add(id(part))
@@ -160,6 +224,18 @@ def find_culprit(value: Any) -> tuple[list[str], Any]:
         else:
             break
     return path, value
+
+
+def _refusal(value: Any) -> Exception | None:
+    """What an object's own code for pickling it raises; None if it has none, or that raises nothing."""
+    kind = cast("type[Any]", type(value))
+    for name, arguments in (("__reduce_ex__", (5,)), ("__reduce__", ()), ("__getstate__", ())):
+        if isinstance(getattr(kind, name, None), FunctionType):
+            try:
+                getattr(kind, name)(value, *arguments)
+            except Exception as error:  # noqa: BLE001  the author's code; it is told
+                return error
+    return None
 
 
 def can_be_pickled(value: Any) -> bool:

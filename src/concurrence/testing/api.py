@@ -10,9 +10,10 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from concurrence.component import Component
 from concurrence.env.environment import Environment
+from concurrence.errors import UsageError
 from concurrence.nodes.application import ApplicationNode
 from concurrence.nodes.display import RunSummary
-from concurrence.nodes.running import run_application
+from concurrence.nodes.running import check_application, run_application
 from concurrence.scripting.connection import ScriptClient, SwarmConnection
 from concurrence.scripting.swarm import Swarm
 from concurrence.tasks.api import ITaskSystem, Task
@@ -95,6 +96,7 @@ def run_app(
         Exception: Whatever a handler raised.
         AssertionError: A process of its private swarm is left.
     """
+    check_application(app)
     display = RecordingDisplay()
     with marked() as mark, environment(*components, app, overrides=overrides) as opened:
         opened.check()
@@ -141,9 +143,12 @@ def run_task(task: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
 
     Raises:
         Exception: What it raised, with its traceback.
+        UsageError: It is no task.
         PackingError: It cannot be pickled; the text names the part.
         TaskError: It failed without an exception of its own, because its result cannot be pickled, for example.
     """
+    if isinstance(task, ITaskSystem):
+        raise UsageError(f"run_task was given the task system {task!r:.200}", hint="Call run_system(system).")
     with swarm() as inline:
         return inline.submit(task, *args, **kwargs).result()
 

@@ -8,9 +8,9 @@ one of these files has its powers, so they are made readable by their owner only
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
 import os
+import re
 import secrets
 import shlex
 import stat
@@ -24,13 +24,15 @@ from typing import cast
 import zmq
 from zmq.utils import z85
 
-from concurrence.errors import ConfigError, UsageError
+from concurrence.errors import ConfigError, UsageError, did_you_mean
 
 MASTER_FILE = "master.toml"
 AUTHORIZED_FILE = "authorized.toml"
 
 _KEY_LENGTH = 40  # 32 bytes in Z85
 _MAX_FILE_BYTES = 16 * 1024 * 1024
+_CONFIG_FILE = "concurrence.toml"
+_ADDRESS = re.compile(r".+:\d{1,5}", re.ASCII)
 
 _MASTER_HEADER = """\
 # The master's own key pair. Whoever can read it can pose as the master: keep it secret.
@@ -181,13 +183,18 @@ def write_connect_file(path: Path, credentials: Credentials) -> None:
     _write_secret_file(path, _CONNECT_HEADER + lines + _pair_lines(credentials.keys), replace=True)
 
 
-def read_connect_file(path: Path) -> Credentials:
+def read_connect_file(path: Path, role: Role = Role.CLIENT) -> Credentials:
     """The credentials in a connect file.
 
+    Args:
+        path: The file.
+        role: The role that is needed: its connect file is proposed where another file was named by mistake.
+
     Raises:
-        UsageError: The file is missing, or others than its owner can read it.
+        UsageError: The file is missing or no connect file, or others than its owner can read it.
         ConfigError: It is malformed, or a key is missing or wrong.
     """
+    _refuse_what_is_none(path, role)
     table = _read_secret_file(path, "concurrence master --env PATH makes it, in PATH/connect; copy it here.")
     return Credentials(
         address=_text(table, "address", path),
@@ -195,6 +202,43 @@ def read_connect_file(path: Path) -> Credentials:
         role=_checked_role(_text(table, "role", path), path),
         keys=_key_pair(table, path),
     )
+
+
+def _refuse_what_is_none(path: Path, role: Role) -> None:
+    # Other files of an environment are taken for its connect files, and the folder itself, and the address.
+    if not path.exists():
+        if _ADDRESS.fullmatch(path.name):
+            raise UsageError(
+                f"{path.name} is an address; a connect file is needed, which holds the address and the keys",
+                hint=f"concurrence master --env PATH makes PATH/connect/{role}.toml: copy it here, and name it.",
+            )
+        return
+    what = "is a folder" if path.is_dir() else _other_kind(path)
+    if what:
+        raise UsageError(f"{path} is not a connect file: it {what}", hint=_right_file(path, role))
+
+
+def _other_kind(path: Path) -> str:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")) if path.stat().st_size < _MAX_FILE_BYTES else {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return ""  # what is wrong with it is told by whoever reads it in earnest
+    if path.name == AUTHORIZED_FILE or table.keys() == {"keys"}:
+        return "lists the keys that may connect to a master"
+    if path.name == MASTER_FILE or table.keys() == {"public", "secret"}:
+        return "holds the master's own keys"
+    is_config = path.name == _CONFIG_FILE or any(isinstance(value, dict) for value in table.values())
+    return "is a config file" if is_config else ""
+
+
+def _right_file(path: Path, role: Role) -> str:
+    name = f"connect/{role}.toml"
+    folder = next((each for each in (path, *path.parents[:2]) if (each / "connect").is_dir()), None)
+    if folder is None:
+        return f"The environment of the master has one: {name}."
+    if (folder / name).exists():
+        return f"Use {folder / name}"
+    return f"concurrence master --env {shlex.quote(str(folder))} makes {folder / name}: start it first."
 
 
 def _write_secret_file(path: Path, text: str, *, replace: bool) -> None:
@@ -275,11 +319,8 @@ def _checked_role(role: object, path: Path) -> Role:
     try:
         return Role(cast("str", role))
     except ValueError as error:
-        near = difflib.get_close_matches(str(role), list(Role), n=1)
-        guess = f"Did you mean {near[0]}? " if near else ""
-        raise ConfigError(
-            f"there is no role {role!r}", source=str(path), hint=f"{guess}Roles: {', '.join(Role)}."
-        ) from error
+        hint = f"{did_you_mean(str(role), Role)} Roles: {', '.join(Role)}.".lstrip()
+        raise ConfigError(f"there is no role {role!r}", source=str(path), hint=hint) from error
 
 
 def _pair_lines(keys: KeyPair) -> str:
