@@ -82,7 +82,8 @@ def test_the_work_of_a_killed_slave_is_done_by_another(swarm: Swarm) -> None:
     _, alive = psutil.wait_procs(before, timeout=5.0)
     assert not alive
     check_all(run.ends_well(), 12)
-    assert len(swarm.probes("end-*")) == 12
+    # A task may have ended on a killed worker before its result could leave.
+    assert 12 <= len(swarm.probes("end-*")) <= 14
 
 
 def test_a_slow_slave_gets_its_part(swarm: Swarm) -> None:

@@ -59,7 +59,8 @@ def test_the_work_of_a_killed_slave_is_done_by_another(swarm: Swarm) -> None:
     assert not alive
     # Long before the lease of ten seconds: a broken connection and no hello are enough.
     check_all(run.ends_well(9.0), 12)
-    assert len(swarm.probes("end-*")) == 12
+    # A task may have ended on a killed worker before its result could leave.
+    assert 12 <= len(swarm.probes("end-*")) <= 14
 
 
 def test_a_slave_that_comes_back_keeps_its_work(swarm: Swarm) -> None:
