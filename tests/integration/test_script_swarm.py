@@ -18,7 +18,7 @@ import concurrence
 from concurrence import Swarm, TaskCancelled, TaskError, task
 from concurrence.errors import WouldBlock
 from concurrence.scripting import pack_flow
-from concurrence.testing import swarm as testing_swarm
+from concurrence.testing import swarm as swarm_for_tests
 
 
 class Display:
@@ -258,7 +258,7 @@ def test_an_exception_with_an_odd_constructor_comes_from_a_worker(swarm: Swarm) 
 
 
 def test_too_large_an_argument_leads_to_shared() -> None:
-    with testing_swarm(1, overrides=["transport.max_frame=1MiB"]) as private:
+    with swarm_for_tests(1, overrides=["transport.max_frame=1MiB"]) as private:
         future = private.submit(len, bytes(3_000_000))
         future.exception(timeout=60)
         error = future.error
