@@ -51,6 +51,7 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     # How tasks are packed and unpacked is needed wherever they are owned or run.
     "concurrence.tasks.bundles": {"nodes", "scripting", "testing"},
     "concurrence.tasks.importer": {"nodes", "testing"},
+    "concurrence.tasks.forks": {"workers", "scripting"},
     "concurrence.tasks.functions": {"workers", "nodes", "scripting", "testing"},
     # Inline, a failed task's own exception is handed over with its frames, for debuggers.
     "concurrence.tasks.kept_errors": {"scripting", "nodes"},

@@ -18,8 +18,8 @@ import concurrence
 from concurrence import Swarm
 from concurrence.errors import Backpressure, ConnectionFailed, UsageError
 from concurrence.nodes import owner as owner_module
-from concurrence.scripting import owner as script_owner_module
 from concurrence.scripting.loop import SwarmLoop
+from concurrence.tasks.forks import forks
 
 
 def double(n: int) -> int:
@@ -153,7 +153,7 @@ def test_in_a_fork_nobody_waits_for_a_lock_that_no_thread_will_release(
             raised.append(error)
 
     with loop_of(swarm)._pushing, loop_of(swarm).lock, monkeypatch.context() as patch:
-        patch.setattr(script_owner_module._forks, "generation", script_owner_module._forks.generation + 1)
+        patch.setattr(forks, "generation", forks.generation + 1)
         child = threading.Thread(target=run, daemon=True)
         child.start()
         child.join(5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -14,6 +13,7 @@ from concurrence.nodes.owner_channel import IOwnerChannel
 from concurrence.nodes.task_output import show_output
 from concurrence.scripting.connection import SwarmConnection
 from concurrence.tasks.api import SlaveSummary, Task
+from concurrence.tasks.forks import forks
 from concurrence.tasks.ownership import TaskEnd
 from concurrence.tasks.packs import PackEnd
 from concurrence.tasks.values import describe_error
@@ -131,30 +131,16 @@ class ScriptOwner(Owner):
         """Whoever waits for it is told at the end of the cycle."""
 
 
-class _Forks:
-    """Counts the forks that led to this process."""
-
-    def __init__(self) -> None:
-        self.generation = 0
-        os.register_at_fork(after_in_child=self._count)
-
-    def _count(self) -> None:
-        self.generation += 1
-
-
-_forks = _Forks()
-
-
 class ThisProcess:
     """Remembers the process that it was made in: a swarm works in no fork of it."""
 
     def __init__(self) -> None:
-        self._generation = _forks.generation
+        self._generation = forks.generation
 
     @property
     def is_other(self) -> bool:
         """Whether this process is a fork of that one."""
-        return self._generation != _forks.generation
+        return self._generation != forks.generation
 
     def check(self) -> None:
         """Refuse to work in a fork.
@@ -162,7 +148,7 @@ class ThisProcess:
         Raises:
             UsageError: This process was forked from the one that made the swarm.
         """
-        if self._generation != _forks.generation:
+        if self._generation != forks.generation:
             raise UsageError(
                 "this process was forked from the one that connected to the swarm, and cannot use it",
                 hint="Connect after the fork, or push tasks instead of forking.",

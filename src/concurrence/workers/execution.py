@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from concurrence.errors import PackingError, ProtocolError
 from concurrence.ids import SystemId, TaskId
 from concurrence.tasks.api import Task
+from concurrence.tasks.forks import forks
 from concurrence.tasks.functions import FunctionTask
 from concurrence.tasks.loading import (
     CodeMissing,
@@ -87,20 +88,6 @@ def current_task() -> Task | None:
     return running.task
 
 
-class _Forks:
-    """Counts the forks that led to this process: cheaper to ask twice a task than the system for a process id."""
-
-    def __init__(self) -> None:
-        self.generation = 0
-        os.register_at_fork(after_in_child=self._count)
-
-    def _count(self) -> None:
-        self.generation += 1
-
-
-_forks = _Forks()
-
-
 class Executor:
     """Executes chunks, one task after the other, in this process's main thread.
 
@@ -114,7 +101,7 @@ class Executor:
         self._cell = cell
         self._loader = loader
         self._output = output
-        self._generation = _forks.generation
+        self._generation = forks.generation
 
     def define_bundle(self, digest: bytes, blob: Frame) -> None:
         """Keep an application's module sources."""
@@ -140,7 +127,7 @@ class Executor:
         chunk = parcel.message
         tasks = decode_tasks(parcel.frames)
         # Not earlier: a client that runs its tasks inline may fork between them.
-        self._generation = _forks.generation
+        self._generation = forks.generation
         self._cell.begin_chunk(chunk.chunk)
         self._output.begin_chunk(chunk.system, send)
         results = _Results(chunk.chunk, self._cell, self._output)
@@ -286,7 +273,7 @@ class Executor:
         Args:
             error: How the author's code ended.
         """
-        if _forks.generation != self._generation:
+        if forks.generation != self._generation:
             _exit_like_python(error)
 
 
