@@ -14,7 +14,7 @@ from swarm_story import POLICIES, SYSTEM, Components, Master, Owner, Slave, coun
 from concurrence.component import Component
 from concurrence.scheduling.api import ITaskScheduleStrategy, SlaveView, WorkView
 from concurrence.scheduling.generic import GenericTaskScheduler
-from concurrence.scheduling.owner_events import LONELY_SECONDS
+from concurrence.scheduling.notices import LONELY_SECONDS
 from concurrence.wire.messages import (
     CANCELLED,
     FAILED,

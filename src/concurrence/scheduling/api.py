@@ -67,6 +67,8 @@ class SwarmState:
         self.outbox = Outbox()
         self.unclaimed: dict[int, float] = {}
         """Chunks on the work queue that no slave claimed yet, with the time they were offered."""
+        self.changed = False
+        """Whether anything happened in this cycle that may have made room for work."""
 
     def set_limits(self, limits: Limits) -> None:
         """Adopt other bounds and periods; no owner is refused what it was allowed before."""

@@ -8,14 +8,12 @@ the end of each cycle; then it empties the outbox.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
-
-from msgspec.structs import replace
+from typing import Any
 
 from concurrence.errors import ProtocolError, Refused
-from concurrence.scheduling import api_calls, owner_events, slave_events, status
+from concurrence.scheduling import greetings, notices, slave_events, status, system_events
 from concurrence.scheduling.api import ITaskScheduler, Limits, SwarmState
-from concurrence.scheduling.ledger.jobs import Job
+from concurrence.scheduling.handlers import OF_OWNERS, OF_SLAVES, Handler
 from concurrence.scheduling.ledger.ledger import Ledger
 from concurrence.scheduling.outbox import Outbox
 from concurrence.scheduling.registry import Node, OwnerNode, Registry, SlaveNodeRecord
@@ -30,8 +28,6 @@ PROGRESS_SECONDS = 0.2
 """How often a client hears how its jobs are, while they change."""
 
 _SILENT = "nothing was heard of it for too long"
-
-Handler: TypeAlias = Callable[[Node, Parcel[Any], float], None]
 
 
 class MasterCore:
@@ -63,15 +59,22 @@ class MasterCore:
         self.rejected = 0
         ledger = Ledger(first_chunk=first_chunk, max_attempts=limits.max_attempts)
         self.swarm = SwarmState(ledger, Registry(lease=limits.lease, package=package), limits, new_ticket)
-        self._busy = False
         self._away: dict[str, float] = {}
         self._next_progress = 0.0
         self._lonely_since: float | None = None
         self._started: float | None = None
         self._ticked = 0.0
         self._answered: set[str] = set()  # who asked for the status in this cycle
-        self._of_owners = self._owner_handlers()
-        self._of_slaves = self._slave_handlers()
+        self._of_owners: dict[type[Any], Handler] = {
+            **OF_OWNERS,
+            wire.Bye: self._bye,
+            wire.StatusRequest: self._status,
+        }
+        self._of_slaves: dict[type[Any], Handler] = {
+            **OF_SLAVES,
+            wire.Bye: self._bye,
+            wire.Claimed: self._claimed,
+        }
 
     @property
     def outbox(self) -> Outbox:
@@ -107,7 +110,7 @@ class MasterCore:
             self._reject(node, ProtocolError(f"a {node.hello.kind} may not send {type(message).__name__}"))
             return
         try:
-            handler(node, parcel, now)
+            handler(self.swarm, node, parcel, now)
         except ProtocolError as error:
             self._reject(node, error)
 
@@ -126,7 +129,7 @@ class MasterCore:
         self.outbox.dropped.append(peer)
         if node is not None and node.peer is None:
             self._away[node.id] = now
-            self._busy = True
+            self.swarm.changed = True
 
     def work_not_taken(self, chunk: int) -> None:
         """A chunk could not be put on the work queue: it waits for its turn again."""
@@ -135,8 +138,8 @@ class MasterCore:
 
     def host_exited(self, system: int, text: str) -> None:
         """The process that hosted a task system ended."""
-        owner_events.host_exited(self.swarm, system, text)
-        self._busy = True
+        system_events.host_exited(self.swarm, system, text)
+        self.swarm.changed = True
 
     def tick(self, now: float) -> None:
         """Time passes: leases, stuck work, progress."""
@@ -161,14 +164,14 @@ class MasterCore:
         for node in registry.silent(now):
             self._lost(node, _SILENT)
         self.scheduler.tick(self.swarm, now)
-        self._lonely_since = owner_events.tell_lonely(self.swarm, self._lonely_since, now)
-        owner_events.tell_impossible(self.swarm, now)
+        self._lonely_since = notices.tell_lonely(self.swarm, self._lonely_since, now)
+        notices.tell_impossible(self.swarm, now)
         if now >= self._next_progress:
             self._next_progress = now + PROGRESS_SECONDS
             for job in self.swarm.ledger.jobs.values():
                 if job.changed:
-                    owner_events.send_progress(self.swarm, job)
-        self._busy = True
+                    notices.send_progress(self.swarm, job)
+        self.swarm.changed = True
 
     def set_limits(self, limits: Limits, now: float) -> None:
         """Adopt other bounds and periods; all nodes are told theirs, and their leases begin anew."""
@@ -176,13 +179,13 @@ class MasterCore:
         for node in self.swarm.registry:
             node.heard = max(node.heard, now)  # it was right to be silent for as long as its old heartbeat
             self.outbox.send(node.peer, Parcel(self._welcome(node, known=True)))
-        self._busy = True
+        self.swarm.changed = True
 
     def conclude(self, now: float) -> None:
         """The end of a cycle: give out work if anything happened that may have made room for it."""
         self._answered.clear()
-        if self._busy:
-            self._busy = False
+        if self.swarm.changed:
+            self.swarm.changed = False
             self.scheduler.dispatch(self.swarm, now)
 
     # --- greeting and leaving ---
@@ -190,7 +193,7 @@ class MasterCore:
     def _greet(self, peer: bytes, hello: wire.Hello, origin: Origin, now: float) -> None:
         registry = self.swarm.registry
         try:
-            job = owner_events.check_system(self.swarm, hello)
+            job = system_events.check_system(self.swarm, hello)
             node, known, previous, replaced = registry.greet(peer, hello, origin, now)
         except Refused as error:
             self.outbox.send(peer, Parcel(wire.Refusal("refused", error.message, error.hint)))
@@ -200,14 +203,14 @@ class MasterCore:
         if replaced is not None:
             self._lost(replaced, "another incarnation took its place")
         self._away.pop(node.id, None)
-        self._busy = True
+        self.swarm.changed = True
         self.outbox.tell(node, f"{'is back' if known else 'registered'} from {origin.address}")
         self.outbox.send(peer, Parcel(self._welcome(node, known=known)))
         if isinstance(node, SlaveNodeRecord):
             slave_events.reconcile(self.swarm, node, hello.chunks)
-            self._tell_hosts()
+            greetings.tell_slaves(self.swarm)
         elif isinstance(node, OwnerNode):
-            self._greet_owner(node, job)
+            greetings.greet_owner(self.swarm, node, job)
 
     def _welcome(self, node: Node, *, known: bool) -> wire.Welcome:
         limits = self.swarm.limits
@@ -223,37 +226,6 @@ class MasterCore:
             work_address=self.work_address if node.hello.kind == "slave" else "",
         )
 
-    def _greet_owner(self, owner: OwnerNode, job: Job | None) -> None:
-        swarm = self.swarm
-        if job is not None:
-            job.owner = owner.id
-            owner.known.clear()
-            self.outbox.send(owner.peer, Parcel(self._slave_list()))
-            for parcel in swarm.functions.definition(job.function, owner.known):
-                self.outbox.send(owner.peer, parcel)
-        elif owner.hello.kind == "client":
-            swarm.ledger.open(Job(owner.hello.system, owner.id, owner.id))
-            owner.systems.add(owner.hello.system)
-            self.outbox.send(owner.peer, Parcel(self._slave_list()))
-        for system in owner.systems:
-            swarm.ledger.jobs[system].changed = True
-        for rejection in owner.rejections:
-            self.outbox.send(owner.peer, Parcel(rejection))
-        if owner.accepted_push:
-            self.outbox.promise(owner.peer, Parcel(wire.PushAccepted(owner.accepted_push)))
-        for parcel in owner.deliveries.unacknowledged():
-            self.outbox.promise(owner.peer, parcel)
-
-    def _slave_list(self) -> wire.SlaveList:
-        return wire.SlaveList(
-            [wire.SlaveEntry(slave.name, slave.workers) for slave in self.swarm.registry.slaves()]
-        )
-
-    def _tell_hosts(self) -> None:
-        for node in self.swarm.registry:
-            if node.hello.kind in ("host", "client"):
-                self.outbox.send(node.peer, Parcel(self._slave_list()))
-
     def _lost(self, node: Node, reason: str) -> None:
         if node.peer is not None:
             self.outbox.dropped.append(node.peer)
@@ -261,10 +233,10 @@ class MasterCore:
         self.swarm.registry.remove(node)
         if isinstance(node, SlaveNodeRecord):
             slave_events.slave_lost(self.swarm, node)
-            self._tell_hosts()
+            greetings.tell_slaves(self.swarm)
         elif isinstance(node, OwnerNode):
-            owner_events.owner_lost(self.swarm, node, reason)
-        self._busy = True
+            system_events.owner_lost(self.swarm, node, reason)
+        self.swarm.changed = True
 
     def _reject(self, node: Node, error: ProtocolError) -> None:
         self.rejected += 1
@@ -273,106 +245,11 @@ class MasterCore:
 
     # --- messages ---
 
-    def _owner_handlers(self) -> dict[type[Any], Handler]:
-        swarm = self.swarm
-        functions = swarm.functions
+    def _bye(self, swarm: SwarmState, node: Node, parcel: Parcel[wire.Bye], now: float) -> None:
+        self._lost(node, parcel.message.reason)
 
-        def delivered(node: Any, parcel: Parcel[wire.Delivered], now: float) -> None:
-            node.deliveries.acknowledge(parcel.message.delivery)
-            self._busy = True
-
-        def define_bundle(node: Node, parcel: Parcel[wire.DefineBundle], now: float) -> None:
-            owner_events.define_bundle(swarm, node, parcel)
-
-        def define_function(node: Node, parcel: Parcel[wire.DefineFunction], now: float) -> None:
-            functions.define(node.id, parcel.message, parcel.frames)
-
-        def forget_function(node: Any, parcel: Parcel[wire.ForgetFunction], now: float) -> None:
-            owner_events.forget_function(swarm, node, parcel.message)
-
-        def push_tasks(node: Any, parcel: Parcel[wire.PushTasks], now: float) -> None:
-            owner_events.push_tasks(swarm, node, parcel)
-            self._busy = True
-
-        def push_system(node: Any, parcel: Parcel[wire.PushSystem], now: float) -> None:
-            owner_events.push_system(swarm, node, parcel)
-
-        def cancel(node: Any, parcel: Parcel[wire.Cancel], now: float) -> None:
-            owner_events.cancel(swarm, node, parcel.message)
-            self._busy = True
-
-        def system_ended(node: Any, parcel: Parcel[wire.SystemEnded], now: float) -> None:
-            owner_events.system_ended(swarm, node, parcel)
-            self._busy = True
-
-        def report_progress(node: Any, parcel: Parcel[wire.ReportProgress], now: float) -> None:
-            owner_events.report_progress(swarm, node, parcel.message)
-
-        return {
-            **self._common_handlers(),
-            wire.Delivered: delivered,
-            wire.DefineBundle: define_bundle,
-            wire.DefineFunction: define_function,
-            wire.ForgetFunction: forget_function,
-            wire.PushTasks: push_tasks,
-            wire.PushSystem: push_system,
-            wire.Cancel: cancel,
-            wire.SystemEnded: system_ended,
-            wire.ReportProgress: report_progress,
-            wire.StatusRequest: self._status,
-            wire.CallApi: self._call_api,
-        }
-
-    def _slave_handlers(self) -> dict[type[Any], Handler]:
-        swarm = self.swarm
-
-        def results(node: Any, parcel: Parcel[wire.ChunkResults], now: float) -> None:
-            slave_events.results(swarm, node, parcel)
-            self._busy = True
-
-        def attempt_lost(node: Any, parcel: Parcel[wire.AttemptLost], now: float) -> None:
-            slave_events.attempt_lost(swarm, node, parcel.message)
-            self._busy = True
-
-        def claimed(node: Any, parcel: Parcel[wire.Claimed], now: float) -> None:
-            self.scheduler.claimed(swarm, node, parcel.message.chunks, now)
-
-        def need_function(node: Any, parcel: Parcel[wire.NeedFunction], now: float) -> None:
-            slave_events.need_function(swarm, node, parcel.message)
-
-        return {
-            **self._common_handlers(),
-            wire.ChunkResults: results,
-            wire.AttemptLost: attempt_lost,
-            wire.Claimed: claimed,
-            wire.NeedFunction: need_function,
-        }
-
-    def _common_handlers(self) -> dict[type[Any], Handler]:
-        def ping(node: Node, parcel: Parcel[wire.Ping], now: float) -> None:
-            self.outbox.send(node.peer, Parcel(wire.Pong(parcel.message.number)))
-
-        def pong(node: Node, parcel: Parcel[wire.Pong], now: float) -> None:
-            """Its arrival was the news."""
-
-        def bye(node: Node, parcel: Parcel[wire.Bye], now: float) -> None:
-            self._lost(node, parcel.message.reason)
-
-        return {wire.Ping: ping, wire.Pong: pong, wire.Bye: bye, wire.Output: self._output}
-
-    def _output(self, node: Node, parcel: Parcel[wire.Output], now: float) -> None:
-        job = self.swarm.ledger.jobs.get(parcel.message.system)
-        if job is None or not (isinstance(node, SlaveNodeRecord) or job.owner == node.id):
-            return
-        client = self.swarm.registry.owner(job.client)
-        if client is None:
-            return
-        if node.name != node.hello.name == parcel.message.source:  # the slave does not know that it was numbered
-            parcel = Parcel(replace(parcel.message, source=node.name), parcel.frames)
-        self.outbox.send(client.peer, parcel)
-
-    def _call_api(self, node: Node, parcel: Parcel[wire.CallApi], now: float) -> None:
-        self.outbox.calls.append(api_calls.checked(self.outbox.calls, node, parcel))
+    def _claimed(self, swarm: SwarmState, node: Any, parcel: Parcel[wire.Claimed], now: float) -> None:
+        self.scheduler.claimed(swarm, node, parcel.message.chunks, now)
 
     def status(self, request: int, now: float) -> wire.Status:
         """The state of the swarm, as the answer to a request of this number."""
@@ -388,7 +265,7 @@ class MasterCore:
             stats,
         )
 
-    def _status(self, node: Node, parcel: Parcel[wire.StatusRequest], now: float) -> None:
+    def _status(self, swarm: SwarmState, node: Node, parcel: Parcel[wire.StatusRequest], now: float) -> None:
         if node.id in self._answered:
             return  # a status is long, and a message that asks for it short
         self._answered.add(node.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrence.scheduling import owner_events
+from concurrence.scheduling import notices
 from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.registry import Node, SlaveNodeRecord
 from concurrence.wire.messages import NodeStatus, Progress
@@ -15,7 +15,7 @@ def nodes_of(swarm: SwarmState, now: float) -> list[NodeStatus]:
 
 def systems_of(swarm: SwarmState) -> list[Progress]:
     """How far the task systems and the plain tasks of clients are."""
-    return [owner_events.progress_of(job) for job in swarm.ledger.jobs.values()]
+    return [notices.progress_of(job) for job in swarm.ledger.jobs.values()]
 
 
 def _node_status(node: Node, now: float) -> NodeStatus:

@@ -1,0 +1,48 @@
+"""What a node is told when it comes, and others of it. Pure."""
+
+from __future__ import annotations
+
+from concurrence.scheduling.api import SwarmState
+from concurrence.scheduling.ledger.jobs import Job
+from concurrence.scheduling.registry import OwnerNode
+from concurrence.wire.codec import Parcel
+from concurrence.wire.messages import PushAccepted, SlaveEntry, SlaveList
+
+
+def greet_owner(swarm: SwarmState, owner: OwnerNode, job: Job | None) -> None:
+    """An owner was welcomed: it is told everything that it may have missed.
+
+    Args:
+        swarm: The state.
+        owner: The owner.
+        job: If it is a host, that of its task system.
+    """
+    if job is not None:
+        job.owner = owner.id
+        owner.known.clear()
+        swarm.outbox.send(owner.peer, Parcel(_slave_list(swarm)))
+        for parcel in swarm.functions.definition(job.function, owner.known):
+            swarm.outbox.send(owner.peer, parcel)
+    elif owner.hello.kind == "client":
+        swarm.ledger.open(Job(owner.hello.system, owner.id, owner.id))
+        owner.systems.add(owner.hello.system)
+        swarm.outbox.send(owner.peer, Parcel(_slave_list(swarm)))
+    for system in owner.systems:
+        swarm.ledger.jobs[system].changed = True
+    for rejection in owner.rejections:
+        swarm.outbox.send(owner.peer, Parcel(rejection))
+    if owner.accepted_push:
+        swarm.outbox.promise(owner.peer, Parcel(PushAccepted(owner.accepted_push)))
+    for parcel in owner.deliveries.unacknowledged():
+        swarm.outbox.promise(owner.peer, parcel)
+
+
+def tell_slaves(swarm: SwarmState) -> None:
+    """Tell all owners which slaves there are: one came or went."""
+    for node in swarm.registry:
+        if node.hello.kind in ("host", "client"):
+            swarm.outbox.send(node.peer, Parcel(_slave_list(swarm)))
+
+
+def _slave_list(swarm: SwarmState) -> SlaveList:
+    return SlaveList([SlaveEntry(slave.name, slave.workers) for slave in swarm.registry.slaves()])

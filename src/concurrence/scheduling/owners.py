@@ -1,0 +1,59 @@
+"""What all events of owners have in common. Pure."""
+
+from __future__ import annotations
+
+from concurrence.errors import ProtocolError
+from concurrence.scheduling.api import SwarmState
+from concurrence.scheduling.functions import MAX_FUNCTIONS
+from concurrence.scheduling.ledger.jobs import Job
+from concurrence.scheduling.registry import OwnerNode
+from concurrence.wire.codec import Parcel
+from concurrence.wire.messages import ForgetFunction, PushRejected
+
+_ROOM_HINT = "Drop every Shared that is not used any more, or share less."
+
+
+def own_job(swarm: SwarmState, owner: OwnerNode, system: int) -> Job:
+    """The job that an owner names.
+
+    Raises:
+        ProtocolError: It is not its own.
+    """
+    job = swarm.ledger.jobs.get(system)
+    if job is None or job.owner != owner.id:
+        raise ProtocolError(f"{owner.name} named the system {system:x}, which it does not own")
+    return job
+
+
+def unknown_function(swarm: SwarmState, owner: OwnerNode) -> str:
+    """Why a function that a push names is not there."""
+    if swarm.functions.is_over(owner.id):
+        return (
+            f"{owner.name} has {swarm.functions.bytes_of(owner.id):,} bytes of code and shared objects here, and "
+            f"with those of this push it would be more than the {swarm.limits.code_window:,} that it may have"
+        )
+    if swarm.functions.is_full(owner.id):
+        return f"{owner.name} defined more than the {MAX_FUNCTIONS} functions that it may have"
+    return "its function was not defined first"
+
+
+def reject(swarm: SwarmState, owner: OwnerNode, push: int, text: str) -> None:
+    """Answer a push that is not accepted; kept, because later pushes that are accepted count for it too."""
+    owner.accepted_push = push
+    rejection = PushRejected(push, text, _ROOM_HINT if swarm.functions.is_over(owner.id) else "")
+    owner.rejections.append(rejection)
+    swarm.outbox.send(owner.peer, Parcel(rejection))
+
+
+def tell_forgotten(swarm: SwarmState, unused: list[tuple[int, bytes]]) -> None:
+    """Tell the slaves which functions nobody uses any more."""
+    for number, _ in unused:
+        swarm.rates.forget(number)
+    digests = {digest for _, digest in unused}
+    for slave in swarm.registry.slaves():
+        forgotten = [number for number, digest in unused if digest in slave.known]
+        if forgotten:
+            slave.known -= digests
+            swarm.functions.prune(slave.known)
+        for number in forgotten:
+            swarm.outbox.send(slave.peer, Parcel(ForgetFunction(number)))

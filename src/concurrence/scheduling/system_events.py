@@ -1,0 +1,165 @@
+"""What the core does as task systems come and go, and with them their owners. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from concurrence.errors import ProtocolError, Refused
+from concurrence.journal.api import JournalEntry
+from concurrence.scheduling.api import SwarmState
+from concurrence.scheduling.ledger.jobs import Job
+from concurrence.scheduling.notices import send_progress
+from concurrence.scheduling.outbox import HostOrder
+from concurrence.scheduling.owners import own_job, reject, tell_forgotten, unknown_function
+from concurrence.scheduling.registry import OwnerNode
+from concurrence.wire import faults
+from concurrence.wire.codec import Frame, Parcel, encode_results
+from concurrence.wire.messages import (
+    LOST,
+    Bye,
+    Hello,
+    PackedResult,
+    PushAccepted,
+    PushSystem,
+    ReportProgress,
+    SystemEnded,
+    SystemResult,
+    TakeBack,
+)
+
+
+def check_system(swarm: SwarmState, hello: Hello) -> Job | None:
+    """Whether whoever says hello may name the system it names, before anything is changed.
+
+    Returns:
+        A host's job.
+
+    Raises:
+        Refused: The system is not its own; the text says why.
+    """
+    known = swarm.registry.get(hello.node)
+    if known is not None and known.hello.session == hello.session and known.hello.system != hello.system:
+        raise Refused(f"a node cannot change its system: {known.name} came with {known.hello.system:x}")
+    job = swarm.ledger.jobs.get(hello.system)
+    if hello.kind == "client" and job is not None and job.client != hello.node:
+        raise Refused(f"the system id {hello.system:x} is taken by another client")
+    if hello.kind != "host":
+        return None
+    if job is None or not job.ticket or job.ticket != hello.ticket:
+        raise Refused(f"no task system {hello.system:x} waits for a host with this ticket")
+    return job
+
+
+def push_system(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[PushSystem]) -> None:
+    """A client pushes a task system: a host is started for it.
+
+    Raises:
+        ProtocolError: The id is taken, or whoever pushes is no client.
+    """
+    message = parcel.message
+    if message.push <= owner.accepted_push:
+        swarm.outbox.promise(owner.peer, Parcel(PushAccepted(owner.accepted_push)))
+        return
+    if owner.hello.kind != "client":
+        raise ProtocolError(f"a {owner.hello.kind} may not push task systems")
+    if message.system in swarm.ledger.jobs:
+        raise ProtocolError(f"the system id {message.system:x} is taken")
+    function = swarm.functions.find(owner.id, message.function)
+    if function is None:
+        reject(swarm, owner, message.push, unknown_function(swarm, owner))
+        return
+    if len(owner.systems) > swarm.limits.system_window:
+        text = f"{owner.name} has {len(owner.systems) - 1} unfinished task systems, and each takes a process"
+        reject(swarm, owner, message.push, text)
+        return
+    owner.accepted_push = message.push
+    job = swarm.ledger.open(Job(message.system, owner.id, None, message.name))
+    job.function = function
+    job.ticket = swarm.new_ticket()
+    owner.systems.add(message.system)
+    swarm.outbox.entries.append(JournalEntry(owner.id, parcel))
+    swarm.outbox.promise(owner.peer, Parcel(PushAccepted(message.push)))
+    swarm.outbox.hosts.append(HostOrder(job.system, owner.id, job.name, job.ticket))
+
+
+def system_ended(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[SystemEnded]) -> None:
+    """A host hands over its system's one result.
+
+    Raises:
+        ProtocolError: It is not that system's host.
+    """
+    job = own_job(swarm, owner, parcel.message.system)
+    if job.client == owner.id:
+        raise ProtocolError(f"{owner.name} ended the system {job.system:x}, which is that of its plain tasks")
+    end_system(swarm, job, parcel.message.status, parcel.frames)
+
+
+def report_progress(swarm: SwarmState, owner: OwnerNode, message: ReportProgress) -> None:
+    """A host says how far its system is."""
+    job = own_job(swarm, owner, message.system)
+    job.done, job.total, job.text, job.changed = message.done, message.total, message.text, True
+
+
+def host_exited(swarm: SwarmState, system: int, text: str) -> None:
+    """A host ended; if its system did not, the client is told."""
+    job = swarm.ledger.jobs.get(system)
+    if job is None:
+        return
+    fault = faults.Fault(
+        faults.KIND_SYSTEM,
+        f"the process of the task system {job.name} ended before it was complete: {text}",
+        hint="Run the application with --inline to see where.",
+    )
+    end_system(swarm, job, LOST, [encode_results([PackedResult(faults.encode_fault(fault))])])
+
+
+def end_system(swarm: SwarmState, job: Job, status: int, frames: Sequence[Frame]) -> None:
+    """Close a system's job and deliver its one result to its client.
+
+    Args:
+        swarm: The state.
+        job: The system's job.
+        status: ``FINISHED`` or how it failed.
+        frames: A results body with one entry.
+    """
+    send_progress(swarm, job)
+    close_job(swarm, job)
+    client = swarm.registry.owner(job.client)
+    if client is None:
+        return
+    client.systems.discard(job.system)
+    parcel = Parcel(SystemResult(len(frames), client.deliveries.next_number(), job.system, status), tuple(frames))
+    client.deliveries.keep(parcel)
+    swarm.outbox.entries.append(JournalEntry(client.id, parcel))
+    swarm.outbox.promise(client.peer, parcel)
+
+
+def close_job(swarm: SwarmState, job: Job) -> None:
+    """Forget a job: what runs of it is ended, its host is stopped, its host's code is forgotten."""
+    for assignment in swarm.ledger.close(job.system):
+        swarm.unclaimed.pop(assignment.chunk, None)
+        slave = swarm.registry.slave(assignment.slave)
+        if slave is not None:
+            swarm.outbox.send(slave.peer, Parcel(TakeBack(assignment.chunk, kill=True)))
+    others = any(other.client == job.client for other in swarm.ledger.jobs.values())
+    swarm.fairness.forget(job, client_too=not others)
+    if job.function:
+        swarm.outbox.stopped_hosts.append(job.system)
+    host = swarm.registry.owner(job.owner)
+    if host is not None and host.id != job.client:
+        swarm.outbox.send(host.peer, Parcel(Bye("the task system has ended")))
+        swarm.registry.remove(host)
+        owner_lost(swarm, host, "its task system has ended")
+
+
+def owner_lost(swarm: SwarmState, owner: OwnerNode, reason: str) -> None:
+    """An owner is gone for good: what it has is cancelled and forgotten, and a host's client is told."""
+    hosted = swarm.ledger.jobs.get(owner.hello.system)
+    if hosted is not None and hosted.owner == owner.id and hosted.client != owner.id:
+        host_exited(swarm, hosted.system, reason)
+    for system in sorted(owner.systems):
+        job = swarm.ledger.jobs.get(system)
+        if job is not None and job.client == owner.id:
+            close_job(swarm, job)
+    owner.systems.clear()
+    tell_forgotten(swarm, swarm.functions.forget_owner(owner.id))
