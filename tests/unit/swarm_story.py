@@ -161,6 +161,7 @@ class Master:
                 peer.inbox += peer.decoder.decode(encode(parcels))
         if self.checked:
             self.ledger.sanity_check()
+            self.core.swarm.roster.sanity_check()
 
     def sync(self) -> None:
         """The disk has everything."""

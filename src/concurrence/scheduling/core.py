@@ -16,7 +16,7 @@ from concurrence.scheduling.api import ITaskScheduler, Limits, SwarmState
 from concurrence.scheduling.handlers import OF_OWNERS, OF_SLAVES, Handler
 from concurrence.scheduling.ledger.ledger import Ledger
 from concurrence.scheduling.outbox import Outbox
-from concurrence.scheduling.registry import Node, OwnerNode, Registry, SlaveNodeRecord
+from concurrence.scheduling.registry import Node, OwnerNode, SlaveNodeRecord
 from concurrence.transport.api import Origin
 from concurrence.wire import messages as wire
 from concurrence.wire.codec import Parcel
@@ -58,7 +58,7 @@ class MasterCore:
         self.work_address = ""
         self.rejected = 0
         ledger = Ledger(first_chunk=first_chunk, max_attempts=limits.max_attempts)
-        self.swarm = SwarmState(ledger, Registry(lease=limits.lease, package=package), limits, new_ticket)
+        self.swarm = SwarmState(ledger, limits, package, new_ticket)
         self._away: dict[str, float] = {}
         self._next_progress = 0.0
         self._lonely_since: float | None = None
@@ -163,6 +163,7 @@ class MasterCore:
                 self._lost(node, _SILENT)
         for node in registry.silent(now):
             self._lost(node, _SILENT)
+        self.swarm.fairness.admit()
         self.scheduler.tick(self.swarm, now)
         self._lonely_since = notices.tell_lonely(self.swarm, self._lonely_since, now)
         notices.tell_impossible(self.swarm, now)
@@ -187,6 +188,8 @@ class MasterCore:
         if self.swarm.changed:
             self.swarm.changed = False
             self.scheduler.dispatch(self.swarm, now)
+            self.swarm.end_round()
+        greetings.tell_slaves(self.swarm, now)
 
     # --- greeting and leaving ---
 
@@ -208,7 +211,7 @@ class MasterCore:
         self.outbox.send(peer, Parcel(self._welcome(node, known=known)))
         if isinstance(node, SlaveNodeRecord):
             slave_events.reconcile(self.swarm, node, hello.chunks)
-            greetings.tell_slaves(self.swarm)
+            self.swarm.slaves_changed = True
         elif isinstance(node, OwnerNode):
             greetings.greet_owner(self.swarm, node, job)
 
@@ -233,7 +236,7 @@ class MasterCore:
         self.swarm.registry.remove(node)
         if isinstance(node, SlaveNodeRecord):
             slave_events.slave_lost(self.swarm, node)
-            greetings.tell_slaves(self.swarm)
+            self.swarm.slaves_changed = True
         elif isinstance(node, OwnerNode):
             system_events.owner_lost(self.swarm, node, reason)
         self.swarm.changed = True

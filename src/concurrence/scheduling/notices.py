@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import inf
 
 from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.ledger.jobs import Job
-from concurrence.scheduling.registry import SlaveNodeRecord
+from concurrence.scheduling.registry import Needs
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import Output, Progress
 
@@ -23,8 +22,10 @@ def tell_lonely(swarm: SwarmState, since: float | None, now: float) -> float | N
         since: What this returned last: since when there has been no slave; infinity once clients were told.
         now: The time.
     """
+    if len(swarm.roster.connected):
+        return None
     waiting = [job for job in swarm.ledger.jobs.values() if job.queued]
-    if not waiting or swarm.registry.slaves():
+    if not waiting:
         return None
     if since is None or now - since < LONELY_SECONDS:
         return now if since is None else since
@@ -42,9 +43,12 @@ def _who_waits(count: int) -> str:
 
 def tell_impossible(swarm: SwarmState, now: float) -> None:
     """Tell clients whose next task no slave will ever get, and why; once until that changes."""
-    slaves = swarm.registry.slaves()
+    has_slaves = len(swarm.roster.connected) > 0
+    offered: dict[Needs, bool] = {}
     for job in swarm.ledger.jobs.values():
-        why = _why_impossible(job, slaves) if slaves else None
+        if job.impossible is None and not job.queued:
+            continue  # most jobs of many clients
+        why = _why_impossible(swarm, job, offered) if has_slaves else None
         if why is None:
             job.impossible = None
         elif job.impossible is None or job.impossible[0] != why:
@@ -59,12 +63,14 @@ def tell_impossible(swarm: SwarmState, now: float) -> None:
                 swarm.outbox.send(client.peer, Parcel(Output(job.system, None, "log", "master", text)))
 
 
-def _why_impossible(job: Job, slaves: Sequence[SlaveNodeRecord]) -> str | None:
+def _why_impossible(swarm: SwarmState, job: Job, offered: dict[Needs, bool]) -> str | None:
     """Why no connected slave will run a job's next task; None if one will, or nothing waits."""
     spec = job.queue.head()
     if spec is None:
         return None
-    if any(slave.offers(spec.resources) for slave in slaves):
+    if spec.resources not in offered:
+        offered[spec.resources] = swarm.roster.offers(spec.resources)
+    if offered[spec.resources]:
         return job.refusal or None
     needs = ", ".join(f"{name}={amount:g}" for name, amount in spec.resources)
     return f"needs {needs}, which no connected slave offers"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from itertools import chain, count
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from math import ceil, inf
+from typing import NamedTuple, Protocol, TypeAlias
 
 from concurrence.errors import Refused
 from concurrence.ids import NodeId
@@ -16,6 +16,9 @@ from concurrence.wire.messages import PROTOCOL_VERSION, Hello, PushRejected, Sla
 
 MAX_REJECTIONS = 4_096
 _LONGEST_NAME = 1_000  # characters; with a number behind them they are still a name on the wire
+
+Needs: TypeAlias = Sequence[tuple[str, float]]
+"""What the tasks of a chunk need of a slave, by name."""
 
 _KINDS_OF_ROLE = {
     Role.CLIENT: ("client",),
@@ -77,35 +80,125 @@ class OwnerNode(Node):
         self.rejections: deque[PushRejected] = deque(maxlen=MAX_REJECTIONS)
 
 
+def cores_of(needs: Needs) -> int:
+    """How many workers one task takes: one, unless it needs a larger ``cpu``."""
+    return max((ceil(amount) for name, amount in needs if name == "cpu"), default=1) or 1
+
+
 class SlaveNodeRecord(Node):
     """A slave, with what it runs.
 
     Attributes:
         description: Its machine.
-        chunks: The chunks that it has: claimed from the work queue or directed to it.
+        chunks: The chunks that it has, claimed from the work queue or directed to it, and what each takes of it.
         known: Digests of code that it was sent on this connection.
+        weight: How much of its credit they use: one each, and those that take several workers as much as these.
+        taken: How much of its labels they use.
+        order: Its number among all slaves; 0 until it is connected.
     """
 
     def __init__(self, hello: Hello, origin: Origin, now: float, description: SlaveDescription) -> None:
         super().__init__(hello, origin, now)
         self.description = description
-        self.chunks: set[int] = set()
+        self.chunks: dict[int, Needs] = {}
         self.known: set[bytes] = set()
+        self.weight = 0
+        self.taken: dict[str, float] = {}
+        self.order = 0
+        self._busy = 0
 
     @property
     def workers(self) -> int:
         """Number of its workers."""
         return self.description.workers
 
-    def offers(self, resources: Iterable[tuple[str, float]]) -> bool:
-        """Whether it has as much of all these resources, if nothing else takes any of them."""
-        total = {"cpu": float(self.workers), **self.description.labels}
-        return all(amount <= total.get(name, 0.0) for name, amount in resources)
+    @property
+    def idle_workers(self) -> int:
+        """How many of its workers have nothing to do."""
+        return max(0, self.description.workers - self._busy)
 
     @property
     def room(self) -> int:
         """How many more chunks it takes."""
-        return max(0, self.description.credit - len(self.chunks))
+        return max(0, self.description.credit - self.weight)
+
+    def offers(self, resources: Needs) -> bool:
+        """Whether it has as much of all these resources, if nothing else takes any of them."""
+        if not resources:
+            return True
+        total = {"cpu": float(self.workers), **self.description.labels}
+        return all(amount <= total.get(name, 0.0) for name, amount in resources)
+
+    def has_free(self, resources: Needs) -> bool:
+        """Whether it has as much of all these resources, beyond what its chunks take."""
+        for name, amount in resources:
+            if name == "cpu":
+                if amount > 1 and ceil(amount) > self.idle_workers:
+                    return False
+            elif amount > self.description.labels.get(name, 0.0) - self.taken.get(name, 0.0):
+                return False
+        return True
+
+    def add(self, chunk: int, needs: Needs) -> None:
+        """It has a chunk, whose tasks need so much."""
+        if chunk in self.chunks:
+            return
+        self.chunks[chunk] = needs
+        if not needs:
+            self.weight += 1
+            self._busy += 1
+            return
+        self._count(needs, 1)
+
+    def discard(self, chunk: int) -> None:
+        """It does not have a chunk any more."""
+        needs = self.chunks.pop(chunk, None)
+        if needs is None:
+            return
+        if not needs:
+            self.weight -= 1
+            self._busy -= 1
+            return
+        self._count(needs, -1)
+
+    def weight_of(self, needs: Needs) -> int:
+        """How much of its credit a chunk uses: one that takes several workers as much as these."""
+        cores = cores_of(needs)
+        return 1 if cores == 1 else -(-cores * self.description.credit // max(1, self.workers))
+
+    def sanity_check(self) -> None:
+        """Check that what its chunks take is counted.
+
+        Raises:
+            AssertionError: It is not.
+        """
+        chunks = self.chunks.values()
+        assert self.weight == sum(map(self.weight_of, chunks)), f"{self} counts its credit wrongly"
+        assert self._busy == sum(map(cores_of, chunks)), f"{self} counts its busy workers wrongly"
+        for name, amount in self.taken.items():
+            taken = sum(each for needs in chunks for label, each in needs if label == name)
+            assert abs(taken - amount) < 1e-6, f"{self} counts {name} wrongly"
+
+    def _count(self, needs: Needs, sign: int) -> None:
+        self.weight += sign * self.weight_of(needs)
+        self._busy += sign * cores_of(needs)
+        for name, amount in needs:
+            if name != "cpu":
+                left = self.taken.get(name, 0.0) + sign * amount
+                if left > 1e-9:  # what is left of a sum of fractions is nothing
+                    self.taken[name] = left
+                else:
+                    self.taken.pop(name, None)
+
+
+class Presence(Protocol):
+    """Who is told of slaves that come and go; see :class:`~concurrence.scheduling.roster.Roster`."""
+
+    def enter(self, slave: SlaveNodeRecord) -> None:
+        """A slave is connected."""
+
+    def leave(self, slave: SlaveNodeRecord) -> None:
+        """It is not connected any more."""
 
 
 class Greeting(NamedTuple):
@@ -130,13 +223,19 @@ class Registry:
     Args:
         lease: Seconds of silence after which a node is given up.
         package: This version of Concurrent, for the text of a refusal.
+        presence: Is told of slaves that come and go.
     """
 
-    def __init__(self, *, lease: float, package: str) -> None:
+    def __init__(self, *, lease: float, package: str, presence: Presence | None = None) -> None:
         self.lease = lease
         self._package = package
+        self._presence = presence
         self._nodes: dict[str, Node] = {}
         self._by_peer: dict[bytes, Node] = {}
+        self._names: dict[str, str] = {}  # of slaves, with the node id
+        self._numbers: dict[str, int] = {}  # the lowest that may be free behind a name
+        self._slaves: list[SlaveNodeRecord] | None = None
+        self._heard_least = -inf  # nobody was heard before this
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -162,11 +261,12 @@ class Registry:
         found = self.get(node)
         return found if isinstance(found, SlaveNodeRecord) else None
 
-    def slaves(self) -> list[SlaveNodeRecord]:
-        """All connected slaves, in the order in which they joined."""
-        return [
-            node for node in self._nodes.values() if isinstance(node, SlaveNodeRecord) and node.peer is not None
-        ]
+    def slaves(self) -> Sequence[SlaveNodeRecord]:
+        """All connected slaves, in the order in which they joined; for what happens seldom: there may be many."""
+        if self._slaves is None:
+            nodes = self._nodes.values()
+            self._slaves = [n for n in nodes if isinstance(n, SlaveNodeRecord) and n.peer is not None]
+        return self._slaves
 
     def greet(self, peer: bytes, hello: Hello, origin: Origin, now: float) -> Greeting:
         """Bind a connection to a node.
@@ -211,19 +311,25 @@ class Registry:
         """The connection is gone; the node stays until its lease runs out."""
         node = self._by_peer.pop(peer, None)
         if node is not None and node.peer == peer:
-            node.peer = None
+            self._leave(node)
         return node
 
     def remove(self, node: Node) -> None:
         """The node is gone for good."""
         if self._nodes.get(node.id) is node:
             del self._nodes[node.id]
+        heir = self._nodes.get(node.id)  # another incarnation, which may go by the same name
+        if heir is None or heir.name != node.name:
+            self._release_name(node)
         if node.peer is not None:
             self._by_peer.pop(node.peer, None)
-            node.peer = None
+            self._leave(node)
 
     def silent(self, now: float) -> list[Node]:
         """The nodes whose lease has run out."""
+        if now < self._heard_least + self.lease:
+            return []  # none can have: who has spoken since, or come, has a longer lease still
+        self._heard_least = min((node.heard for node in self._nodes.values()), default=now)
         return [node for node in self._nodes.values() if now - node.heard > self.lease]
 
     def _check(self, hello: Hello, origin: Origin) -> None:
@@ -250,22 +356,45 @@ class Registry:
 
     def _free_name(self, slave: SlaveNodeRecord) -> str:
         """Its name, or with a number behind it: several slaves of one machine call themselves by its name."""
-        others = (node for node in self._nodes.values() if isinstance(node, SlaveNodeRecord))
-        taken = {other.name for other in others if other.id != slave.id}
+        if self._names.get(slave.name, slave.id) == slave.id:
+            return slave.name
         short = slave.name[:_LONGEST_NAME]
-        names = chain((slave.name,), (f"{short}-{number}" for number in count(2)))
-        return next(name for name in names if name not in taken)
+        number = self._numbers.get(short, 2)
+        while self._names.get(f"{short}-{number}", slave.id) != slave.id:
+            number += 1
+        self._numbers[short] = number
+        return f"{short}-{number}"
+
+    def _release_name(self, node: Node) -> None:
+        if self._names.get(node.name) != node.id:
+            return
+        del self._names[node.name]
+        short, _, number = node.name.rpartition("-")
+        if number.isdecimal() and short in self._numbers:
+            self._numbers[short] = min(self._numbers[short], max(2, int(number)))
+
+    def _leave(self, node: Node) -> None:
+        node.peer = None
+        if isinstance(node, SlaveNodeRecord):
+            self._slaves = None
+            if self._presence is not None:
+                self._presence.leave(node)
 
     def _bind(self, node: Node, peer: bytes, now: float) -> Node:
         other = self._by_peer.get(peer)
         if other is not None and other is not node:
-            other.peer = None  # one connection is one node
+            self._leave(other)  # one connection is one node
         for former in (node, self._nodes.get(node.id)):
             if former is not None and former.peer is not None:
                 self._by_peer.pop(former.peer, None)
-                former.peer = None
+                self._leave(former)
         node.peer = peer
         node.heard = now
         self._nodes[node.id] = node
         self._by_peer[peer] = node
+        if isinstance(node, SlaveNodeRecord):
+            self._slaves = None
+            self._names[node.name] = node.id
+            if self._presence is not None:
+                self._presence.enter(node)
         return node
