@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from swarm_story import Master, hello, machine
 
+from concurrence.scheduling.load import cores_of
 from concurrence.scheduling.members import Members
-from concurrence.scheduling.registry import SlaveNodeRecord, cores_of
+from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.scheduling.roster import EXACT, SAMPLE, Roster
 from concurrence.transport.api import Origin
 from concurrence.transport.security import Role

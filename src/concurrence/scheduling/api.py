@@ -13,9 +13,11 @@ from concurrence.scheduling.fairness import FairShare
 from concurrence.scheduling.functions import FunctionTable
 from concurrence.scheduling.ledger.jobs import Assignment, Job
 from concurrence.scheduling.ledger.ledger import Ledger
+from concurrence.scheduling.load import Needs, cores_of
 from concurrence.scheduling.outbox import Outbox
 from concurrence.scheduling.rates import CHUNK_SECONDS, Rates
-from concurrence.scheduling.registry import Needs, Registry, SlaveNodeRecord
+from concurrence.scheduling.registry import Registry, SlaveNodeRecord
+from concurrence.scheduling.reservations import Reservations
 from concurrence.scheduling.roster import EXACT, Roster
 from concurrence.wire.codec import Frame, Parcel, encode_tasks
 from concurrence.wire.messages import Assign, PackedTask
@@ -79,6 +81,7 @@ class SwarmState:
         """When they were told."""
         self._spread: dict[int, int] = {}  # functions that all slaves were sent, as the roster was then
         self._held: dict[int, Job] = {}
+        self.reservations = Reservations()
 
     def set_limits(self, limits: Limits) -> None:
         """Adopt other bounds and periods; no owner is refused what it was allowed before."""
@@ -114,10 +117,22 @@ class SwarmState:
         """Nobody can take what this job has next: others come before it until the end of the cycle."""
         self.fairness.set_aside(job)
 
-    def hold(self, job: Job, resources: Needs) -> None:
-        """Nobody has these resources now: until the end of the cycle what is behind such tasks comes first."""
-        job.queue.hold(tuple(resources))
+    def hold(self, job: Job, resources: Needs, now: float) -> None:
+        """Nobody has these resources now: until the end of the cycle what is behind such tasks comes first.
+
+        Unless that goes on for too long: then a slave is kept free for them.
+        """
+        needs = tuple(resources)
+        job.queue.hold(needs)
         self._held[job.system] = job
+        if needs and not self.roster.able(needs):
+            self.reservations.want(self.roster, job, needs, now)
+
+    def fulfil_reservations(self, now: float) -> None:
+        """Send what waited for a slave to be free to the one that was kept for it, if that is."""
+        for job, slave in self.reservations.due(self.ledger.jobs, self.registry.slave, self.roster):
+            if self.eligible(job):
+                self.direct(self.form_chunk(job, self.roster.credit, now), slave)
 
     def end_round(self) -> None:
         """The end of a cycle: nothing is set aside or on hold any more."""
@@ -141,6 +156,8 @@ class SwarmState:
     def take(self, job: Job, size: int, now: float) -> Assignment:
         """Take a chunk of at most so many tasks from a job, and charge it to the client."""
         assignment = self.ledger.take(job, size, now)
+        if assignment.spec.resources:
+            self.reservations.cancel(self.roster, job.system, assignment.spec.resources)
         mean = self.rates.mean(assignment.spec.function)
         self.fairness.charge(job, len(assignment.pending) * (CHUNK_SECONDS if mean is None else mean))
         return assignment
@@ -207,6 +224,7 @@ def _parcel(assignment: Assignment) -> Parcel[Assign]:
         assignment.attempt,
         len(tasks),
         assignment.spec.timeout,
+        cores_of(assignment.spec.resources),
     )
     return Parcel(message, frames)
 

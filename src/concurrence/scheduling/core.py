@@ -164,6 +164,7 @@ class MasterCore:
         for node in registry.silent(now):
             self._lost(node, _SILENT)
         self.swarm.fairness.admit()
+        self.swarm.reservations.prune(self.swarm.ledger.jobs)
         self.scheduler.tick(self.swarm, now)
         self._lonely_since = notices.tell_lonely(self.swarm, self._lonely_since, now)
         notices.tell_impossible(self.swarm, now)
@@ -187,6 +188,7 @@ class MasterCore:
         self._answered.clear()
         if self.swarm.changed:
             self.swarm.changed = False
+            self.swarm.fulfil_reservations(now)
             self.scheduler.dispatch(self.swarm, now)
             self.swarm.end_round()
         greetings.tell_slaves(self.swarm, now)

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from concurrence.scheduling.api import SlaveView, SwarmState, WorkView
 from concurrence.scheduling.ledger.jobs import Assignment, Job
+from concurrence.scheduling.load import cores_of
 from concurrence.scheduling.rates import CHUNK_SECONDS, LONG_TASK_SECONDS, chunk_size
-from concurrence.scheduling.registry import SlaveNodeRecord, cores_of
+from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.scheduling.roster import EXACT
 
 

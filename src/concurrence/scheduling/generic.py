@@ -16,8 +16,9 @@ from concurrence.env.extension_options import ExtensionOption
 from concurrence.scheduling.api import ITaskScheduler, ITaskScheduleStrategy, SwarmState, WorkView
 from concurrence.scheduling.fleet import Estimate, Fleet
 from concurrence.scheduling.ledger.jobs import Assignment, Job
+from concurrence.scheduling.load import cores_of
 from concurrence.scheduling.rates import LONG_TASK_SECONDS
-from concurrence.scheduling.registry import SlaveNodeRecord, cores_of
+from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.scheduling.roster import EXACT
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import TakeBack
@@ -104,7 +105,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
             slave = self._choose(strategy, swarm, fleet, job, work, now)
             job.refusal = "" if slave is not None else self._refusal(strategy, swarm, fleet, job, work)
             if slave is None:
-                swarm.hold(job, work.resources)  # what is behind it may find room
+                swarm.hold(job, work.resources, now)  # what is behind it may find room
                 continue
             self._declined.pop(job.system, None)
             self._turn += 1

@@ -6,7 +6,7 @@ from math import inf
 
 from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.ledger.jobs import Job
-from concurrence.scheduling.registry import Needs
+from concurrence.scheduling.load import Needs
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import Output, Progress
 

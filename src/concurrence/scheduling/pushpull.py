@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from concurrence.component import Component
 from concurrence.scheduling.api import ITaskScheduler, SwarmState
 from concurrence.scheduling.ledger.jobs import Job
-from concurrence.scheduling.registry import Needs, SlaveNodeRecord
+from concurrence.scheduling.load import Needs
+from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import TakeBack
 
@@ -38,15 +39,13 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
             if job is None:
                 return
             spec = job.queue.head()
-            if spec is None or (
-                roster.held + len(unclaimed) >= roster.workers and swarm.rates.is_long(spec.function)
-            ):
+            if spec is None or (len(unclaimed) >= roster.idle_workers and swarm.rates.is_long(spec.function)):
                 swarm.set_aside(job)
             elif not spec.resources and job.queue.head_attempt() <= 1:
                 swarm.offer(swarm.form_chunk(job, credit, now), now)
             elif not self._direct(swarm, job, spec.resources, now):
                 if spec.resources:
-                    swarm.hold(job, spec.resources)  # what is behind it may find room
+                    swarm.hold(job, spec.resources, now)  # what is behind it may find room
                 else:
                     swarm.set_aside(job)
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from math import ceil, inf
-from typing import NamedTuple, Protocol, TypeAlias
+from math import inf
+from typing import NamedTuple, Protocol
 
 from concurrence.errors import Refused
 from concurrence.ids import NodeId
 from concurrence.scheduling.deliveries import Deliveries
+from concurrence.scheduling.load import SlaveLoad
 from concurrence.transport.api import Origin
 from concurrence.transport.security import Role
 from concurrence.wire.messages import PROTOCOL_VERSION, Hello, PushRejected, SlaveDescription
 
 MAX_REJECTIONS = 4_096
 _LONGEST_NAME = 1_000  # characters; with a number behind them they are still a name on the wire
-
-Needs: TypeAlias = Sequence[tuple[str, float]]
-"""What the tasks of a chunk need of a slave, by name."""
 
 _KINDS_OF_ROLE = {
     Role.CLIENT: ("client",),
@@ -80,115 +78,19 @@ class OwnerNode(Node):
         self.rejections: deque[PushRejected] = deque(maxlen=MAX_REJECTIONS)
 
 
-def cores_of(needs: Needs) -> int:
-    """How many workers one task takes: one, unless it needs a larger ``cpu``."""
-    return max((ceil(amount) for name, amount in needs if name == "cpu"), default=1) or 1
-
-
-class SlaveNodeRecord(Node):
-    """A slave, with what it runs.
+class SlaveNodeRecord(Node, SlaveLoad):
+    """A slave, with what it runs: see :class:`~concurrence.scheduling.load.SlaveLoad`.
 
     Attributes:
-        description: Its machine.
-        chunks: The chunks that it has, claimed from the work queue or directed to it, and what each takes of it.
         known: Digests of code that it was sent on this connection.
-        weight: How much of its credit they use: one each, and those that take several workers as much as these.
-        taken: How much of its labels they use.
         order: Its number among all slaves; 0 until it is connected.
     """
 
     def __init__(self, hello: Hello, origin: Origin, now: float, description: SlaveDescription) -> None:
-        super().__init__(hello, origin, now)
-        self.description = description
-        self.chunks: dict[int, Needs] = {}
+        Node.__init__(self, hello, origin, now)
+        SlaveLoad.__init__(self, description)
         self.known: set[bytes] = set()
-        self.weight = 0
-        self.taken: dict[str, float] = {}
         self.order = 0
-        self._busy = 0
-
-    @property
-    def workers(self) -> int:
-        """Number of its workers."""
-        return self.description.workers
-
-    @property
-    def idle_workers(self) -> int:
-        """How many of its workers have nothing to do."""
-        return max(0, self.description.workers - self._busy)
-
-    @property
-    def room(self) -> int:
-        """How many more chunks it takes."""
-        return max(0, self.description.credit - self.weight)
-
-    def offers(self, resources: Needs) -> bool:
-        """Whether it has as much of all these resources, if nothing else takes any of them."""
-        if not resources:
-            return True
-        total = {"cpu": float(self.workers), **self.description.labels}
-        return all(amount <= total.get(name, 0.0) for name, amount in resources)
-
-    def has_free(self, resources: Needs) -> bool:
-        """Whether it has as much of all these resources, beyond what its chunks take."""
-        for name, amount in resources:
-            if name == "cpu":
-                if amount > 1 and ceil(amount) > self.idle_workers:
-                    return False
-            elif amount > self.description.labels.get(name, 0.0) - self.taken.get(name, 0.0):
-                return False
-        return True
-
-    def add(self, chunk: int, needs: Needs) -> None:
-        """It has a chunk, whose tasks need so much."""
-        if chunk in self.chunks:
-            return
-        self.chunks[chunk] = needs
-        if not needs:
-            self.weight += 1
-            self._busy += 1
-            return
-        self._count(needs, 1)
-
-    def discard(self, chunk: int) -> None:
-        """It does not have a chunk any more."""
-        needs = self.chunks.pop(chunk, None)
-        if needs is None:
-            return
-        if not needs:
-            self.weight -= 1
-            self._busy -= 1
-            return
-        self._count(needs, -1)
-
-    def weight_of(self, needs: Needs) -> int:
-        """How much of its credit a chunk uses: one that takes several workers as much as these."""
-        cores = cores_of(needs)
-        return 1 if cores == 1 else -(-cores * self.description.credit // max(1, self.workers))
-
-    def sanity_check(self) -> None:
-        """Check that what its chunks take is counted.
-
-        Raises:
-            AssertionError: It is not.
-        """
-        chunks = self.chunks.values()
-        assert self.weight == sum(map(self.weight_of, chunks)), f"{self} counts its credit wrongly"
-        assert self._busy == sum(map(cores_of, chunks)), f"{self} counts its busy workers wrongly"
-        for name, amount in self.taken.items():
-            taken = sum(each for needs in chunks for label, each in needs if label == name)
-            assert abs(taken - amount) < 1e-6, f"{self} counts {name} wrongly"
-
-    def _count(self, needs: Needs, sign: int) -> None:
-        self.weight += sign * self.weight_of(needs)
-        self._busy += sign * cores_of(needs)
-        for name, amount in needs:
-            if name != "cpu":
-                left = self.taken.get(name, 0.0) + sign * amount
-                if left > 1e-9:  # what is left of a sum of fractions is nothing
-                    self.taken[name] = left
-                else:
-                    self.taken.pop(name, None)
 
 
 class Presence(Protocol):

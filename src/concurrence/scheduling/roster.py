@@ -5,10 +5,9 @@ A policy that looked at each slave for each chunk would cost more, the larger th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from concurrence.scheduling.load import Needs, cores_of
 from concurrence.scheduling.members import Members
-from concurrence.scheduling.registry import Needs, SlaveNodeRecord, cores_of
+from concurrence.scheduling.registry import SlaveNodeRecord
 
 EXACT = 32
 """So many slaves are all looked at."""
@@ -28,6 +27,7 @@ class Roster:
         credit: Chunks that all of them together take at once.
         workers: Their workers.
         held: How much of the credit is in use by what they have.
+        idle_workers: Workers that have nothing to do.
         power: Their speed scores, each as often as it has workers.
         unscored: Workers of those without a speed score.
         version: Another number whenever a slave came or went.
@@ -38,7 +38,7 @@ class Roster:
         self.idle: Members[SlaveNodeRecord] = Members()
         self.roomy: Members[SlaveNodeRecord] = Members()
         self.crowded: Members[SlaveNodeRecord] = Members()
-        self.credit = self.workers = self.held = self.unscored = 0
+        self.credit = self.workers = self.held = self.idle_workers = self.unscored = 0
         self.power = 0.0
         self.version = 0
         self._free: dict[str, Members[SlaveNodeRecord]] = {}  # with room, and with something free of a label
@@ -58,6 +58,7 @@ class Roster:
         self._count(slave, 1)
         for label in slave.description.labels:
             self._offering.setdefault(label, Members()).add(slave)
+            self._free.setdefault(label, Members())
         self.place(slave)
 
     def leave(self, slave: SlaveNodeRecord) -> None:
@@ -70,34 +71,35 @@ class Roster:
             members.discard(slave)
         for label in slave.description.labels:
             self._offering[label].discard(slave)
-            if label in self._free:
-                self._free[label].discard(slave)
+            self._free[label].discard(slave)
 
     def give(self, slave: SlaveNodeRecord, chunk: int, needs: Needs) -> None:
         """A slave has a chunk, whose tasks need so much."""
-        before = slave.weight
+        used, idle = slave.used, slave.idle_workers
         slave.add(chunk, needs)
         if slave in self.connected:
-            self.held += slave.weight - before
+            self.held += slave.used - used
+            self.idle_workers += slave.idle_workers - idle
             self.place(slave)
 
     def free(self, slave: SlaveNodeRecord, chunk: int) -> None:
         """A slave does not have a chunk any more."""
-        before = slave.weight
+        used, idle = slave.used, slave.idle_workers
         slave.discard(chunk)
         if slave in self.connected:
-            self.held += slave.weight - before
+            self.held += slave.used - used
+            self.idle_workers += slave.idle_workers - idle
             self.place(slave)
 
     def place(self, slave: SlaveNodeRecord) -> None:
         """What a slave has, or who may use it, has changed."""
-        has_room = slave.room > 0
+        has_room = _has_room(slave)
         _put(self.roomy, slave, has_room)
         _put(self.idle, slave, has_room and slave.idle_workers > 0)
         _put(self.crowded, slave, len(slave.chunks) > slave.workers)
         for label, amount in slave.description.labels.items():
-            is_free = has_room and amount > slave.taken.get(label, 0.0)
-            _put(self._free.setdefault(label, Members()), slave, is_free)
+            is_free = has_room and amount > slave.taken.get(label, 0.0) and label not in slave.kept_for
+            _put(self._free[label], slave, is_free)
 
     # --- questions ---
 
@@ -121,7 +123,7 @@ class Roster:
         found = self.connected.some(EXACT)
         return found, len(self.connected) / max(1, len(found))
 
-    def offering(self, needs: Needs) -> Sequence[SlaveNodeRecord] | Members[SlaveNodeRecord]:
+    def offering(self, needs: Needs) -> Members[SlaveNodeRecord]:
         """Slaves that may offer this when nothing else takes it: to be asked, each of them."""
         found = [self._offering.get(name, Members[SlaveNodeRecord]()) for name, _ in needs if name != "cpu"]
         return min(found, key=len, default=self.connected)
@@ -134,7 +136,8 @@ class Roster:
         self.version += 1
         self.credit += sign * slave.description.credit
         self.workers += sign * slave.workers
-        self.held += sign * slave.weight
+        self.held += sign * slave.used
+        self.idle_workers += sign * slave.idle_workers
         self.power = max(0.0, self.power + sign * slave.workers * max(0.0, slave.description.speed))
         self.unscored += sign * slave.workers * (slave.description.speed <= 0)
 
@@ -153,15 +156,21 @@ class Roster:
         slaves = list(self.connected)
         for slave in slaves:
             slave.sanity_check()
-            assert (slave in self.roomy) == (slave.room > 0), f"{slave} has room or has not"
-            assert (slave in self.idle) == (slave.room > 0 and slave.idle_workers > 0), f"{slave} is idle or not"
+            has_room = _has_room(slave)
+            assert (slave in self.roomy) == has_room, f"{slave} has room or has not"
+            assert (slave in self.idle) == (has_room and slave.idle_workers > 0), f"{slave} is idle or not"
             assert (slave in self.crowded) == (len(slave.chunks) > slave.workers), f"{slave} is crowded or not"
         assert len(self.roomy) + len(self.idle) + len(self.crowded) == sum(
             (slave in self.roomy) + (slave in self.idle) + (slave in self.crowded) for slave in slaves
         ), "a slave that is not connected has room"
         assert self.credit == sum(slave.description.credit for slave in slaves), "the credit is counted wrongly"
         assert self.workers == sum(slave.workers for slave in slaves), "the workers are counted wrongly"
-        assert self.held == sum(slave.weight for slave in slaves), "what slaves have is counted wrongly"
+        assert self.idle_workers == sum(slave.idle_workers for slave in slaves), "idle workers are counted wrongly"
+        assert self.held == sum(slave.used for slave in slaves), "what slaves have is counted wrongly"
+
+
+def _has_room(slave: SlaveNodeRecord) -> bool:
+    return slave.room > 0 and "cpu" not in slave.kept_for
 
 
 def _put(members: Members[SlaveNodeRecord], slave: SlaveNodeRecord, is_member: bool) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
@@ -151,6 +152,11 @@ class Chunk:
         return f"<chunk {self.number} of {self.count}, {len(self.done)} done, worker {self.worker}>"
 
     @property
+    def cores(self) -> int:
+        """How many workers it takes."""
+        return self.parcel.message.cores
+
+    @property
     def has_timeout(self) -> bool:
         """Whether its tasks may take only so long."""
         return self.parcel.message.timeout > 0
@@ -168,9 +174,10 @@ class Chunk:
 class WorkerState:
     """A worker that runs or is to be started."""
 
-    __slots__ = ("bundles", "chunks", "functions", "is_killed", "is_ready")
+    __slots__ = ("bundles", "chunks", "functions", "is_killed", "is_ready", "kept_for")
 
-    def __init__(self) -> None:
+    def __init__(self, kept_for: int | None = None) -> None:
+        self.kept_for = kept_for  # the chunk at another worker that takes this one too
         self.is_ready = False
         self.is_killed = False
         self.chunks: list[Chunk] = []  # in the order in which it works them off
@@ -180,10 +187,75 @@ class WorkerState:
     @property
     def is_idle(self) -> bool:
         """Whether it could start a chunk at once."""
-        return self.is_ready and not self.is_killed and not self.chunks
+        return self.is_ready and not self.is_killed and not self.chunks and self.kept_for is None
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether a chunk may be sent to it, to start at once or behind what it is at."""
+        if not self.is_ready or self.is_killed or self.kept_for is not None:
+            return False
+        return all(chunk.cores == 1 for chunk in self.chunks)
 
     def __repr__(self) -> str:
         return f"<worker, ready {self.is_ready}, killed {self.is_killed}, {self.chunks}>"
+
+
+def weight_of(chunk: Chunk, window: int) -> int:
+    """How much of the credit a chunk uses: its share of one worker, or all that the workers have that it takes."""
+    return 1 if chunk.cores == 1 else window * chunk.cores
+
+
+def workers_for(
+    chunk: Chunk, states: Mapping[int, WorkerState], window: int
+) -> tuple[int | None, Sequence[WorkerState]]:
+    """The worker that a chunk may go to now, and the others that it takes.
+
+    Args:
+        chunk: A chunk that waits.
+        states: The workers by number.
+        window: How many chunks a worker has at most.
+
+    Returns:
+        A number, None if it has to wait; and those that must have nothing else to do while it runs.
+    """
+    if chunk.cores == 1:
+        ready = [(len(state.chunks), number) for number, state in states.items() if state.takes_more]
+        load, worker = min(ready, default=(window, 0))
+        return (worker if load < window else None), ()
+    cores = min(chunk.cores, len(states))
+    idle = sorted(number for number, state in states.items() if state.is_idle)
+    if len(idle) < cores:
+        return None, ()
+    return idle[0], [states[number] for number in idle[1:cores]]
+
+
+def leave_worker(chunk: Chunk, states: Mapping[int, WorkerState]) -> None:
+    """A chunk is not at its worker any more, and takes no other ones either."""
+    chunk.worker = None
+    if chunk.cores > 1:
+        for state in states.values():
+            if state.kept_for == chunk.number:
+                state.kept_for = None
+
+
+def check_workers(states: Mapping[int, WorkerState], places: Sequence[Chunk]) -> None:
+    """Check the invariants of workers; for tests and the simulator.
+
+    Raises:
+        AssertionError: One of them does not hold.
+    """
+    for number, state in states.items():
+        assert state.is_ready or not state.chunks, "a worker that is not ready has chunks"
+        assert all(chunk.worker == number for chunk in state.chunks), "a chunk is at another worker"
+        assert len(state.chunks) <= 1 or all(chunk.cores == 1 for chunk in state.chunks), (
+            "one waits behind a wide one"
+        )
+        assert state.kept_for is None or not state.chunks, "a worker that another one's chunk takes has chunks"
+    kept = Counter(state.kept_for for state in states.values() if state.kept_for is not None)
+    for chunk in places:
+        expected = min(chunk.cores, len(states)) - 1 if chunk.worker is not None else 0
+        assert kept.pop(chunk.number, 0) == expected, "a chunk takes more or fewer workers than it needs"
+    assert not kept, "a worker is kept for a chunk that is over"
 
 
 def unstarted(state: WorkerState, chunk: Chunk, seen: Seen) -> list[int]:

@@ -34,12 +34,16 @@ from concurrence.workers.slot_state import (
     StopChunk,
     WorkerState,
     charged,
+    check_workers,
     expired_result,
+    leave_worker,
     overdue,
     recorded_results,
     returned_results,
     unstarted,
+    weight_of,
     without,
+    workers_for,
 )
 
 WINDOW: Final = 2
@@ -81,6 +85,11 @@ class Slots:
         return len(self._chunks)
 
     @property
+    def room(self) -> int:
+        """How many more chunks may be pulled: those that take several workers leave less."""
+        return self.credit - sum(weight_of(chunk, WINDOW) for chunk in self._chunks.values())
+
+    @property
     def chunks(self) -> list[int]:
         """The numbers of the chunks that are here."""
         return list(self._chunks)
@@ -111,6 +120,7 @@ class Slots:
                 missing = self._code.missing(message)
                 self._out.append(SendUpstream(Parcel(NeedFunction(message.number, missing))))
             self._forget(message.number)
+            self._dispatch()
             return self._taken()
         self._code.add_function(Parcel(message, parcel.frames), self._states.values())
         self._waiting.extend(self._blocked.pop(message.number, ()))
@@ -121,6 +131,7 @@ class Slots:
         """The master will not use a function again."""
         self._forget(parcel.message.number)
         self._code.forget_incomplete(parcel.message.number)
+        self._dispatch()
         return self._taken()
 
     def assign(self, parcel: Parcel[Assign]) -> list[Instruction]:
@@ -150,6 +161,7 @@ class Slots:
         if chunk.worker is None:
             self._unplace(chunk)
             self._return(chunk, chunk.counters())
+            self._dispatch()  # it may have waited for several workers, and others behind it
         else:
             chunk.is_stopping = True
             chunk.is_killed = chunk.is_killed or kill
@@ -159,6 +171,7 @@ class Slots:
     def abandon(self) -> list[Instruction]:
         """The master does not know this slave any more: nobody wants what is here."""
         for worker, state in self._states.items():
+            state.kept_for = None
             if state.chunks:
                 state.is_killed = True
                 state.chunks.clear()
@@ -215,7 +228,7 @@ class Slots:
                 self._return(chunk, rest)
             else:
                 state.chunks.remove(chunk)
-                chunk.worker = None
+                leave_worker(chunk, self._states)
                 self._place(chunk, first=True)
         self._kill_cancelled(worker, state, seen)
         self._kill_overdue(worker, state, seen)
@@ -248,7 +261,7 @@ class Slots:
             elif chunk.is_stopping:
                 self._return(chunk, chunk.counters())
             else:
-                chunk.worker = None
+                leave_worker(chunk, self._states)
                 chunk.is_relocated = not state.is_killed
                 self._place(chunk, first=True)
         self._replace(state)
@@ -261,17 +274,17 @@ class Slots:
         out, self._out = self._out, []
         return out
 
-    def _start_worker(self, delay: float) -> None:
-        self._states[self._next_worker] = WorkerState()
+    def _start_worker(self, delay: float, kept_for: int | None = None) -> None:
+        self._states[self._next_worker] = WorkerState(kept_for)
         self._out.append(StartWorker(self._next_worker, delay))
         self._next_worker += 1
 
     def _replace(self, state: WorkerState) -> None:
-        if state.is_ready:
-            self._start_worker(0.0)
-            return
-        self._start_worker(min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(self._failed_starts, 16)))
-        self._failed_starts += 1
+        delay = 0.0
+        if not state.is_ready:
+            delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(self._failed_starts, 16))
+            self._failed_starts += 1
+        self._start_worker(delay, state.kept_for)
 
     def _place(self, chunk: Chunk, *, first: bool = False) -> None:
         """Put a chunk where it waits for a worker or for its function."""
@@ -296,15 +309,18 @@ class Slots:
             blocked.remove(chunk)
 
     def _dispatch(self) -> None:
+        """Send what waits to workers, in order: nothing overtakes a chunk that waits for several of them."""
         while self._waiting:
-            ready = [(len(s.chunks), n) for n, s in self._states.items() if s.is_ready and not s.is_killed]
-            load, worker = min(ready, default=(WINDOW, 0))
-            if load >= WINDOW:
+            chunk = self._waiting[0]
+            worker, others = workers_for(chunk, self._states, WINDOW)
+            if worker is None:
                 return
-            chunk = self._waiting.popleft()
+            self._waiting.popleft()
             state = self._states[worker]
             chunk.worker = worker
             state.chunks.append(chunk)
+            for other in others:
+                other.kept_for = chunk.number
             definitions = self._code.for_worker(state, chunk.parcel.message.function)
             self._out.append(SendToWorker(worker, [*definitions, chunk.parcel]))
 
@@ -336,6 +352,7 @@ class Slots:
         state = self._states.get(chunk.worker) if chunk.worker is not None else None
         if state is not None:
             state.chunks.remove(chunk)
+        leave_worker(chunk, self._states)
 
     def _kill_cancelled(self, worker: int, state: WorkerState, seen: Seen) -> None:
         """Kill the worker if what it is at right now belongs to a chunk whose tasks are to be ended."""
@@ -375,14 +392,14 @@ class Slots:
             places += chunks
         assert all(chunk.worker is None for chunk in places), "a chunk without a worker names one"
         assert all(chunk.parcel.message.function in self._code for chunk in self._waiting)
-        for worker, state in self._states.items():
+        for state in self._states.values():
             assert len(state.chunks) <= WINDOW, "a worker has more chunks than the window"
-            assert state.is_ready or not state.chunks, "a worker that is not ready has chunks"
-            assert all(chunk.worker == worker for chunk in state.chunks), "a chunk is at another worker"
             assert state.functions <= set(self._code.numbers), "a worker knows a function that was forgotten"
-            idle = state.is_ready and not state.is_killed and len(state.chunks) < WINDOW
-            assert not (idle and self._waiting), "a chunk waits although a worker has room"
             places += state.chunks
+        if self._waiting:
+            head = workers_for(self._waiting[0], self._states, WINDOW)
+            assert head[0] is None, "a chunk waits although a worker has room"
+        check_workers(self._states, places)
         numbers = [chunk.number for chunk in places]
         assert sorted(numbers) == sorted(self._chunks), "a chunk is not at exactly one place"
         assert all(len(chunk.done) < chunk.count for chunk in places), "a chunk is over and still here"

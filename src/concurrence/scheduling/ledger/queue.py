@@ -104,6 +104,10 @@ class RunQueue:
         run = self._next()
         return run.spec if run is not None else None
 
+    def has(self, resources: _Needs) -> bool:
+        """Whether something that needs exactly these resources waits."""
+        return any(key[1] == resources for key in self._runs)
+
     def head_attempt(self) -> int:
         """The attempt number of what would be taken next; 0 if there is nothing."""
         run = self._next()
