@@ -15,25 +15,16 @@ from concurrence.nodes.launching import Ready
 from concurrence.nodes.master_link import LinkEvent, MasterLink
 from concurrence.nodes.node import Node
 from concurrence.nodes.sending import send_all, smaller_results
+from concurrence.nodes.slave_traffic import SlaveTraffic
 from concurrence.transport.api import IClient, IWorkSource
 from concurrence.transport.security import Credentials, Role, read_connect_file
 from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_to_slave, encode
-from concurrence.wire.messages import (
-    Bye,
-    ChunkResults,
-    FromSlave,
-    Hello,
-    Message,
-    Output,
-    ToSlave,
-)
+from concurrence.wire.messages import Bye, Hello, Message, ToSlave
 from concurrence.workers.api import ITaskManager
 
 _TICK_SECONDS = 0.25
 _SILENCE_SECONDS = 15.0
-_MAX_PARTLY_SENT = 1_024  # chunks; then those that are over are dropped from the set
-_MAX_HELD_OUTPUT = 256  # messages that are kept while there is no connection
 
 
 class SlaveNode(Node):
@@ -56,8 +47,7 @@ class SlaveNode(Node):
 
     def __init__(self, manager: ComponentManager) -> None:
         super().__init__(manager)
-        self._upstream: list[Parcel[FromSlave]] = []
-        self._partly_sent: set[int] = set()
+        self._traffic = SlaveTraffic()
         self._blocked: list[Parcel[Message]] | None = None
         self._client: IClient | None = None
         self._source: IWorkSource | None = None
@@ -81,7 +71,7 @@ class SlaveNode(Node):
         """Run until stopped; the exit code."""
         restore = self.catch_signals()
         try:
-            self._manager.start(self.reactor, self._identity.name, self._upstream.append)
+            self._manager.start(self.reactor, self._identity.name, self._traffic.say)
             self._connect()
             self.start_services()
             if self.launch is not None:
@@ -130,11 +120,8 @@ class SlaveNode(Node):
             )
 
     def _hello(self, resumes: bool) -> Hello:
-        # Results that were handed to the last connection may be lost with it. What they belong to is not named, so
-        # that the master has it run again; should they have arrived, it knows that too.
-        chunks = set(self._manager.chunks) - self._partly_sent
-        chunks.update(_chunks_of(self._upstream) - self._partly_sent)
-        return self._identity.hello(resumes, slave=self._description, chunks=sorted(chunks))
+        chunks = self._traffic.held(self._manager.chunks)
+        return self._identity.hello(resumes, slave=self._description, chunks=chunks)
 
     def _shut_down(self) -> None:
         try:
@@ -146,7 +133,7 @@ class SlaveNode(Node):
         client = self._client
         if client is not None:
             if self._link.ready:
-                client.send(encode([*self._upstream, Parcel(Bye("the slave stops"))]))
+                client.send(encode([*self._traffic.take(()), Parcel(Bye("the slave stops"))]))
             self._detach()
             client.close()
         self._manager.stop()
@@ -195,10 +182,9 @@ class SlaveNode(Node):
         self._link.events.clear()
 
     def _welcomed(self, *, forgotten: bool) -> None:
-        self._partly_sent.clear()
+        self._traffic.welcomed(forgotten=forgotten)
         if forgotten:
             self.log.warning("the master was restarted and does not know this slave's work; it is dropped")
-            self._upstream.clear()
             self._manager.abandon()
         welcome = self._link.welcome
         self._detach()
@@ -220,7 +206,7 @@ class SlaveNode(Node):
             client.reconnect()
         self._take_connection_events(client)
         if self._blocked or not self._link.ready:
-            self._trim_held()
+            self._traffic.trim()
         parcels = self._blocked or self._collect()
         if not parcels:
             return
@@ -235,24 +221,8 @@ class SlaveNode(Node):
         parcels: list[Parcel[Message]] = [Parcel(message) for message in self._link.outgoing]
         self._link.outgoing.clear()
         if self._link.ready:
-            self._note_sent()
-            parcels.extend(self._upstream)
-            self._upstream.clear()
+            parcels.extend(self._traffic.take(self._manager.chunks))
         return parcels
-
-    def _trim_held(self) -> None:
-        """What tasks print is dropped while nothing can be sent; results are bounded by the credit."""
-        if len(self._upstream) > _MAX_HELD_OUTPUT:
-            self._upstream[:] = [each for each in self._upstream if not isinstance(each.message, Output)]
-
-    def _note_sent(self) -> None:
-        self._partly_sent |= _chunks_of(self._upstream)
-        if len(self._partly_sent) > _MAX_PARTLY_SENT:
-            self._partly_sent.intersection_update(self._manager.chunks)
-
-
-def _chunks_of(parcels: list[Parcel[FromSlave]]) -> set[int]:
-    return {parcel.message.chunk for parcel in parcels if isinstance(parcel.message, ChunkResults)}
 
 
 def parse_labels(texts: tuple[str, ...]) -> dict[str, float]:
