@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from concurrence.component import Component, ComponentManager
-from concurrence.env.options import IntOption
+from concurrence.env.options import DurationOption, IntOption
 from concurrence.errors import ConfigError
 from concurrence.transport.api import IReactor, IWorkSource
 from concurrence.wire.codec import Parcel
@@ -30,9 +30,17 @@ class GenericTaskManager(Component, ITaskManager):
         "taskmanager", "workers", 0, doc="Worker processes of this slave; 0 for one per core it may use.", min=0
     )
 
+    kill_grace = DurationOption(
+        "taskmanager",
+        "kill_grace",
+        0.5,
+        doc="How long a task that was cancelled or exceeds its time-out has to clean up, from TaskInterrupted in "
+        "it to the end of its worker; 0 to kill that at once.",
+    )
+
     def __init__(self, manager: ComponentManager) -> None:
         super().__init__(manager)
-        self._slots = Slots(self.worker_count or available_cores())
+        self._slots = Slots(self.worker_count or available_cores(), grace=self.kill_grace)
         self._pool: WorkerPool | None = None
 
     # --- for the slave node --------------------------------------------------------------------------------

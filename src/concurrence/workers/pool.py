@@ -13,11 +13,13 @@ from concurrence.transport.api import IReactor, ITimer
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import Bye, ChildExited, ChunkResults, FromWorker, Output, ToWorker, WorkerReady
 from concurrence.workers.api import Upstream
+from concurrence.workers.cell import INTERRUPT
 from concurrence.workers.handle import ENTRY, NOTICE, WorkerHandle
 from concurrence.workers.processes import Template, describe_exit
 from concurrence.workers.raw_output import log_fields, writer_of
 from concurrence.workers.slot_state import (
     Instruction,
+    InterruptTask,
     KillWorker,
     Seen,
     SendToWorker,
@@ -115,6 +117,9 @@ class WorkerPool:
                     self._start_worker(number, delay)
                 case KillWorker(number):
                     self._template.signal_child(number, signal.SIGKILL)
+                case InterruptTask(number, chunk, index, status):
+                    if self._workers[number].cell.interrupt(chunk, index, status):
+                        self._template.signal_alone(number, INTERRUPT)
                 case StopChunk(number, chunk):
                     self._stop_chunk(number, chunk)
         self._on_changed()
@@ -241,9 +246,14 @@ class WorkerPool:
         self._watch = None
         now = self._reactor.now()
         for worker in list(self._workers.values()):
-            if worker.stops or (now - worker.heard >= _SILENCE and self._holds_more(worker)):
+            # One that talks all the time may be beyond its time-out all the same.
+            is_silent = now - worker.heard >= _SILENCE and self._holds_more(worker)
+            if worker.stops or is_silent or self._has_timeout(worker):
                 self._look(worker)
-        if any(worker.stops or self._holds_more(worker) for worker in self._workers.values()):
+        if any(
+            worker.stops or self._holds_more(worker) or self._has_timeout(worker)
+            for worker in self._workers.values()
+        ):
             self._keep_watch()
         self._flush_all()
 
@@ -251,7 +261,11 @@ class WorkerPool:
         state = self._slots.states.get(worker.number)
         if state is None:
             return False
-        return len(state.chunks) > 1 or any(chunk.count > 1 or chunk.has_timeout for chunk in state.chunks)
+        return len(state.chunks) > 1 or any(chunk.count > 1 for chunk in state.chunks)
+
+    def _has_timeout(self, worker: WorkerHandle) -> bool:
+        state = self._slots.states.get(worker.number)
+        return state is not None and any(chunk.has_timeout for chunk in state.chunks)
 
     def _look(self, worker: WorkerHandle) -> None:
         """See how far a worker is, whether or not it has the time to tell."""
