@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         ConcurrenceError,
         TaskCancelled,
         TaskError,
+        TaskInterrupted,
         UsageError,
         WouldBlock,
     )
@@ -85,6 +86,7 @@ _HOMES = {
         "ConcurrenceError",
         "TaskCancelled",
         "TaskError",
+        "TaskInterrupted",
         "UsageError",
         "WouldBlock",
     ),
@@ -149,6 +151,7 @@ __all__ = [
     "ConcurrenceError",
     "TaskCancelled",
     "TaskError",
+    "TaskInterrupted",
     "UsageError",
     "WouldBlock",
     # identities

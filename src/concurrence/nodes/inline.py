@@ -111,7 +111,7 @@ class InlineExecutor(Executor):
         super().__init__(cell, loader, output)
         self._inline_cell = cell
 
-    def _failure(self, error: BaseException) -> bytes:
+    def _failure(self, error: BaseException) -> tuple[int, bytes]:
         self._look(error)
         return super()._failure(error)
 

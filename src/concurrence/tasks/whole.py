@@ -27,7 +27,9 @@ def _reduce_with_file(code: CodeType) -> tuple[Any, tuple[Any, ...]]:
     return make, (*arguments[:_FILE_NAME], name, *arguments[_FILE_NAME + 1 :])
 
 
-_REDUCERS: ChainMap[type, Callable[[Any], Any]] = ChainMap({CodeType: _reduce_with_file}, cloudpickle.Pickler.dispatch_table)
+_REDUCERS: ChainMap[type, Callable[[Any], Any]] = ChainMap(
+    {CodeType: _reduce_with_file}, cloudpickle.Pickler.dispatch_table
+)
 
 
 class _Pickler(cloudpickle.Pickler):

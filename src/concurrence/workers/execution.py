@@ -45,10 +45,11 @@ from concurrence.wire.messages import (
     PackedTask,
     ToSlave,
 )
+from concurrence.workers.interrupts import call_function, call_task, interruption_fault
 from concurrence.workers.link import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:  # only for their types: workers.api brings the component framework, a worker needs none
-    from concurrence.workers.api import ICell
+    from concurrence.workers.api import ICell, IInterrupts
     from concurrence.workers.output import OutputCapture
 
 MAX_PENDING_BYTES = 512 * 1024
@@ -95,9 +96,18 @@ class Executor:
         cell: Where the slave sees what runs.
         loader: Brings functions.
         output: Takes what tasks print.
+        interrupts: Tells of tasks that were ended early; None where none are.
     """
 
-    def __init__(self, cell: ICell, loader: FunctionLoader, output: OutputCapture) -> None:
+    def __init__(
+        self,
+        cell: ICell,
+        loader: FunctionLoader,
+        output: OutputCapture,
+        interrupts: IInterrupts | None = None,
+    ) -> None:
+        self._interrupts = interrupts
+        self._timeout = 0.0
         self._cell = cell
         self._loader = loader
         self._output = output
@@ -129,6 +139,7 @@ class Executor:
         # Not earlier: a client that runs its tasks inline may fork between them.
         self._generation = forks.generation
         self._cell.begin_chunk(chunk.chunk)
+        self._timeout = chunk.timeout
         self._output.begin_chunk(chunk.system, send)
         results = _Results(chunk.chunk, self._cell, self._output)
         before = enter(TASK)
@@ -204,9 +215,9 @@ class Executor:
             return self._refusal(function, error)
         _running.arguments = arguments
         try:
-            result = function.target(*arguments[0], **arguments[1])
+            result = call_function(function.target, arguments[0], arguments[1])
         except BaseException as error:  # noqa: BLE001  # SystemExit ends a task, not a worker; it becomes a Fault
-            return FAILED, self._failure(error), ()
+            return *self._failure(error), ()
         return self._pack(result)
 
     def _run_object(
@@ -226,10 +237,10 @@ class Executor:
         except BaseException as error:  # noqa: BLE001  # it runs the author's code; it becomes a Fault
             return self._refusal(function, error)
         _running.task = task
-        failure = b""
+        failure: tuple[int, bytes] | None = None
         result: Any = None
         try:
-            result = task()
+            result = call_task(task)
             self._end_fork()
         except BaseException as error:  # noqa: BLE001  # SystemExit ends a task, not a worker; it becomes a Fault
             failure = self._failure(error)
@@ -239,7 +250,7 @@ class Executor:
             if failure:
                 _log.error("clean_up of %s raised as well: %s", function.name, describe_error(error))
             failure = failure or self._failure(error)
-        return (FAILED, failure, ()) if failure else self._pack(result)
+        return (*failure, ()) if failure else self._pack(result)
 
     def _pack(self, result: Any) -> tuple[int, bytes, Sequence[Frame]]:
         self._end_fork()
@@ -255,12 +266,18 @@ class Executor:
             )
             return FAILED, encode_fault(fault), ()
         except BaseException as error:  # noqa: BLE001  # the author's __reduce__ may raise what is no Exception
-            return FAILED, self._failure(error), ()
+            return *self._failure(error), ()
         return FINISHED, payload, buffers
 
-    def _failure(self, error: BaseException) -> bytes:
+    def _failure(self, error: BaseException) -> tuple[int, bytes]:
+        """The status and the fault of a task that raised."""
         self._end_fork(error)
-        return encode_fault(exception_fault(error, output=self._output.tail()))
+        output = self._output.tail()
+        status = self._interrupts.status() if self._interrupts is not None else None
+        if status is None or self._interrupts is None:
+            return FAILED, encode_fault(exception_fault(error, output=output))
+        self._interrupts.end_children()
+        return status, encode_fault(interruption_fault(error, status, self._timeout, output))
 
     def _refusal(self, function: LoadedFunction, error: BaseException) -> tuple[int, bytes, Sequence[Frame]]:
         self._end_fork(error)
