@@ -20,7 +20,7 @@ from concurrence.nodes.api_door import ApiDoor
 from concurrence.nodes.api_methods import BuiltInMethods
 from concurrence.nodes.hosting import Hosting
 from concurrence.nodes.keys import MasterKeys
-from concurrence.nodes.launching import Access, ChildNode, LaunchFailed, LaunchSpec, Ready
+from concurrence.nodes.launching import Access, ChildDismissed, ChildNode, LaunchFailed, LaunchSpec, Ready
 from concurrence.nodes.locking import lock_environment, note_address
 from concurrence.nodes.node import Node
 from concurrence.scheduling.api import ITaskScheduler, Limits
@@ -217,6 +217,11 @@ class MasterNode(Node):
             reason = slave.wait_end(_END_SECONDS)
             if isinstance(reason, LaunchFailed) and reason.exit_code == UsageError.exit_code:
                 raise reason  # another one would end in the same way
+            if isinstance(reason, ChildDismissed):
+                self.log.info("%s; no other is started", reason)
+                slave.stop()
+                self._slave = None
+                return
             self.log.error("%s %s; another one is started", _SLAVE, describe_exit(slave.stop()))
             self._slave = None
             self.reactor.call_later(_RESTART_SECONDS, self._restart_slave)

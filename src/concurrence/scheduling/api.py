@@ -118,7 +118,7 @@ class SwarmState:
 
     def offer(self, assignment: Assignment, now: float) -> None:
         """Put a chunk on the work queue, where any slave may claim it."""
-        for slave in self.registry.slaves():
+        for slave in self.registry.working():
             self.define(slave, assignment.spec.function)
         self.unclaimed[assignment.chunk] = now
         self.outbox.work.append(_parcel(assignment))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from concurrence.errors import ProtocolError, Refused
-from concurrence.scheduling import greetings, notices, slave_events, status, system_events
+from concurrence.scheduling import draining, greetings, notices, slave_events, status, system_events
 from concurrence.scheduling.api import ITaskScheduler, Limits, SwarmState
 from concurrence.scheduling.handlers import OF_OWNERS, OF_SLAVES, Handler
 from concurrence.scheduling.ledger.ledger import Ledger
@@ -207,6 +207,7 @@ class MasterCore:
         self.outbox.tell(node, f"{'is back' if known else 'registered'} from {origin.address}")
         self.outbox.send(peer, Parcel(self._welcome(node, known=known)))
         if isinstance(node, SlaveNodeRecord):
+            draining.greeted(self.swarm, node)
             slave_events.reconcile(self.swarm, node, hello.chunks)
             greetings.tell_slaves(self.swarm)
         elif isinstance(node, OwnerNode):

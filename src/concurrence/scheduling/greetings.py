@@ -38,11 +38,11 @@ def greet_owner(swarm: SwarmState, owner: OwnerNode, job: Job | None) -> None:
 
 
 def tell_slaves(swarm: SwarmState) -> None:
-    """Tell all owners which slaves there are: one came or went."""
+    """Tell all owners which slaves take work: one came or went."""
     for node in swarm.registry:
         if node.hello.kind in ("host", "client"):
             swarm.outbox.send(node.peer, Parcel(_slave_list(swarm)))
 
 
 def _slave_list(swarm: SwarmState) -> SlaveList:
-    return SlaveList([SlaveEntry(slave.name, slave.workers) for slave in swarm.registry.slaves()])
+    return SlaveList([SlaveEntry(slave.name, slave.workers) for slave in swarm.registry.working()])

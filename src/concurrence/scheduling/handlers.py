@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from msgspec.structs import replace
 
-from concurrence.scheduling import api_calls, owner_events, slave_events, system_events
+from concurrence.scheduling import api_calls, draining, owner_events, slave_events, system_events
 from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.registry import Node, SlaveNodeRecord
 from concurrence.wire import messages as wire
@@ -71,6 +71,10 @@ def _need_function(swarm: SwarmState, node: Any, parcel: Parcel[wire.NeedFunctio
     slave_events.need_function(swarm, node, parcel.message)
 
 
+def _draining(swarm: SwarmState, node: Any, parcel: Parcel[wire.Draining], now: float) -> None:
+    draining.announced(swarm, node, parcel.message)
+
+
 def _ping(swarm: SwarmState, node: Node, parcel: Parcel[wire.Ping], now: float) -> None:
     swarm.outbox.send(node.peer, Parcel(wire.Pong(parcel.message.number)))
 
@@ -117,5 +121,6 @@ OF_SLAVES: dict[type[Any], Handler] = {
     wire.ChunkResults: _results,
     wire.AttemptLost: _attempt_lost,
     wire.NeedFunction: _need_function,
+    wire.Draining: _draining,
 }
 """What slaves may say."""

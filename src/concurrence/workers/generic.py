@@ -24,6 +24,7 @@ from concurrence.wire.messages import (
     ChunkResults,
     DefineBundle,
     DefineFunction,
+    Drain,
     ForgetFunction,
     FromWorker,
     Output,
@@ -119,7 +120,7 @@ class GenericTaskManager(Component, ITaskManager):
         return None if self._is_stopped else self._template.pid
 
     def handle(self, parcel: Parcel[ToSlave]) -> None:
-        """A message from the master: definitions, chunks, take-backs; others are not for a task manager."""
+        """A message from the master; those that are not for a task manager are passed over."""
         frames = parcel.frames
         match parcel.message:
             case Assign() as message:
@@ -132,6 +133,8 @@ class GenericTaskManager(Component, ITaskManager):
                 self._apply(self._slots.forget(Parcel(message, frames)))
             case TakeBack() as message:
                 self._apply(self._slots.take_back(message.chunk, kill=message.kill))
+            case Drain() as message:
+                self._apply(self._slots.drain(is_on=message.is_on))
             case _:
                 return
 
