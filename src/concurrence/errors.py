@@ -153,7 +153,7 @@ class TaskError(ConcurrenceError):
 
 
 class TaskCancelled(TaskError):
-    """Nobody's fault: the task was cancelled by its owner, or its owner went away."""
+    """Nobody's fault: the task was cancelled by its owner or an administrator, or its owner went away."""
 
 
 def nearest(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str:

@@ -13,6 +13,7 @@ from concurrence.env.config import ConfigChanges
 from concurrence.env.config_report import json_value, known_options, unknown_option
 from concurrence.env.environment import Environment
 from concurrence.errors import UsageError
+from concurrence.nodes.job_methods import JobMethods
 from concurrence.nodes.status import Status, status_by_names, without
 from concurrence.nodes.steering_methods import SteeringMethods
 from concurrence.scheduling.core import MasterCore
@@ -56,6 +57,7 @@ class BuiltInMethods:
         self._register_swarm(service)
         self._register_config(service)
         SteeringMethods(self._core).register(service)
+        JobMethods(self._core, self._now).register(service)
 
         @jsonremote(service)
         def ping(request: ApiRequest) -> str:

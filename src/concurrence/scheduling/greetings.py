@@ -24,7 +24,9 @@ def greet_owner(swarm: SwarmState, owner: OwnerNode, job: Job | None) -> None:
         for parcel in swarm.functions.definition(job.function, owner.known):
             swarm.outbox.send(owner.peer, parcel)
     elif owner.hello.kind == "client":
-        swarm.ledger.open(Job(owner.hello.system, owner.id, owner.id))
+        if owner.hello.system not in swarm.ledger.jobs:
+            opened = swarm.ledger.open(Job(owner.hello.system, owner.id, owner.id))
+            opened.opened = owner.joined
         owner.systems.add(owner.hello.system)
         swarm.outbox.send(owner.peer, Parcel(_slave_list(swarm)))
     for system in owner.systems:

@@ -87,12 +87,12 @@ def _output(swarm: SwarmState, node: Node, parcel: Parcel[wire.Output], now: flo
     job = swarm.ledger.jobs.get(parcel.message.system)
     if job is None or not (isinstance(node, SlaveNodeRecord) or job.owner == node.id):
         return
-    client = swarm.registry.owner(job.client)
-    if client is None:
-        return
     if node.name != node.hello.name == parcel.message.source:  # the slave does not know that it was numbered
         parcel = Parcel(replace(parcel.message, source=node.name), parcel.frames)
-    swarm.outbox.send(client.peer, parcel)
+    swarm.past.add(parcel.message, now)
+    client = swarm.registry.owner(job.client)
+    if client is not None:
+        swarm.outbox.send(client.peer, parcel)
 
 
 def _call_api(swarm: SwarmState, node: Node, parcel: Parcel[wire.CallApi], now: float) -> None:
