@@ -73,6 +73,7 @@ class Slots:
         self._code = Definitions()
         self._next_worker = 1
         self._failed_starts = 0
+        self._is_draining = False
         self._out: list[Instruction] = []
 
     @property
@@ -138,7 +139,7 @@ class Slots:
         if message.chunk in self._chunks:
             return []
         chunk = Chunk(parcel)
-        if len(self._chunks) >= 2 * self.credit:
+        if self._is_draining or len(self._chunks) >= 2 * self.credit:
             # Twice, because directed and pulled chunks cross; beyond that the bound on memory comes first.
             self._return(chunk, chunk.counters())
             return self._taken()
@@ -160,6 +161,14 @@ class Slots:
             chunk.is_killed = chunk.is_killed or kill
             self._out.append(StopChunk(chunk.worker, number))
         return self._taken()
+
+    def drain(self, *, is_on: bool) -> list[Instruction]:
+        """Take no more chunks, and give back what has not started of those that are here; or take them again."""
+        self._is_draining = is_on
+        out: list[Instruction] = []
+        for number in self.chunks if is_on else ():
+            out += self.take_back(number, kill=False)
+        return out
 
     def abandon(self) -> list[Instruction]:
         """The master does not know this slave any more: nobody wants what is here."""
