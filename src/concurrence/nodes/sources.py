@@ -117,13 +117,13 @@ class Sources:
         failed: list[tuple[Task, PackingError | UsageError]] = []
         for child in islice(source.iterator, room):
             source.taken += 1
+            self.children -= 1
             try:
                 push(child)
             except (PackingError, UsageError) as error:
                 failed.append((child, error))
         if source.taken == source.count:
             self._of_tasks.pop()
-            self.children -= source.count
             self._children_bytes -= source.size
         return failed
 
