@@ -219,6 +219,7 @@ class ApplicationNode(ClientOptions, IApp, IApplicationHandlers, abstract=True):
             credentials=read_connect_file(master) if master is not None else None,
             connect_timeout=self.connect_timeout,
             push_timeout=lambda: self.push_timeout,
+            max_depth=self.max_depth,
             workers=self.workers,
             inline=self.inline,
             display=self.display,

@@ -51,6 +51,7 @@ class RunSettings(Struct):
         credentials: How to reach a master; None to start a private swarm.
         connect_timeout: Seconds to wait for the master's first answer.
         push_timeout: Tells the seconds that a push outside handlers waits for room; it may change.
+        max_depth: How many tasks may push one another in a row.
         workers: Workers of a private swarm; None for what the options say.
         inline: Everything in this process and thread.
         display: What is shown.
@@ -61,6 +62,7 @@ class RunSettings(Struct):
     credentials: Credentials | None
     connect_timeout: float
     push_timeout: Callable[[], float]
+    max_depth: int
     workers: int | None
     inline: bool
     display: IDisplay
@@ -91,6 +93,7 @@ class ClientRun:
         self._settings = settings
         self._display = settings.display
         self._tasks = OwnedTasks(self.system_id, identity.node, TaskPacker(BundleCollector()))
+        self._tasks.max_depth = settings.max_depth
         self._swarm: LocalSwarm | None = None
         self._owner: Owner | None = None
         self._exit_code = 0

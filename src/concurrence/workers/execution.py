@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from concurrence.errors import PackingError, ProtocolError
 from concurrence.ids import SystemId, TaskId
 from concurrence.tasks.api import Task
+from concurrence.tasks.children import pack_child, with_children
 from concurrence.tasks.forks import forks
 from concurrence.tasks.functions import FunctionTask
 from concurrence.tasks.loading import (
@@ -24,6 +25,7 @@ from concurrence.tasks.loading import (
     exception_fault,
     one_line,
 )
+from concurrence.tasks.nursery import nursery
 from concurrence.tasks.values import describe_error, pack_value, unpack_value
 from concurrence.tasks.waiting import TASK, enter, leave
 from concurrence.wire.codec import MAX_HEADER_BYTES, Frame, Parcel, decode_tasks, encode_results, frame_size
@@ -112,6 +114,7 @@ class Executor:
         self._loader = loader
         self._output = output
         self._generation = forks.generation
+        nursery.running, nursery.pack = current_task, pack_child
 
     def define_bundle(self, digest: bytes, blob: Frame) -> None:
         """Keep an application's module sources."""
@@ -143,6 +146,7 @@ class Executor:
         self._output.begin_chunk(chunk.system, send)
         results = _Results(chunk.chunk, self._cell, self._output)
         before = enter(TASK)
+        nursery.begin()
         try:
             function = self._load(chunk.function, tasks, results)
             results.begin()
@@ -150,6 +154,7 @@ class Executor:
                 self._run_all(chunk, function, tasks, parcel.frames, results)
         finally:
             leave(before)
+            nursery.begin()
             _running.counter = None
             _running.task = None
             _running.arguments = ((), {})
@@ -203,6 +208,8 @@ class Executor:
             _running.counter = counter
             status, payload, result_buffers = run_one(function, packed, buffers)
             self._end_fork()
+            if nursery.is_used:
+                nursery.begin()
             add(counter, status, payload, result_buffers)
 
     def _run_call(
@@ -256,6 +263,8 @@ class Executor:
         self._end_fork()
         try:
             payload, buffers = pack_value(result)
+            if nursery.is_used:
+                payload = with_children(payload)
             _check_size(payload, buffers)
         except PackingError as error:
             fault = Fault(
