@@ -154,7 +154,7 @@ class Config:
     def reload(
         self,
         is_live: Callable[[str, str], bool] = lambda _section, _name: True,
-        check: Callable[[Config], None] = lambda _fresh: None,
+        check: Callable[[Config], object] = lambda _fresh: None,
     ) -> ConfigChanges:
         """Read the layers again and adopt what changed; ``revision`` rises if that is anything.
 
