@@ -89,6 +89,21 @@ def test_the_diagram_is_written_in_the_format_that_the_file_tells(environment: P
 
 
 @pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["--graph"], "components.svg"),
+        (["--graph", "--set", "node.name=x"], "components.svg"),
+        (["--format", "mermaid", "--graph"], "components.mmd"),
+        (["--graph", "--format=mermaid"], "components.mmd"),
+    ],
+)
+def test_without_a_name_the_diagram_has_that_of_the_command(words: list[str], name: str, tmp_path: Path) -> None:
+    assert call(*words, folder=tmp_path) == (0, f"the diagram: {name}\n", "")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text("utf-8").startswith("<svg " if name.endswith("svg") else "flowchart LR")
+
+
+@pytest.mark.parametrize(
     ("words", "complaint"),
     [
         (["--graph", "links.png"], "links.png tells no format"),
