@@ -265,3 +265,12 @@ def test_names_that_hide_or_are_hidden(path: Path) -> None:
     found = {Path(finding.where).name: finding.why for finding in inside(path)}
     assert set(found) == {"check_twin.py", "antigravity.py", "msgspec.py"}
     assert all("PluginError" in why or "taken" in why for why in found.values())
+
+
+def test_a_default_that_is_disabled(path: Path) -> None:
+    (path / "concurrence.toml").write_text('[components]\n"concurrence.transport.*" = false\n')
+    with Environment.open(path, environ={}) as environment:
+        (finding,) = check_opened(environment)
+    assert (finding.what, finding.where) == ("wrong configuration", "default")
+    assert finding.why == "[node] transport: 'ZMQTransport' is disabled"
+    assert finding.cure == "Enable it in [components], or choose another one."

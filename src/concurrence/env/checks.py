@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
-from concurrence.component import ComponentManager
+from concurrence.component import Component, ComponentManager
 from concurrence.env.component_order import check_components, unknown_components
 from concurrence.env.config import COMPONENTS, Config, ConfigValue
 from concurrence.env.option_base import Option
@@ -59,6 +59,34 @@ def check_config(
         listing = "\n".join(f"  {line}" for error in errors for line in str(error).splitlines())
         raise ConfigError(f"{len(errors)} errors in the configuration:\n{listing}")
     return excused
+
+
+def default_errors(config: Config, manager: ComponentManager) -> Iterator[ConfigError]:
+    """What is wrong with the defaults that hold: they choose components that are unknown or disabled.
+
+    Only who needs such a component fails, so this is for whoever looks for mistakes, not for a node that starts.
+
+    Args:
+        config: Where it has a value, the default does not matter.
+        manager: Who knows the components; the options of those that take part count.
+    """
+    told: set[str] = set()  # of an option that several components declare, once
+    for option in declared_options(cls for cls in manager.registered() if _takes_part(manager, cls)):
+        if config.get(option.section, option.name) is not None:
+            continue
+        try:
+            option.check_default(manager)
+        except ConfigError as error:
+            if error.message not in told:
+                yield error
+            told.add(error.message)
+
+
+def _takes_part(manager: ComponentManager, cls: type[Component]) -> bool:
+    try:
+        return manager.is_enabled(cls)
+    except ConfigError:
+        return False  # what is wrong in [components] is told with its line
 
 
 def _may_be_of_a_missing_plugin(

@@ -163,6 +163,14 @@ class Option(Generic[T]):
         del manager
         self.parse(value)
 
+    def check_default(self, manager: ComponentManager) -> None:
+        """Find out whether the default is right for a manager; most options said so when they were declared.
+
+        Raises:
+            ConfigError: It is not: it means a component that is unknown or disabled here.
+        """
+        del manager
+
     def resolve(self, manager: object, value: ConfigValue | None) -> T:
         """The option's value for the components of a manager, where the config has this value or none."""
         del manager
