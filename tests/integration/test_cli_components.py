@@ -52,6 +52,11 @@ def test_the_list_names_components_interfaces_extension_points_and_choices(tmp_p
     assert "task_scheduler: ITaskScheduler -> ZMQTaskScheduler    ([masternode] task_scheduler, default)" in out
 
 
+def test_services_are_behind_an_extension_point_of_each_node_that_has_them(tmp_path: Path) -> None:
+    _, out, _ = call("MasterNode", "SlaveNode", "Hello", folder=tmp_path)
+    assert out.count("services: INodeService -> none") == 3
+
+
 def test_plugins_are_listed_without_being_activated(environment: Path) -> None:
     code, out, err = call("grid", folder=environment)
     assert (code, err) == (0, "")
