@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from concurrence.component import Component, ComponentManager
 from concurrence.env.component_order import check_components, unknown_components
-from concurrence.env.config import COMPONENTS, Config, ConfigValue
+from concurrence.env.config import COMPONENTS, ENVIRONMENT_PREFIX, Config, ConfigValue
 from concurrence.env.option_base import Option
 from concurrence.errors import ConfigError, nearest
 
@@ -53,12 +53,27 @@ def check_config(
     for section, name, value in config.items():
         is_excused = is_partial and _may_be_of_a_missing_plugin(section, name, value, options, manager)
         (excused if is_excused else errors).extend(_errors(section, name, value, options, manager))
+    errors += variable_errors(config, options)
     if len(errors) == 1:
         raise errors[0]
     if errors:
         listing = "\n".join(f"  {line}" for error in errors for line in str(error).splitlines())
         raise ConfigError(f"{len(errors)} errors in the configuration:\n{listing}")
     return excused
+
+
+def variable_errors(config: Config, options: Iterable[Option[Any]]) -> Iterator[ConfigError]:
+    """Environment variables that name an option but for the second underscore, and so set nothing."""
+    keys = {(option.section, option.name) for option in options}
+    names = {_variable(section, name): _variable(section, name, "__") for section, name in sorted(keys)}
+    for variable in config.idle_variables:
+        if variable in names:
+            source = f"environment variable {variable}"
+            yield ConfigError("it sets nothing", source=source, hint=f"Did you mean {names[variable]}?")
+
+
+def _variable(section: str, name: str, dot: str = "_") -> str:
+    return f"{ENVIRONMENT_PREFIX}{section.replace('.', dot)}{dot}{name}".upper()
 
 
 def default_errors(config: Config, manager: ComponentManager) -> Iterator[ConfigError]:
