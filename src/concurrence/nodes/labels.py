@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrence.env.config import ConfigValue
 from concurrence.env.options import ListOption
-from concurrence.tasks.options import MAX_AMOUNT, MAX_NAME, MAX_RESOURCES
+from concurrence.wire.fields import MAX_AMOUNT, MAX_NAME, MAX_RESOURCES
 
 _CORES = "cpu"
 
