@@ -363,7 +363,8 @@ class TestWhere:
 
     def test_nothing_but_tasks_of_sound_options_that_can_be_pickled(self) -> None:
         def work(child: Any, parent: Task) -> None:
-            parent.push_task(child() if callable(child) else child)
+            made: Any = child() if callable(child) else child
+            parent.push_task(made)
 
         def locked() -> Task:
             child = Tree(0)

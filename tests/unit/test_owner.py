@@ -341,4 +341,4 @@ class TestOwner:
             story.channel.tell(PushAccepted(push.number))
         while story.channel.news:
             story.owner.turn(0)
-        assert not len(story.owner._pushes)
+        assert not len(story.owner._pushes)  # pyright: ignore[reportPrivateUsage]
