@@ -21,8 +21,8 @@ from concurrence.wire.messages import DefineFunction, Results, SlaveList
 
 
 class Item:
-    def __init__(self, order: int) -> None:
-        self.order = order
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
 def slave(name: str, workers: int = 2, credit: int = 4, **labels: float) -> SlaveNodeRecord:
@@ -38,7 +38,7 @@ def test_members_are_a_set(steps: list[tuple[bool, int]]) -> None:
         (members.add if adds else members.discard)(items[number])
         (expected.add if adds else expected.discard)(number)
         assert len(members) == len(expected)
-        assert [each.order for each in members.all()] == sorted(expected)
+        assert [each.number for each in members.all()] == sorted(expected)
         assert all((items[each] in members) == (each in expected) for each in items)
 
 
@@ -46,10 +46,10 @@ def test_some_of_many_are_others_each_time_and_all_in_the_end() -> None:
     members = Members[Item]()
     for number in range(1, 101):
         members.add(Item(number))
-    assert [each.order for each in members.some(100)] == list(range(1, 101))
+    assert [each.number for each in members.some(100)] == list(range(1, 101))
     seen: set[int] = set()
     for _ in range(10):
-        found = {each.order for each in members.some(10)}
+        found = {each.number for each in members.some(10)}
         assert len(found) == 10
         seen |= found
     assert len(seen) == 100
@@ -97,7 +97,7 @@ def test_what_is_counted_is_true_whatever_happens(steps: list[tuple[str, int, in
         for needs in NEEDS:
             there = [each for each in slaves if each in roster.connected]
             assert roster.able(needs) == sorted(
-                (each for each in there if each.room and each.has_free(needs)), key=lambda each: each.order
+                (each for each in there if each.room and each.has_free(needs)), key=lambda each: each.number
             )
             assert roster.offers(needs) == any(each.offers(needs) for each in there)
 

@@ -13,8 +13,11 @@ from concurrence.scheduling.fairness import FairShare
 from concurrence.scheduling.functions import FunctionTable
 from concurrence.scheduling.ledger.jobs import Assignment, Job
 from concurrence.scheduling.ledger.ledger import Ledger
+from concurrence.scheduling.ledger.records import Backoff
+from concurrence.scheduling.ledger.story import Event
 from concurrence.scheduling.load import Needs, cores_of
 from concurrence.scheduling.outbox import Outbox
+from concurrence.scheduling.past import Past
 from concurrence.scheduling.rates import CHUNK_SECONDS, Rates
 from concurrence.scheduling.registry import Registry, SlaveNodeRecord
 from concurrence.scheduling.reservations import Reservations
@@ -36,6 +39,10 @@ class Limits(Struct, frozen=True):
         max_attempts: How many workers a task may kill.
         system_window: Task systems of one client; each has a process of its own.
         code_window: Bytes of code and shared objects of one owner at the master.
+        impossible_fails: Whether tasks fail that no connected slave can ever run; if not, they wait.
+        impossible_patience: Seconds after which they do.
+        retry_delay: Seconds that a task which raised waits before it is tried again; doubled with each failure.
+        longest_retry_delay: Never more seconds than this.
     """
 
     lease: float = 10.0
@@ -46,6 +53,10 @@ class Limits(Struct, frozen=True):
     max_attempts: int = 3
     system_window: int = 256
     code_window: int = 1 << 30
+    impossible_fails: bool = False
+    impossible_patience: float = 10.0
+    retry_delay: float = 0.0
+    longest_retry_delay: float = 30.0
 
 
 class SwarmState:
@@ -70,6 +81,7 @@ class SwarmState:
         self.rates = Rates()
         self.fairness = FairShare()
         self.functions = FunctionTable(limits.code_window)
+        self.past = Past()
         self.outbox = Outbox()
         self.unclaimed: dict[int, float] = {}
         """Chunks on the work queue that no slave claimed yet, with the time they were offered."""
@@ -90,6 +102,7 @@ class SwarmState:
         self.registry.lease = limits.lease
         self.functions.byte_limit = limits.code_window
         self.ledger.max_attempts = limits.max_attempts
+        self.ledger.delays.backoff = Backoff(limits.retry_delay, limits.longest_retry_delay)
 
     def eligible(self, job: Job) -> bool:
         """Whether a job's tasks may go now: its owner takes their results."""
@@ -166,12 +179,14 @@ class SwarmState:
         """Send a chunk to one slave."""
         self.define(slave, assignment.spec.function)
         self.give(assignment, slave)
+        self.ledger.story.tell(Event.SENT, assignment.job.system, assignment.chunk, who=slave.name)
         self.outbox.send(slave.peer, _parcel(assignment))
 
     def offer(self, assignment: Assignment, now: float) -> None:
         """Put a chunk on the work queue, where any slave may claim it."""
         self.spread(assignment.spec.function)
         self.unclaimed[assignment.chunk] = now
+        self.ledger.story.tell(Event.OFFERED, assignment.job.system, assignment.chunk)
         self.outbox.work.append(_parcel(assignment))
 
     def give(self, assignment: Assignment, slave: SlaveNodeRecord) -> None:

@@ -73,6 +73,10 @@ class FairShare:
                 self._heap = [(due, client) for client, due in self._due.items()]
                 heapify(self._heap)
 
+    def served(self, client: str) -> float:
+        """The virtual time of a client: who has the least goes next."""
+        return max(self._served.get(client, 0.0), self._floor)
+
     def set_aside(self, job: Job) -> None:
         """Do not choose this job again in this round: nobody can take what it has next."""
         self._aside.add(job.system)

@@ -30,7 +30,9 @@ def greet_owner(swarm: SwarmState, owner: OwnerNode, job: Job | None) -> None:
         for parcel in swarm.functions.definition(job.function, owner.known):
             swarm.outbox.send(owner.peer, parcel)
     elif owner.hello.kind == "client":
-        swarm.ledger.open(Job(owner.hello.system, owner.id, owner.id))
+        if owner.hello.system not in swarm.ledger.jobs:
+            opened = swarm.ledger.open(Job(owner.hello.system, owner.id, owner.id))
+            opened.opened = owner.joined
         owner.systems.add(owner.hello.system)
         swarm.outbox.send(owner.peer, Parcel(_slave_list(swarm)))
     for system in owner.systems:
@@ -44,7 +46,7 @@ def greet_owner(swarm: SwarmState, owner: OwnerNode, job: Job | None) -> None:
 
 
 def tell_slaves(swarm: SwarmState, now: float) -> None:
-    """Tell all owners which slaves there are, if one came or went; of a large swarm, now and then."""
+    """Tell all owners which slaves take work, if one came or went; in a large swarm, now and then."""
     count = len(swarm.roster.connected)
     if not swarm.slaves_changed or (count > EXACT and now - swarm.slaves_told < count * SECONDS_PER_SLAVE):
         return
@@ -57,4 +59,4 @@ def tell_slaves(swarm: SwarmState, now: float) -> None:
 
 
 def _slave_list(swarm: SwarmState) -> SlaveList:
-    return SlaveList([SlaveEntry(slave.name, slave.workers) for slave in swarm.registry.slaves()])
+    return SlaveList([SlaveEntry(slave.name, slave.workers) for slave in swarm.registry.working()])

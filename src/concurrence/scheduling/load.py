@@ -28,6 +28,7 @@ class SlaveLoad:
         chunks: The chunks that it has, claimed from the work queue or directed to it, and what each takes of it.
         weight: How much of its credit they use: one each, and those that take several workers as much as these.
         taken: How much of its labels they use.
+        is_draining: Whether it takes no more work, and gives back what has not started.
         kept_for: Resources that no other task may have of it, because one that needs much of them waits for them;
             with ``cpu`` among them it takes no other chunks at all.
     """
@@ -38,6 +39,7 @@ class SlaveLoad:
         self.weight = 0
         self.taken: dict[str, float] = {}
         self.kept_for: frozenset[str] = frozenset()
+        self.is_draining = False
         self._busy = 0
 
     @property
@@ -53,6 +55,8 @@ class SlaveLoad:
     @property
     def room(self) -> int:
         """How many more chunks it takes."""
+        if self.is_draining:
+            return 0
         return max(0, self.description.credit - self.weight)
 
     @property

@@ -10,10 +10,10 @@ class Numbered(Protocol):
     """Something with a number of its own.
 
     Attributes:
-        order: Its number; no two members of a set have the same.
+        number: No two members of a set have the same.
     """
 
-    order: int
+    number: int
 
 
 T = TypeVar("T", bound=Numbered)
@@ -34,27 +34,27 @@ class Members(Generic[T]):
         return iter(self._list)
 
     def __contains__(self, member: T) -> bool:
-        return member.order in self._places
+        return member.number in self._places
 
     def add(self, member: T) -> None:
         """Add a member, unless it is one."""
-        if member.order not in self._places:
-            self._places[member.order] = len(self._list)
+        if member.number not in self._places:
+            self._places[member.number] = len(self._list)
             self._list.append(member)
 
     def discard(self, member: T) -> None:
         """Remove a member, if it is one; the last one takes its place."""
-        place = self._places.pop(member.order, None)
+        place = self._places.pop(member.number, None)
         if place is None:
             return
         last = self._list.pop()
         if last is not member:
             self._list[place] = last
-            self._places[last.order] = place
+            self._places[last.number] = place
 
     def all(self) -> list[T]:
         """All of them, by their numbers."""
-        return sorted(self._list, key=lambda member: member.order)
+        return sorted(self._list, key=lambda member: member.number)
 
     def some(self, most: int) -> list[T]:
         """All of them by their numbers, or if there are more the next so many of an endless round."""

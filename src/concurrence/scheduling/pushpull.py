@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from concurrence.component import Component
 from concurrence.scheduling.api import ITaskScheduler, SwarmState
 from concurrence.scheduling.ledger.jobs import Job
+from concurrence.scheduling.ledger.story import Event
 from concurrence.scheduling.load import Needs
 from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.wire.codec import Parcel
@@ -68,10 +69,11 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
                 continue
             swarm.define(slave, assignment.spec.function)
             swarm.give(assignment, slave)
+            swarm.ledger.story.tell(Event.CLAIMED, assignment.job.system, chunk, who=slave.name)
 
     def tick(self, swarm: SwarmState, now: float) -> None:
-        """Push again what nobody claimed although somebody could."""
-        if not swarm.unclaimed or not len(swarm.roster.idle):
+        """Push again what nobody claimed although somebody could, or nobody will because all slaves drain."""
+        if not swarm.unclaimed or (len(swarm.roster.connected) and not len(swarm.roster.idle)):
             return
         stuck: list[int] = []
         for chunk, offered in swarm.unclaimed.items():  # in the order in which they were offered

@@ -13,7 +13,7 @@ from concurrence.scheduling.deliveries import Deliveries
 from concurrence.scheduling.load import SlaveLoad
 from concurrence.transport.api import Origin
 from concurrence.transport.security import Role
-from concurrence.wire.messages import PROTOCOL_VERSION, Hello, PushRejected, SlaveDescription
+from concurrence.wire.messages import PROTOCOL_VERSION, Drain, Hello, PushRejected, SlaveDescription
 
 MAX_REJECTIONS = 4_096
 _LONGEST_NAME = 1_000  # characters; with a number behind them they are still a name on the wire
@@ -83,14 +83,19 @@ class SlaveNodeRecord(Node, SlaveLoad):
 
     Attributes:
         known: Digests of code that it was sent on this connection.
-        order: Its number among all slaves; 0 until it is connected.
+        number: Its number among all slaves; 0 until it takes work.
+        stops: Whether it ends when it has nothing left.
+        leaves_by_itself: Whether it drains because it was told so where it runs.
+        order: The last order to drain or to work again, until the slave confirms it.
     """
 
     def __init__(self, hello: Hello, origin: Origin, now: float, description: SlaveDescription) -> None:
         Node.__init__(self, hello, origin, now)
         SlaveLoad.__init__(self, description)
         self.known: set[bytes] = set()
-        self.order = 0
+        self.number = 0
+        self.stops = self.leaves_by_itself = False
+        self.order: Drain | None = None
 
 
 class Presence(Protocol):
@@ -169,6 +174,10 @@ class Registry:
             nodes = self._nodes.values()
             self._slaves = [n for n in nodes if isinstance(n, SlaveNodeRecord) and n.peer is not None]
         return self._slaves
+
+    def working(self) -> list[SlaveNodeRecord]:
+        """Those of them that take work: all that do not drain."""
+        return [slave for slave in self.slaves() if not slave.is_draining]
 
     def greet(self, peer: bytes, hello: Hello, origin: Origin, now: float) -> Greeting:
         """Bind a connection to a node.

@@ -49,7 +49,7 @@ class Reservations:
             return
         some = roster.offering(needs).some(EXACT)
         able = [each for each in some if each.offers(needs) and not each.kept_for]
-        slave = min(able, key=lambda each: (each.weight / max(1, each.workers), each.order), default=None)
+        slave = min(able, key=lambda each: (each.weight / max(1, each.workers), each.number), default=None)
         if slave is not None:
             self._slaves[wish] = slave
             self._keep(roster, slave, frozenset(name for name, _ in needs))
@@ -71,7 +71,7 @@ class Reservations:
         for wish, slave in list(self._slaves.items()):
             system, needs = wish
             job = jobs.get(system)
-            if job is None or not job.queue.has(needs):
+            if job is None or needs not in job.queue.needs():
                 self.cancel(roster, system, needs)
             elif slave_of(slave.id) is not slave or slave.peer is None:
                 self._release(roster, wish)
@@ -85,7 +85,7 @@ class Reservations:
         """Forget the wishes of jobs that do not need it any more."""
         for wish in list(self._since):
             job = jobs.get(wish[0])
-            if wish not in self._slaves and (job is None or not job.queue.has(wish[1])):
+            if wish not in self._slaves and (job is None or wish[1] not in job.queue.needs()):
                 del self._since[wish]
 
     def cancel(self, roster: Roster, system: int, needs: tuple[tuple[str, float], ...]) -> None:

@@ -17,7 +17,7 @@ SAMPLE = 8
 
 
 class Roster:
-    """The connected slaves.
+    """The connected slaves that take work: all but those that drain.
 
     Attributes:
         connected: All of them.
@@ -43,15 +43,18 @@ class Roster:
         self.version = 0
         self._free: dict[str, Members[SlaveNodeRecord]] = {}  # with room, and with something free of a label
         self._offering: dict[str, Members[SlaveNodeRecord]] = {}
-        self._order = 0
+        self._number = 0
 
     # --- events ---
 
     def enter(self, slave: SlaveNodeRecord) -> None:
-        """A slave is connected."""
-        if not slave.order:
-            self._order += 1
-            slave.order = self._order
+        """A slave is connected, or works again; one that drains takes no work, and counts as if it were not."""
+        if slave.is_draining:
+            self.leave(slave)
+            return
+        if not slave.number:
+            self._number += 1
+            slave.number = self._number
         if slave in self.connected:
             return
         self.connected.add(slave)

@@ -12,9 +12,9 @@ from concurrence.errors import ProtocolError
 from concurrence.journal.api import JournalEntry
 from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.deliveries import frame_size
-from concurrence.scheduling.ledger.jobs import Job
-from concurrence.scheduling.ledger.ledger import Settled
+from concurrence.scheduling.ledger.jobs import Job, Settled
 from concurrence.scheduling.ledger.records import Ended
+from concurrence.scheduling.ledger.story import Event
 from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.wire import faults
 from concurrence.wire.codec import Frame, Parcel, decode_results, encode_results
@@ -85,14 +85,14 @@ def attempt_lost(swarm: SwarmState, slave: SlaveNodeRecord, message: AttemptLost
     if not _holds(swarm, slave, message.chunk):
         return
     swarm.roster.free(slave, message.chunk)
-    settled = swarm.ledger.lose(message.chunk, message.running)
+    settled = swarm.ledger.lose(message.chunk, message.running, message.text)
     if settled is not None:
         _quarantine(swarm, slave, settled, message)
 
 
 def slave_lost(swarm: SwarmState, slave: SlaveNodeRecord) -> None:
     """A slave is gone: what it had runs elsewhere, and nothing is charged."""
-    _lose(swarm, slave, list(slave.chunks))
+    _lose(swarm, slave, list(slave.chunks), f"slave {slave.name} is gone")
     swarm.rates.forget_slave(slave.id)
 
 
@@ -112,7 +112,7 @@ def reconcile(swarm: SwarmState, slave: SlaveNodeRecord, held: list[int]) -> Non
     """A slave resumed: give out again what got lost on the way to it, take back what it should not have."""
     slave.known.clear()
     holding = set(held)
-    _lose(swarm, slave, slave.chunks.keys() - holding)
+    _lose(swarm, slave, slave.chunks.keys() - holding, f"slave {slave.name} came back without it")
     for chunk in sorted(holding):
         swarm.unclaimed.pop(chunk, None)
         assignment = swarm.ledger.assignments.get(chunk)
@@ -170,6 +170,8 @@ def _holds(swarm: SwarmState, slave: SlaveNodeRecord, chunk: int) -> bool:
     swarm.unclaimed.pop(chunk, None)
     assignment = swarm.ledger.assignments.get(chunk)
     if assignment is not None and assignment.slave in (None, slave.id):
+        if assignment.slave is None:
+            swarm.ledger.story.tell(Event.CLAIMED, assignment.job.system, chunk, who=slave.name)
         if chunk not in slave.chunks:
             swarm.give(assignment, slave)
         return True
@@ -180,10 +182,10 @@ def _holds(swarm: SwarmState, slave: SlaveNodeRecord, chunk: int) -> bool:
     return False
 
 
-def _lose(swarm: SwarmState, slave: SlaveNodeRecord, chunks: Iterable[int]) -> None:
+def _lose(swarm: SwarmState, slave: SlaveNodeRecord, chunks: Iterable[int], why: str) -> None:
     for chunk in sorted(chunks, reverse=True):  # so that the oldest comes first again
         swarm.roster.free(slave, chunk)
-        swarm.ledger.lose(chunk, None)
+        swarm.ledger.lose(chunk, None, why)
 
 
 def _quarantine(swarm: SwarmState, slave: SlaveNodeRecord, settled: Settled, message: AttemptLost) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
@@ -12,6 +11,7 @@ from concurrence.errors import ProtocolError
 from concurrence.wire.codec import Frame, Parcel, decode_results, decode_tasks, encode_results
 from concurrence.wire.faults import KIND_TIMEOUT, Fault, encode_fault
 from concurrence.wire.messages import (
+    CANCELLED,
     EXPIRED,
     LOST,
     RETURNED,
@@ -84,6 +84,23 @@ class KillWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class InterruptTask:
+    """Ask a worker to end the task at an index of a chunk; repeated until the worker was seen to do so.
+
+    Attributes:
+        worker: The worker.
+        chunk: The chunk.
+        index: The index in it.
+        status: With which the task is to end.
+    """
+
+    worker: int
+    chunk: int
+    index: int
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class StopChunk:
     """Let the worker start no further task of the chunk, then look at the worker."""
 
@@ -91,7 +108,7 @@ class StopChunk:
     chunk: int
 
 
-Instruction: TypeAlias = SendToWorker | SendUpstream | StartWorker | KillWorker | StopChunk
+Instruction: TypeAlias = SendToWorker | SendUpstream | StartWorker | KillWorker | InterruptTask | StopChunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,15 +188,24 @@ class Chunk:
         return counters[index] if index is not None and index < len(counters) else None
 
 
+class Asked(NamedTuple):
+    """Which task a worker was asked to end, and how long it had been running then, in seconds."""
+
+    chunk: int
+    position: int
+    elapsed: float
+
+
 class WorkerState:
     """A worker that runs or is to be started."""
 
-    __slots__ = ("bundles", "chunks", "functions", "is_killed", "is_ready", "kept_for")
+    __slots__ = ("asked", "bundles", "chunks", "functions", "is_killed", "is_ready", "kept_for")
 
     def __init__(self, kept_for: int | None = None) -> None:
         self.kept_for = kept_for  # the chunk at another worker that takes this one too
         self.is_ready = False
         self.is_killed = False
+        self.asked: Asked | None = None
         self.chunks: list[Chunk] = []  # in the order in which it works them off
         self.functions: set[int] = set()
         self.bundles: set[bytes] = set()
@@ -198,64 +224,6 @@ class WorkerState:
 
     def __repr__(self) -> str:
         return f"<worker, ready {self.is_ready}, killed {self.is_killed}, {self.chunks}>"
-
-
-def weight_of(chunk: Chunk, window: int) -> int:
-    """How much of the credit a chunk uses: its share of one worker, or all that the workers have that it takes."""
-    return 1 if chunk.cores == 1 else window * chunk.cores
-
-
-def workers_for(
-    chunk: Chunk, states: Mapping[int, WorkerState], window: int
-) -> tuple[int | None, Sequence[WorkerState]]:
-    """The worker that a chunk may go to now, and the others that it takes.
-
-    Args:
-        chunk: A chunk that waits.
-        states: The workers by number.
-        window: How many chunks a worker has at most.
-
-    Returns:
-        A number, None if it has to wait; and those that must have nothing else to do while it runs.
-    """
-    if chunk.cores == 1:
-        ready = [(len(state.chunks), number) for number, state in states.items() if state.takes_more]
-        load, worker = min(ready, default=(window, 0))
-        return (worker if load < window else None), ()
-    cores = min(chunk.cores, len(states))
-    idle = sorted(number for number, state in states.items() if state.is_idle)
-    if len(idle) < cores:
-        return None, ()
-    return idle[0], [states[number] for number in idle[1:cores]]
-
-
-def leave_worker(chunk: Chunk, states: Mapping[int, WorkerState]) -> None:
-    """A chunk is not at its worker any more, and takes no other ones either."""
-    chunk.worker = None
-    if chunk.cores > 1:
-        for state in states.values():
-            if state.kept_for == chunk.number:
-                state.kept_for = None
-
-
-def check_workers(states: Mapping[int, WorkerState], places: Sequence[Chunk]) -> None:
-    """Check the invariants of workers; for tests and the simulator.
-
-    Raises:
-        AssertionError: One of them does not hold.
-    """
-    for number, state in states.items():
-        assert state.is_ready or not state.chunks, "a worker that is not ready has chunks"
-        assert all(chunk.worker == number for chunk in state.chunks), "a chunk is at another worker"
-        assert len(state.chunks) <= 1 or all(chunk.cores == 1 for chunk in state.chunks), (
-            "one waits behind a wide one"
-        )
-        assert state.kept_for is None or not state.chunks, "a worker that another one's chunk takes has chunks"
-    kept = Counter(state.kept_for for state in states.values() if state.kept_for is not None)
-    for chunk in places:
-        expected = min(chunk.cores, len(states)) - 1 if chunk.worker is not None else 0
-        assert kept.pop(chunk.number, 0) == expected, "a chunk takes more or fewer workers than it needs"
-    assert not kept, "a worker is kept for a chunk that is over"
 
 
 def unstarted(state: WorkerState, chunk: Chunk, seen: Seen) -> list[int]:
@@ -308,6 +276,16 @@ def overdue(chunk: Chunk, seen: Seen) -> int | None:
         return None
     running = chunk.counter_at(seen.index)
     return None if running in chunk.done else running
+
+
+def unwanted(chunk: Chunk, seen: Seen) -> int | None:
+    """With which status the task of the worker's current chunk is to end now; None if it may go on."""
+    running = chunk.counter_at(seen.index)
+    if running is None or running in chunk.done:
+        return None
+    if chunk.is_killed and chunk.number in seen.stopped:
+        return CANCELLED
+    return EXPIRED if overdue(chunk, seen) is not None else None
 
 
 def expired_result(chunk: Chunk, counter: int) -> Parcel[ChunkResults]:

@@ -14,6 +14,7 @@ from typing import Final
 from concurrence.errors import ProtocolError
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import (
+    EXPIRED,
     Assign,
     AttemptLost,
     ChunkResults,
@@ -23,9 +24,12 @@ from concurrence.wire.messages import (
     NeedFunction,
 )
 from concurrence.workers.definitions import Definitions
+from concurrence.workers.slot_checks import check_slots
 from concurrence.workers.slot_state import (
+    Asked,
     Chunk,
     Instruction,
+    InterruptTask,
     KillWorker,
     Seen,
     SendToWorker,
@@ -34,17 +38,14 @@ from concurrence.workers.slot_state import (
     StopChunk,
     WorkerState,
     charged,
-    check_workers,
     expired_result,
-    leave_worker,
-    overdue,
     recorded_results,
     returned_results,
     unstarted,
-    weight_of,
+    unwanted,
     without,
-    workers_for,
 )
+from concurrence.workers.wide import leave_worker, weight_of, workers_for
 
 WINDOW: Final = 2
 """Chunks at one worker: one that runs, and one that waits in its socket so that the worker never does."""
@@ -61,10 +62,12 @@ class Slots:
 
     Args:
         workers: How many there are.
+        grace: Seconds that a task has to end by itself when it was asked to, before its worker is killed.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, *, grace: float = 0.0) -> None:
         self.workers = workers
+        self.grace = grace
         self._states: dict[int, WorkerState] = {}
         self._chunks: dict[int, Chunk] = {}
         self._waiting: deque[Chunk] = deque()
@@ -72,6 +75,7 @@ class Slots:
         self._code = Definitions()
         self._next_worker = 1
         self._failed_starts = 0
+        self._is_draining = False
         self._out: list[Instruction] = []
 
     @property
@@ -144,7 +148,7 @@ class Slots:
         if message.chunk in self._chunks:
             return []
         chunk = Chunk(parcel)
-        if len(self._chunks) >= 2 * self.credit:
+        if self._is_draining or len(self._chunks) >= 2 * self.credit:
             # Twice, because directed and pulled chunks cross; beyond that the bound on memory comes first.
             self._return(chunk, chunk.counters())
             return self._taken()
@@ -161,12 +165,21 @@ class Slots:
         if chunk.worker is None:
             self._unplace(chunk)
             self._return(chunk, chunk.counters())
-            self._dispatch()  # it may have waited for several workers, and others behind it
+            if not self._is_draining:
+                self._dispatch()  # it may have waited for several workers, and others behind it
         else:
             chunk.is_stopping = True
             chunk.is_killed = chunk.is_killed or kill
             self._out.append(StopChunk(chunk.worker, number))
         return self._taken()
+
+    def drain(self, *, is_on: bool) -> list[Instruction]:
+        """Take no more chunks, and give back what has not started of those that are here; or take them again."""
+        self._is_draining = is_on
+        out: list[Instruction] = []
+        for number in self.chunks if is_on else ():
+            out += self.take_back(number, kill=False)
+        return out
 
     def abandon(self) -> list[Instruction]:
         """The master does not know this slave any more: nobody wants what is here."""
@@ -230,8 +243,7 @@ class Slots:
                 state.chunks.remove(chunk)
                 leave_worker(chunk, self._states)
                 self._place(chunk, first=True)
-        self._kill_cancelled(worker, state, seen)
-        self._kill_overdue(worker, state, seen)
+        self._end_unwanted(worker, state, seen)
         self._move_to_idle(worker, state, seen)
         self._dispatch()
         return self._taken()
@@ -302,11 +314,8 @@ class Slots:
     def _unplace(self, chunk: Chunk) -> None:
         function = chunk.parcel.message.function
         blocked = self._blocked.get(function)
-        if blocked is None:
-            self._waiting.remove(chunk)
-        else:
-            # An empty list stays: the function has been asked for.
-            blocked.remove(chunk)
+        # An empty list stays: the function has been asked for.
+        (self._waiting if blocked is None else blocked).remove(chunk)
 
     def _dispatch(self) -> None:
         """Send what waits to workers, in order: nothing overtakes a chunk that waits for several of them."""
@@ -354,23 +363,24 @@ class Slots:
             state.chunks.remove(chunk)
         leave_worker(chunk, self._states)
 
-    def _kill_cancelled(self, worker: int, state: WorkerState, seen: Seen) -> None:
-        """Kill the worker if what it is at right now belongs to a chunk whose tasks are to be ended."""
-        for chunk in state.chunks:
-            if chunk.number == seen.chunk and chunk.is_killed and not state.is_killed:
-                running = chunk.counter_at(seen.index)
-                if running is not None and running not in chunk.done and chunk.number in seen.stopped:
-                    state.is_killed = True
-                    self._out.append(KillWorker(worker))
-
-    def _kill_overdue(self, worker: int, state: WorkerState, seen: Seen) -> None:
-        """Kill the worker if its task runs for longer than it may; that is the task's end, whatever it does."""
+    def _end_unwanted(self, worker: int, state: WorkerState, seen: Seen) -> None:
+        """End the task that runs if it was cancelled or takes too long: ask it first, and then kill its worker."""
         chunk = next((chunk for chunk in state.chunks if chunk.number == seen.chunk), None)
-        running = overdue(chunk, seen) if chunk is not None and not state.is_killed else None
-        if chunk is not None and running is not None:
-            state.is_killed = True
-            self._out.append(KillWorker(worker))
-            self._answer(chunk, expired_result(chunk, running))
+        status = unwanted(chunk, seen) if chunk is not None and not state.is_killed else None
+        if chunk is None or status is None or seen.index is None:
+            return
+        asked = state.asked
+        if asked is None or (asked.chunk, asked.position) != (chunk.number, seen.index):
+            asked = state.asked = Asked(chunk.number, seen.index, seen.elapsed)
+        if seen.elapsed < asked.elapsed + self.grace:
+            self._out.append(InterruptTask(worker, chunk.number, seen.index, status))
+            return
+        state.is_killed = True
+        self._out.append(KillWorker(worker))
+        counter = chunk.counter_at(seen.index)
+        if status == EXPIRED and counter is not None:
+            # That is its end, whatever it still does.
+            self._answer(chunk, expired_result(chunk, counter))
 
     def _move_to_idle(self, worker: int, state: WorkerState, seen: Seen) -> None:
         """Fetch what waits behind a chunk that takes long, if another worker has nothing to do."""
@@ -386,22 +396,6 @@ class Slots:
         Raises:
             AssertionError: One of them does not hold.
         """
-        places = [*self._waiting]
-        for function, chunks in self._blocked.items():
-            assert function not in self._code, "a chunk waits for a function that is known"
-            places += chunks
-        assert all(chunk.worker is None for chunk in places), "a chunk without a worker names one"
-        assert all(chunk.parcel.message.function in self._code for chunk in self._waiting)
-        for state in self._states.values():
-            assert len(state.chunks) <= WINDOW, "a worker has more chunks than the window"
-            assert state.functions <= set(self._code.numbers), "a worker knows a function that was forgotten"
-            places += state.chunks
-        if self._waiting:
-            head = workers_for(self._waiting[0], self._states, WINDOW)
-            assert head[0] is None, "a chunk waits although a worker has room"
-        check_workers(self._states, places)
-        numbers = [chunk.number for chunk in places]
-        assert sorted(numbers) == sorted(self._chunks), "a chunk is not at exactly one place"
-        assert all(len(chunk.done) < chunk.count for chunk in places), "a chunk is over and still here"
+        check_slots(self._states, self._chunks, self._waiting, self._blocked, self._code, WINDOW)
         assert len(self._chunks) <= 2 * self.credit, "more chunks than the bound"
         assert len(self._states) == self.workers, "a worker is missing"

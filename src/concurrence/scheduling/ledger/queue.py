@@ -76,6 +76,10 @@ class RunQueue:
         for runs in self._runs.values():
             yield from runs
 
+    def needs(self) -> set[_Needs]:
+        """What waiting tasks need, each combination once; and what only cancelled ones need."""
+        return {resources for _, resources in self._runs}
+
     def push(self, spec: TaskSpec, records: Sequence[TaskRecord], *, front: bool = False) -> None:
         """Add a run of tasks, behind or before the others of its priority.
 
@@ -103,10 +107,6 @@ class RunQueue:
         """The spec of what would be taken next; None if the queue is empty, or all of it on hold."""
         run = self._next()
         return run.spec if run is not None else None
-
-    def has(self, resources: _Needs) -> bool:
-        """Whether something that needs exactly these resources waits."""
-        return any(key[1] == resources for key in self._runs)
 
     def head_attempt(self) -> int:
         """The attempt number of what would be taken next; 0 if there is nothing."""
