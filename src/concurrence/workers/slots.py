@@ -314,8 +314,7 @@ class Slots:
     def _unplace(self, chunk: Chunk) -> None:
         function = chunk.parcel.message.function
         blocked = self._blocked.get(function)
-        # An empty list stays: the function has been asked for.
-        (self._waiting if blocked is None else blocked).remove(chunk)
+        (self._waiting if blocked is None else blocked).remove(chunk)  # an empty list stays: it has been asked for
 
     def _dispatch(self) -> None:
         """Send what waits to workers, in order: nothing overtakes a chunk that waits for several of them."""
