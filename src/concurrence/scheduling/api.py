@@ -32,7 +32,8 @@ class Limits(Struct, frozen=True):
         delivery_window: Bytes of results that an owner has not acknowledged, beyond which its tasks wait; as they
             do beyond ``task_window`` results.
         max_attempts: How many workers a task may kill.
-        system_window: Task systems of one client; each has a process of its own.
+        system_window: Task systems of one client, with those that they pushed; each has a process of its own.
+        system_depth: How many task systems may push one another in a row.
         code_window: Bytes of code and shared objects of one owner at the master.
         retry_delay: Seconds that a task which raised waits before it is tried again; doubled with each failure.
         longest_retry_delay: Never more seconds than this.
@@ -45,6 +46,7 @@ class Limits(Struct, frozen=True):
     delivery_window: int = 256 * 1024 * 1024
     max_attempts: int = 3
     system_window: int = 256
+    system_depth: int = 16
     code_window: int = 1 << 30
     retry_delay: float = 0.0
     longest_retry_delay: float = 30.0
@@ -95,7 +97,7 @@ class SwarmState:
 
     def next_job(self, acceptable: Callable[[Job], bool]) -> Job | None:
         """The job whose turn it is, among the eligible ones that the policy finds acceptable."""
-        return self.fairness.choose(self.ledger.jobs.values(), lambda job: acceptable(job) and self.eligible(job))
+        return self.fairness.choose(self.ledger.jobs.values(), self.eligible, acceptable)
 
     def form_chunk(self, job: Job, windows: int, now: float) -> Assignment:
         """Take a chunk from a job that is of the right size for whichever slave it goes to.

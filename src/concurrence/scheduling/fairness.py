@@ -21,12 +21,16 @@ class FairShare:
         self._floor = 0.0
         self._count = 0
 
-    def choose(self, jobs: Iterable[Job], eligible: Callable[[Job], bool]) -> Job | None:
-        """The job to take from next; None if no eligible one has anything queued.
+    def choose(
+        self, jobs: Iterable[Job], eligible: Callable[[Job], bool], acceptable: Callable[[Job], bool] | None = None
+    ) -> Job | None:
+        """The job to take from next; None if no eligible one that is acceptable has anything queued.
 
         Args:
             jobs: All jobs.
             eligible: Whether a job may be served now.
+            acceptable: Whether it is what is looked for. A client whose jobs are not keeps its turn: the floor
+                must not rise over it, or it would wait for as long as there is other work.
         """
         waiting = [job for job in jobs if job.queued and eligible(job)]
         if not waiting:
@@ -34,12 +38,17 @@ class FairShare:
         if len(waiting) == 1:
             client = waiting[0].client
             self._floor = self._served[client] = max(self._served.get(client, 0.0), self._floor)
-            return waiting[0]
+            return waiting[0] if acceptable is None or acceptable(waiting[0]) else None
         clients = {job.client for job in waiting}
         served = [self._served[client] for client in clients if client in self._served]
         self._floor = max(self._floor, min(served, default=0.0))
         for client in clients:
             self._served[client] = max(self._served.get(client, 0.0), self._floor)
+        if acceptable is not None:
+            waiting = [job for job in waiting if acceptable(job)]
+            clients = {job.client for job in waiting}
+            if not waiting:
+                return None
         client = min(clients, key=lambda each: (self._served[each], each))
         mine = [job for job in waiting if job.client == client]
         return max(mine, key=self._precedence)
