@@ -102,23 +102,26 @@ def test_without_a_word_a_failure_is_logged(caplog: pytest.LogCaptureFixture) ->
     assert "ValueError: -1" in caplog.text
 
 
-def test_grandchildren_and_no_further() -> None:
+def nested(depth: int) -> ITaskSystem:
+    """So many systems, each pushed by the one before, and one with a task."""
     system: ITaskSystem = Sum(5)
-    for _ in range(3):
+    for _ in range(depth):
         system = Parent(system)
-    ends, _, _, _ = run_system(system)
-    while isinstance(ends, list):
-        ((_, result, error),) = ends
-        assert not error
-        ends = result[0] if isinstance(result, tuple) else result
-    assert ends == 5
-    system = Sum(5)
-    for _ in range(16):
-        system = Parent(system)
-    told = run_system(system)
-    while told[0][0][1] is not None:
-        told = told[0][0][1]
-    assert told[0] == [(0, None, "TaskError")]
+    return system
+
+
+def innermost(told: Any) -> Any:
+    """What the last of the systems was told, as (position, result, error)."""
+    end: Any = None
+    while isinstance(told, tuple):
+        (end,) = told[0]
+        told = end[1]
+    return end
+
+
+def test_grandchildren_and_no_further() -> None:
+    assert innermost(run_system(nested(15))) == (0, 5, "")
+    assert innermost(run_system(nested(16))) == (0, None, "TaskError")
 
 
 def test_an_early_end_takes_them_along() -> None:
