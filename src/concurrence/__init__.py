@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         ConcurrenceError,
         TaskCancelled,
         TaskError,
+        TaskInterrupted,
         UsageError,
         WouldBlock,
     )
@@ -86,6 +87,7 @@ _HOMES = {
         "ConcurrenceError",
         "TaskCancelled",
         "TaskError",
+        "TaskInterrupted",
         "UsageError",
         "WouldBlock",
     ),
@@ -153,6 +155,7 @@ __all__ = [
     "ConcurrenceError",
     "TaskCancelled",
     "TaskError",
+    "TaskInterrupted",
     "UsageError",
     "WouldBlock",
     # identities

@@ -64,6 +64,10 @@ class EnvironmentInvalid(UsageError):
     """The user's fault: the folder is not an environment, or not one that this version can open."""
 
 
+class NotFound(ConcurrenceError):
+    """The caller's fault: what it names is not there, or not any more. The text tells what is."""
+
+
 class AddressInUse(ConcurrenceError):
     """The machine's state: another process listens on the address. Stop it, or choose another port."""
 
@@ -149,7 +153,23 @@ class TaskError(ConcurrenceError):
 
 
 class TaskCancelled(TaskError):
-    """Nobody's fault: the task was cancelled by its owner, or its owner went away."""
+    """Nobody's fault: the task was cancelled by its owner or an administrator, or its owner went away."""
+
+
+class TaskInterrupted(BaseException):
+    """Raised within a running task that was cancelled or exceeds its time-out: its chance to clean up.
+
+    Not an error of the task's own, and no :class:`ConcurrenceError`: as with KeyboardInterrupt, ``except
+    Exception`` must not swallow it. ``finally`` blocks, context managers and ``clean_up()`` run. What the task
+    does not finish within ``[taskmanager] kill_grace`` ends with its worker.
+
+    Args:
+        reason: ``cancelled`` or ``timeout``.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def nearest(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str:

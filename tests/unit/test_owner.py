@@ -342,4 +342,4 @@ class TestOwner:
             story.channel.tell(PushAccepted(push.number))
         while story.channel.news:
             story.owner.turn(0)
-        assert not len(getattr(story.owner, "_pushes"))  # noqa: B009
+        assert not len(story.owner._pushes)  # pyright: ignore[reportPrivateUsage]

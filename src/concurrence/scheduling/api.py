@@ -15,6 +15,7 @@ from concurrence.scheduling.ledger.ledger import Ledger
 from concurrence.scheduling.ledger.records import Backoff
 from concurrence.scheduling.ledger.story import Event
 from concurrence.scheduling.outbox import Outbox
+from concurrence.scheduling.past import Past
 from concurrence.scheduling.rates import CHUNK_SECONDS, Rates
 from concurrence.scheduling.registry import Registry, SlaveNodeRecord
 from concurrence.wire.codec import Frame, Parcel, encode_tasks
@@ -35,6 +36,8 @@ class Limits(Struct, frozen=True):
         system_window: Task systems of one client, with those that they pushed; each has a process of its own.
         system_depth: How many task systems may push one another in a row.
         code_window: Bytes of code and shared objects of one owner at the master.
+        impossible_fails: Whether tasks fail that no connected slave can ever run; if not, they wait.
+        impossible_patience: Seconds after which they do.
         retry_delay: Seconds that a task which raised waits before it is tried again; doubled with each failure.
         longest_retry_delay: Never more seconds than this.
     """
@@ -48,6 +51,8 @@ class Limits(Struct, frozen=True):
     system_window: int = 256
     system_depth: int = 16
     code_window: int = 1 << 30
+    impossible_fails: bool = False
+    impossible_patience: float = 10.0
     retry_delay: float = 0.0
     longest_retry_delay: float = 30.0
 
@@ -72,6 +77,7 @@ class SwarmState:
         self.rates = Rates()
         self.fairness = FairShare()
         self.functions = FunctionTable(limits.code_window)
+        self.past = Past()
         self.outbox = Outbox()
         self.unclaimed: dict[int, float] = {}
         """Chunks on the work queue that no slave claimed yet, with the time they were offered."""
@@ -128,7 +134,7 @@ class SwarmState:
 
     def offer(self, assignment: Assignment, now: float) -> None:
         """Put a chunk on the work queue, where any slave may claim it."""
-        for slave in self.registry.slaves():
+        for slave in self.registry.working():
             self.define(slave, assignment.spec.function)
         self.unclaimed[assignment.chunk] = now
         self.ledger.story.tell(Event.OFFERED, assignment.job.system, assignment.chunk)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from concurrence.errors import ProtocolError, Refused
-from concurrence.scheduling import greetings, notices, slave_events, status, system_events
+from concurrence.scheduling import draining, greetings, impossible, notices, slave_events, status, system_events
 from concurrence.scheduling.api import ITaskScheduler, Limits, SwarmState
 from concurrence.scheduling.handlers import OF_OWNERS, OF_SLAVES, Handler
 from concurrence.scheduling.ledger.ledger import Ledger
@@ -177,7 +177,7 @@ class MasterCore:
             self._lost(node, _SILENT)
         self.scheduler.tick(self.swarm, now)
         self._lonely_since = notices.tell_lonely(self.swarm, self._lonely_since, now)
-        notices.tell_impossible(self.swarm, now)
+        impossible.look(self.swarm, now)
         if now >= self._next_progress:
             self._next_progress = now + PROGRESS_SECONDS
             for job in self.swarm.ledger.jobs.values():
@@ -220,6 +220,7 @@ class MasterCore:
         self.outbox.tell(node, f"{'is back' if known else 'registered'} from {origin.address}")
         self.outbox.send(peer, Parcel(self._welcome(node, known=known)))
         if isinstance(node, SlaveNodeRecord):
+            draining.greeted(self.swarm, node)
             slave_events.reconcile(self.swarm, node, hello.chunks)
             greetings.tell_slaves(self.swarm)
         elif isinstance(node, OwnerNode):

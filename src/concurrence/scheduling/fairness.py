@@ -59,6 +59,10 @@ class FairShare:
         self._count += 1
         self._turn[job.system] = self._count
 
+    def served(self, client: str) -> float:
+        """The virtual time of a client: who has the least goes next."""
+        return max(self._served.get(client, 0.0), self._floor)
+
     def forget(self, job: Job, *, client_too: bool) -> None:
         """The job is closed; with ``client_too`` its client has no other."""
         self._turn.pop(job.system, None)

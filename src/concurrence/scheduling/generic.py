@@ -61,7 +61,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
 
     def dispatch(self, swarm: SwarmState, now: float) -> None:
         """Fill the slaves, then even out what waits at them."""
-        slaves = swarm.registry.slaves()
+        slaves = swarm.registry.working()
         if not slaves:
             return
         fleet = Fleet(swarm, slaves, self._turns, now)

@@ -24,7 +24,9 @@ def greet_owner(swarm: SwarmState, owner: OwnerNode, job: Job | None) -> None:
         for parcel in swarm.functions.definition(job.function, owner.known):
             swarm.outbox.send(owner.peer, parcel)
     elif owner.hello.kind == "client":
-        swarm.ledger.open(Job(owner.hello.system, owner.id, owner.id))
+        if owner.hello.system not in swarm.ledger.jobs:
+            opened = swarm.ledger.open(Job(owner.hello.system, owner.id, owner.id))
+            opened.opened = owner.joined
         owner.systems.add(owner.hello.system)
         swarm.outbox.send(owner.peer, Parcel(_slave_list(swarm)))
     for system in owner.systems:
@@ -38,11 +40,11 @@ def greet_owner(swarm: SwarmState, owner: OwnerNode, job: Job | None) -> None:
 
 
 def tell_slaves(swarm: SwarmState) -> None:
-    """Tell all owners which slaves there are: one came or went."""
+    """Tell all owners which slaves take work: one came or went."""
     for node in swarm.registry:
         if node.hello.kind in ("host", "client"):
             swarm.outbox.send(node.peer, Parcel(_slave_list(swarm)))
 
 
 def _slave_list(swarm: SwarmState) -> SlaveList:
-    return SlaveList([SlaveEntry(slave.name, slave.workers) for slave in swarm.registry.slaves()])
+    return SlaveList([SlaveEntry(slave.name, slave.workers) for slave in swarm.registry.working()])

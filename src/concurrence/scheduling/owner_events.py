@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from concurrence.errors import ProtocolError
 from concurrence.journal.api import JournalEntry
 from concurrence.scheduling.api import SwarmState
@@ -74,10 +76,37 @@ def cancel(swarm: SwarmState, owner: OwnerNode, message: Cancel) -> None:
         return
     if job.owner != owner.id and message.counters is None:
         who = "its client" if owner.id == job.client else "the task system that pushed it"
-        fault = faults.Fault(faults.KIND_CANCELLED, f"the task system {job.name} was cancelled by {who}")
-        end_system(swarm, job, LOST, [encode_results([PackedResult(faults.encode_fault(fault))])])
+        cancel_system(swarm, job, who)
         return
-    ended, touched = swarm.ledger.cancel(job, message.counters)
+    cancel_tasks(swarm, job, message.counters, "its owner")
+
+
+def cancel_system(swarm: SwarmState, job: Job, by: str) -> None:
+    """Cancel a task system; its client is told.
+
+    Args:
+        swarm: The state.
+        job: The system's job.
+        by: Who wants that, for people.
+    """
+    fault = faults.Fault(faults.KIND_CANCELLED, f"the task system {job.name} was cancelled by {by}")
+    how = f"cancelled by {by}"
+    end_system(swarm, job, LOST, [encode_results([PackedResult(faults.encode_fault(fault))])], how)
+
+
+def cancel_tasks(swarm: SwarmState, job: Job, counters: Sequence[int] | None, by: str) -> int:
+    """Cancel tasks of a job, queued and running; their owner is told.
+
+    Args:
+        swarm: The state.
+        job: Whose tasks.
+        counters: Which; None for all that are unfinished.
+        by: Who wants that, for people.
+
+    Returns:
+        How many were unfinished.
+    """
+    ended, touched = swarm.ledger.cancel(job, counters)
     for assignment in touched:
         slave = swarm.registry.slave(assignment.slave)
         if slave is None:
@@ -87,8 +116,10 @@ def cancel(swarm: SwarmState, owner: OwnerNode, message: Cancel) -> None:
         else:
             # The worker is ended only if that hurts no other task; what waits there is queued again.
             swarm.outbox.send(slave.peer, Parcel(TakeBack(assignment.chunk, kill=not assignment.pending)))
-    if ended is not None:
-        tell_fault(swarm, job, ended, faults.Fault(faults.KIND_CANCELLED, "the task was cancelled by its owner"))
+    if ended is None:
+        return 0
+    tell_fault(swarm, job, ended, faults.Fault(faults.KIND_CANCELLED, f"the task was cancelled by {by}"))
+    return len(ended.counters)
 
 
 def define_bundle(swarm: SwarmState, owner: Node, parcel: Parcel[DefineBundle]) -> None:

@@ -32,7 +32,7 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
 
     def dispatch(self, swarm: SwarmState, now: float) -> None:
         """Fill the announced credit, fairly."""
-        slaves = swarm.registry.slaves()
+        slaves = swarm.registry.working()
         if not slaves:
             return
         credit = sum(slave.description.credit for slave in slaves)
@@ -86,10 +86,11 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
             swarm.ledger.story.tell(Event.CLAIMED, assignment.job.system, chunk, who=slave.name)
 
     def tick(self, swarm: SwarmState, now: float) -> None:
-        """Push again what nobody claimed although somebody could."""
+        """Push again what nobody claimed although somebody could, or nobody will because all slaves drain."""
         if not swarm.unclaimed:
             return
-        if not any(len(slave.chunks) < slave.workers for slave in swarm.registry.slaves()):
+        slaves = swarm.registry.working()
+        if slaves and not any(len(slave.chunks) < slave.workers for slave in slaves):
             return
         for chunk, offered in reversed(list(swarm.unclaimed.items())):  # so that the oldest comes first again
             if now - offered >= UNCLAIMED_SECONDS:

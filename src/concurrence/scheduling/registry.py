@@ -12,7 +12,7 @@ from concurrence.ids import NodeId
 from concurrence.scheduling.deliveries import Deliveries
 from concurrence.transport.api import Origin
 from concurrence.transport.security import Role
-from concurrence.wire.messages import PROTOCOL_VERSION, Hello, PushRejected, SlaveDescription
+from concurrence.wire.messages import PROTOCOL_VERSION, Drain, Hello, PushRejected, SlaveDescription
 
 MAX_REJECTIONS = 4_096
 _LONGEST_NAME = 1_000  # characters; with a number behind them they are still a name on the wire
@@ -84,6 +84,10 @@ class SlaveNodeRecord(Node):
         description: Its machine.
         chunks: The chunks that it has: claimed from the work queue or directed to it.
         known: Digests of code that it was sent on this connection.
+        is_draining: Whether it takes no more work, and gives back what has not started.
+        stops: Whether it ends when it has nothing left.
+        leaves_by_itself: Whether it drains because it was told so where it runs.
+        order: The last order to drain or to work again, until the slave confirms it.
     """
 
     def __init__(self, hello: Hello, origin: Origin, now: float, description: SlaveDescription) -> None:
@@ -91,6 +95,8 @@ class SlaveNodeRecord(Node):
         self.description = description
         self.chunks: set[int] = set()
         self.known: set[bytes] = set()
+        self.is_draining = self.stops = self.leaves_by_itself = False
+        self.order: Drain | None = None
 
     @property
     def workers(self) -> int:
@@ -105,6 +111,8 @@ class SlaveNodeRecord(Node):
     @property
     def room(self) -> int:
         """How many more chunks it takes."""
+        if self.is_draining:
+            return 0
         return max(0, self.description.credit - len(self.chunks))
 
 
@@ -167,6 +175,10 @@ class Registry:
         return [
             node for node in self._nodes.values() if isinstance(node, SlaveNodeRecord) and node.peer is not None
         ]
+
+    def working(self) -> list[SlaveNodeRecord]:
+        """Those of them that take work: all that do not drain."""
+        return [slave for slave in self.slaves() if not slave.is_draining]
 
     def greet(self, peer: bytes, hello: Hello, origin: Origin, now: float) -> Greeting:
         """Bind a connection to a node.

@@ -11,10 +11,12 @@ from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.notices import send_progress
 from concurrence.scheduling.outbox import HostOrder
 from concurrence.scheduling.owners import own_job, reject, tell_forgotten, unknown_function
+from concurrence.scheduling.past import EndedJob
 from concurrence.scheduling.registry import OwnerNode
 from concurrence.wire import faults
 from concurrence.wire.codec import Frame, Parcel, encode_results
 from concurrence.wire.messages import (
+    FINISHED,
     LOST,
     Bye,
     Hello,
@@ -72,6 +74,7 @@ def push_system(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[PushSystem])
     job = swarm.ledger.open(Job(message.system, parent.client, None, message.name))
     job.pusher = owner.id
     job.depth = parent.depth + 1 if parent.function else 0
+    job.opened = swarm.ledger.story.now
     job.function = function
     job.ticket = swarm.new_ticket()
     owner.systems.add(message.system)
@@ -133,7 +136,7 @@ def host_exited(swarm: SwarmState, system: int, text: str) -> None:
     end_system(swarm, job, LOST, [encode_results([PackedResult(faults.encode_fault(fault))])])
 
 
-def end_system(swarm: SwarmState, job: Job, status: int, frames: Sequence[Frame]) -> None:
+def end_system(swarm: SwarmState, job: Job, status: int, frames: Sequence[Frame], how: str = "") -> None:
     """Close a system's job and deliver its one result to whoever pushed it.
 
     Args:
@@ -141,9 +144,10 @@ def end_system(swarm: SwarmState, job: Job, status: int, frames: Sequence[Frame]
         job: The system's job.
         status: ``FINISHED`` or how it failed.
         frames: A results body with one entry.
+        how: How it ended, in a few words; by default what the status says.
     """
     send_progress(swarm, job)
-    close_job(swarm, job)
+    close_job(swarm, job, how or ("complete" if status == FINISHED else "failed"))
     pusher = swarm.registry.owner(job.pusher)
     if pusher is None:
         return
@@ -154,8 +158,16 @@ def end_system(swarm: SwarmState, job: Job, status: int, frames: Sequence[Frame]
     swarm.outbox.promise(pusher.peer, parcel)
 
 
-def close_job(swarm: SwarmState, job: Job) -> None:
-    """Forget a job: what runs of it is ended, its host is stopped, and what that pushed is forgotten with it."""
+def close_job(swarm: SwarmState, job: Job, how: str, client: OwnerNode | None = None) -> None:
+    """Forget a job: what runs of it is ended, its host is stopped, and what that pushed is forgotten with it.
+
+    Args:
+        swarm: The state.
+        job: The job.
+        how: How it ended, in a few words.
+        client: Its client, if that is gone already.
+    """
+    _remember(swarm, job, how, client or swarm.registry.owner(job.client))
     for assignment in swarm.ledger.close(job.system):
         swarm.unclaimed.pop(assignment.chunk, None)
         slave = swarm.registry.slave(assignment.slave)
@@ -172,6 +184,23 @@ def close_job(swarm: SwarmState, job: Job) -> None:
         owner_lost(swarm, host, "its task system has ended")
 
 
+def _remember(swarm: SwarmState, job: Job, how: str, client: OwnerNode | None) -> None:
+    if not job.function and not job.next_counter:
+        return  # a client that pushed no plain task
+    ended = EndedJob(
+        job.system,
+        job.name,
+        client.name if client is not None else "",
+        how,
+        job.opened,
+        swarm.ledger.story.now,
+        job.finished,
+        job.failed,
+        job.cancelled + len(job.tasks),
+    )
+    swarm.past.end(ended)
+
+
 def owner_lost(swarm: SwarmState, owner: OwnerNode, reason: str) -> None:
     """An owner is gone for good: what it has is cancelled and forgotten; who pushed a host's system is told."""
     hosted = swarm.ledger.jobs.get(owner.hello.system)
@@ -180,6 +209,8 @@ def owner_lost(swarm: SwarmState, owner: OwnerNode, reason: str) -> None:
     for system in sorted(owner.systems):
         job = swarm.ledger.jobs.get(system)
         if job is not None and job.pusher == owner.id:
-            close_job(swarm, job)
+            is_client = job.client == owner.id
+            who = "its client has left" if is_client else "the task system that pushed it has ended"
+            close_job(swarm, job, f"{who}: {reason}", owner if is_client else None)
     owner.systems.clear()
     tell_forgotten(swarm, swarm.functions.forget_owner(owner.id))

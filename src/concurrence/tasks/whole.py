@@ -33,7 +33,7 @@ _REDUCERS: ChainMap[type, Callable[[Any], Any]] = ChainMap(
 
 
 class WholePickler(cloudpickle.Pickler):
-    """What :func:`dump_whole` pickles with."""
+    """Pickles what is of the main script or local by value, with the names of its files."""
 
     dispatch_table = _REDUCERS
 

@@ -27,7 +27,8 @@ class Job:
         ticket: What the system's host must show.
         done: How far the system says it is, of ``total``, with a ``text``.
         changed: Whether there is news for the client.
-        impossible: What its next task needs and no slave has, and since when; infinity once the client was told.
+        opened: When it began, in seconds of the master's clock.
+        impossible: What queued tasks need and no slave offers; since when, and whether the client was told.
         refusal: Why no slave should have its next task although there is room, as far as the policy says; empty if
             it does not.
     """
@@ -57,7 +58,8 @@ class Job:
         self.done = 0.0
         self.total = 0.0
         self.text = ""
-        self.impossible: tuple[object, float] | None = None
+        self.opened = 0.0
+        self.impossible: dict[Sequence[tuple[str, float]], tuple[float, bool]] = {}
         self.refusal = ""
 
     @property

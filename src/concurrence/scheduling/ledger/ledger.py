@@ -247,12 +247,15 @@ class Ledger:
         settled = self.lose(chunk, None, "nobody claimed it")
         return settled.assignment if settled is not None else None
 
-    def cancel(self, job: Job, counters: Iterable[int] | None) -> tuple[Ended | None, list[Assignment]]:
-        """Cancel tasks.
+    def cancel(
+        self, job: Job, counters: Iterable[int] | None, status: int = CANCELLED
+    ) -> tuple[Ended | None, list[Assignment]]:
+        """Cancel tasks, or have them fail before their time.
 
         Args:
             job: Whose tasks.
             counters: Which; None for all that are unfinished.
+            status: How they end.
 
         Returns:
             Those that ended, and the chunks under way that contained some of them.
@@ -272,11 +275,12 @@ class Ledger:
                     touched.append(assignment)
         for record in removed:
             record.state = TaskState.CANCELLED
-            self._end(job, record, CANCELLED)
+            self._end(job, record, status)
         ended = None
         if removed:
-            ended = Ended([record.counter for record in removed], bytes([CANCELLED]) * len(removed))
-            self.story.tell(Event.CANCELLED, job.system, 0, ended.counters)
+            ended = Ended([record.counter for record in removed], bytes([status]) * len(removed))
+            event = Event.CANCELLED if status == CANCELLED else Event.FAILED
+            self.story.tell(event, job.system, 0, ended.counters)
         return ended, touched
 
     @staticmethod
