@@ -57,6 +57,28 @@ def test_who_comes_late_or_paused_has_saved_nothing_up() -> None:
     assert 9 <= served.count(3) <= 11
 
 
+@pytest.mark.usefixtures("each_policy")
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_long_tasks_of_one_client_leave_every_other_turn_to_another(names: str) -> None:
+    master = Master()
+    slave = master.slave()
+    first = master.client(names[0], 70)
+    first.define()
+    first.push(1, range(4), system=70)
+    slave.work_off(busy=10.0)  # long: more than runs at once is not given out
+    first.push(2, range(4, 104), system=70)
+    late = master.client(names[1], 71)
+    late.define()
+    late.push(1, range(4), system=71)
+    order: list[int] = []
+    while chunks := slave.pull(1):
+        for chunk in chunks:
+            order += [chunk.message.system] * chunk.message.count
+            slave.answer(chunk, busy=10.0)
+    assert len(order) == 104
+    assert max(at for at, system in enumerate(order) if system == 71) <= 12
+
+
 def test_who_is_not_eligible_is_passed_over_until_admitted() -> None:
     share = FairShare()
     a, b = job(1, "a"), job(2, "b")

@@ -37,7 +37,8 @@ class Limits(Struct, frozen=True):
         delivery_window: Bytes of results that an owner has not acknowledged, beyond which its tasks wait; as they
             do beyond ``task_window`` results.
         max_attempts: How many workers a task may kill.
-        system_window: Task systems of one client; each has a process of its own.
+        system_window: Task systems of one client, with those that they pushed; each has a process of its own.
+        system_depth: How many task systems may push one another in a row.
         code_window: Bytes of code and shared objects of one owner at the master.
         impossible_fails: Whether tasks fail that no connected slave can ever run; if not, they wait.
         impossible_patience: Seconds after which they do.
@@ -52,6 +53,7 @@ class Limits(Struct, frozen=True):
     delivery_window: int = 256 * 1024 * 1024
     max_attempts: int = 3
     system_window: int = 256
+    system_depth: int = 16
     code_window: int = 1 << 30
     impossible_fails: bool = False
     impossible_patience: float = 10.0

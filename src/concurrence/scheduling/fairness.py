@@ -87,7 +87,8 @@ class FairShare:
             return
         self._aside.clear()
         for client in sorted(self._resting):
-            self._join(client)
+            # It waited for its turn all the time: what others were given meanwhile is nothing that it lost.
+            self._wait(client, self._served.get(client, self._floor))
         self._resting.clear()
 
     def admit(self, client: str | None = None) -> None:
@@ -122,9 +123,11 @@ class FairShare:
             heappop(self._heap)
 
     def _join(self, client: str) -> None:
-        """A client waits for its turn."""
-        served = self._served[client] = max(self._served.get(client, 0.0), self._floor)
-        self._due[client] = served
+        """A client comes, or comes back: what it did not use is not saved up."""
+        self._wait(client, max(self._served.get(client, 0.0), self._floor))
+
+    def _wait(self, client: str, served: float) -> None:
+        self._served[client] = self._due[client] = served
         heappush(self._heap, (served, client))
 
     def _job_of(self, client: str, eligible: Callable[[Job], bool]) -> Job | None:

@@ -70,12 +70,13 @@ def push_tasks(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[PushTasks]) -
 
 
 def cancel(swarm: SwarmState, owner: OwnerNode, message: Cancel) -> None:
-    """An owner cancels tasks, or a client a whole system of its own."""
+    """An owner cancels tasks, or a whole system that it pushed; a client also what such a system pushed."""
     job = swarm.ledger.jobs.get(message.system)
-    if job is None or owner.id not in (job.owner, job.client):
+    if job is None or owner.id not in (job.owner, job.pusher, job.client):
         return
     if job.owner != owner.id and message.counters is None:
-        cancel_system(swarm, job, "its client")
+        who = "its client" if owner.id == job.client else "the task system that pushed it"
+        cancel_system(swarm, job, who)
         return
     cancel_tasks(swarm, job, message.counters, "its owner")
 
@@ -139,7 +140,7 @@ def forget_function(swarm: SwarmState, owner: OwnerNode, message: ForgetFunction
     for job in swarm.ledger.jobs.values():
         if number is None:
             break  # it had no room here
-        if (job.owner == owner.id and job.uses(number)) or (job.client == owner.id and job.function == number):
+        if (job.owner == owner.id and job.uses(number)) or (job.pusher == owner.id and job.function == number):
             raise ProtocolError(f"function {message.number} is to be forgotten, and tasks of it are unfinished")
     tell_forgotten(swarm, swarm.functions.forget(owner.id, message.number))
 

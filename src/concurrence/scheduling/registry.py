@@ -64,7 +64,7 @@ class OwnerNode(Node):
     Attributes:
         deliveries: What it has not acknowledged.
         accepted_push: The newest push that was answered.
-        systems: A client's: those of its plain tasks and of the task systems that it pushed.
+        systems: Those of the task systems that it pushed; of a client also the one of its plain tasks.
         known: Digests of code that it was sent on this connection.
         rejections: Pushes that were not accepted, newest last: told again when it comes back.
     """
