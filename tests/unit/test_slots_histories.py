@@ -40,9 +40,9 @@ from concurrence.workers.slot_state import (
 from concurrence.workers.slots import Slots
 
 
-def assign(chunk: int, count: int, function: int) -> Parcel[Assign]:
+def assign(chunk: int, count: int, function: int, cores: int = 1) -> Parcel[Assign]:
     tasks = [PackedTask(chunk * 100 + index, b"") for index in range(count)]
-    return Parcel(Assign(1, chunk, 7, function, 1, count), [encode_tasks(tasks)])
+    return Parcel(Assign(1, chunk, 7, function, 1, count, cores=cores), [encode_tasks(tasks)])
 
 
 def define(number: int, version: int) -> Parcel[DefineFunction]:
@@ -70,6 +70,12 @@ class FakeWorker:
         self.recorded: list[int] = []
         self.drained = 0
         self.unsent: list[tuple[int, int]] = []
+
+    @property
+    def running(self) -> int | None:
+        """The chunk of which a task runs right now."""
+        is_over = self.index is None or not self.counters or self.counters[self.index] in self.recorded
+        return None if is_over else self.chunk
 
     def step(self, on_start: Callable[[int, int], None]) -> None:
         if self.index is not None and self.counters[self.index] not in self.recorded:
@@ -127,6 +133,7 @@ class SlotsMachine(RuleBasedStateMachine):
         self.slots = Slots(2)
         self.workers: dict[int, FakeWorker] = {}
         self.open: dict[int, set[int]] = {}  # chunk -> tasks that are neither answered nor lost
+        self.cores: dict[int, int] = {}
         self.started: set[tuple[int, int]] = set()
         self.returned: set[tuple[int, int]] = set()
         self.wanted: set[int] = set()
@@ -190,11 +197,12 @@ class SlotsMachine(RuleBasedStateMachine):
     def pick(self, choice: int) -> int:
         return sorted(self.workers)[choice % len(self.workers)]
 
-    @rule(count=st.integers(1, 4), function=st.sampled_from([1, 1, 1, 2]))
-    def assign(self, count: int, function: int) -> None:
+    @rule(count=st.integers(1, 4), function=st.sampled_from([1, 1, 1, 2]), cores=st.sampled_from([1, 1, 1, 2, 3]))
+    def assign(self, count: int, function: int, cores: int) -> None:
         chunk, self.next_chunk = self.next_chunk, self.next_chunk + 1
         self.open[chunk] = {chunk * 100 + index for index in range(count)}
-        self.carry_out(self.slots.assign(assign(chunk, count, function)))
+        self.cores[chunk] = cores
+        self.carry_out(self.slots.assign(assign(chunk, count, function, cores)))
 
     @rule(function=st.integers(1, 2), version=st.integers(1, 2))
     def define(self, function: int, version: int) -> None:
@@ -285,6 +293,9 @@ class SlotsMachine(RuleBasedStateMachine):
         if hasattr(self, "slots"):
             self.slots.sanity_check()
             assert self.slots.held == sum(bool(tasks) for tasks in self.open.values())
+            running = [worker.running for worker in self.workers.values()]
+            wide = [chunk for chunk in running if chunk is not None and self.cores[chunk] > 1 and self.open[chunk]]
+            assert not wide or running.count(None) == len(running) - 1, "a task has too few workers for itself"
 
     def teardown(self) -> None:
         if not hasattr(self, "slots"):
@@ -319,11 +330,16 @@ def play(chance: Random) -> None:
     def one() -> int:
         return chance.randrange(2)
 
+    cores = [1, 1, 1, 2] if chance.random() < 0.5 else [1]
+
+    def wide() -> int:
+        return chance.choice(cores)
+
     def few() -> int:
         return chance.randrange(1, 4)
 
     actions: list[tuple[int, Callable[[], object]]] = [
-        (8, lambda: machine.assign(chance.randrange(1, 5), chance.choice([1, 1, 1, 2]))),
+        (8, lambda: machine.assign(chance.randrange(1, 5), chance.choice([1, 1, 1, 2]), wide())),
         (2, lambda: machine.define(few(), one() + 1)),
         (1, lambda: machine.define_without_bundle(few(), one() + 1)),
         (2, lambda: machine.ready(one())),

@@ -145,9 +145,14 @@ class SwarmState:
 
     def fulfil_reservations(self, now: float) -> None:
         """Send what waited for a slave to be free to the one that was kept for it, if that is."""
-        for job, slave in self.reservations.due(self.ledger.jobs, self.registry.slave, self.roster):
-            if self.eligible(job):
+        for job, wish, slave in self.reservations.due(self.ledger.jobs, self.registry.slave, self.roster):
+            if not self.eligible(job):
+                continue
+            while (spec := job.queue.head()) is not None and spec.resources != wish.needs:
+                job.queue.hold(spec.resources)  # what came before it meanwhile has found no slave
+            if spec is not None:
                 self.direct(self.form_chunk(job, self.roster.credit, now), slave)
+            job.queue.release()
 
     def end_round(self) -> None:
         """The end of a cycle: nothing is set aside or on hold any more."""
