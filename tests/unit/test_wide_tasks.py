@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from swarm_simulation import SimulatedSlave, simulate
 from swarm_story import POLICIES, SYSTEM, Master, Slave, counters_of, ends, machine, make_policy
 from test_slots import assign as plain
@@ -281,3 +282,21 @@ class Home:
         self.slots.sanity_check()
         for message in upstream(instructions):
             self.peer.say(message, results(message.chunk, message.counters).frames)
+
+
+def test_while_chunks_take_long_none_is_pulled_to_wait() -> None:
+    slots = started(2)
+    for chunk in range(1, 5):
+        slots.assign(plain(chunk, 1))
+    assert slots.room == 0
+    for chunk in (1, 2, 3):
+        parcel = results(chunk, [chunk * 100])
+        worker = next(number for number, state in slots.states.items() if state.chunks[0].number == chunk)
+        slots.worker_results(worker, Parcel(replace(parcel.message, busy=1.0), parcel.frames))
+    assert slots.room == 1, "one of the two workers has nothing to do"
+    for chunk in range(5, 25):
+        slots.assign(plain(chunk, 1))
+        worker = next(number for number, state in slots.states.items() if state.chunks)
+        first = slots.states[worker].chunks[0]
+        slots.worker_results(worker, results(first.number, first.counters()))
+    assert slots.room == 3

@@ -337,6 +337,11 @@ class WorkView(Struct, frozen=True):
 class ITaskScheduleStrategy(Interface):
     """Rates slaves; chosen by ``[generictaskscheduler] strategy``."""
 
+    @property
+    def draws(self) -> int:
+        """How many slaves are drawn at random for each chunk, to be the only ones that are rated; 0 for all."""
+        return 0
+
     @abstractmethod
     def rate(self, slave: SlaveView, work: WorkView) -> float:
         """How good a slave is for some work: the highest rating gets it; minus infinity means never.

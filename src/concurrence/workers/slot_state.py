@@ -22,6 +22,10 @@ from concurrence.wire.messages import (
     ToWorker,
 )
 
+FIRST_DELAY = 0.1
+LONGEST_DELAY = 10.0
+"""Seconds before a worker is started when the ones before it died before they were ready."""
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -224,6 +228,11 @@ class WorkerState:
 
     def __repr__(self) -> str:
         return f"<worker, ready {self.is_ready}, killed {self.is_killed}, {self.chunks}>"
+
+
+def start_delay(failed: int) -> float:
+    """Seconds before a worker is started when so many before it died before they were ready."""
+    return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failed, 16))
 
 
 def unstarted(state: WorkerState, chunk: Chunk, seen: Seen) -> list[int]:

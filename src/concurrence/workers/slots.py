@@ -41,18 +41,15 @@ from concurrence.workers.slot_state import (
     expired_result,
     recorded_results,
     returned_results,
+    start_delay,
     unstarted,
     unwanted,
     without,
 )
-from concurrence.workers.wide import leave_worker, weight_of, workers_for
+from concurrence.workers.wide import LONG_SECONDS, NEW, leave_worker, weight_of, workers_for
 
 WINDOW: Final = 2
 """Chunks at one worker: one that runs, and one that waits in its socket so that the worker never does."""
-
-FIRST_DELAY: Final = 0.1
-LONGEST_DELAY: Final = 10.0
-"""Seconds before a worker is started when the ones before it died before they were ready."""
 
 
 class Slots:
@@ -75,6 +72,7 @@ class Slots:
         self._code = Definitions()
         self._next_worker = 1
         self._failed_starts = 0
+        self._seconds = 0.0  # that a chunk took lately
         self._is_draining = False
         self._out: list[Instruction] = []
 
@@ -90,8 +88,9 @@ class Slots:
 
     @property
     def room(self) -> int:
-        """How many more chunks may be pulled: those that take several workers leave less."""
-        return self.credit - sum(weight_of(chunk, WINDOW) for chunk in self._chunks.values())
+        """How many more chunks may be pulled: none to wait while chunks take long, and fewer beside wide ones."""
+        window = 1 if self._seconds >= LONG_SECONDS else WINDOW
+        return window * self.workers - sum(weight_of(chunk, window) for chunk in self._chunks.values())
 
     @property
     def chunks(self) -> list[int]:
@@ -219,6 +218,7 @@ class Slots:
         chunk = self._chunks.get(message.chunk)
         if state is None or chunk is None or chunk.worker != worker:
             return []  # what was told of it meanwhile is final
+        self._seconds += NEW * (message.busy - self._seconds)
         if len(message.statuses) != len(message.counters) or len(message.counters) > chunk.count:
             raise ProtocolError(f"worker {worker} sent results that do not fit chunk {message.chunk}")
         if not chunk.done and len(message.counters) == chunk.count:
@@ -294,7 +294,7 @@ class Slots:
     def _replace(self, state: WorkerState) -> None:
         delay = 0.0
         if not state.is_ready:
-            delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(self._failed_starts, 16))
+            delay = start_delay(self._failed_starts)
             self._failed_starts += 1
         self._start_worker(delay, state.kept_for)
 
