@@ -36,7 +36,8 @@ from concurrence.workers.slot_state import (
     StartWorker,
     StopChunk,
 )
-from concurrence.workers.slots import LONGEST_DELAY, Slots
+from concurrence.workers.slots import Slots
+from concurrence.workers.succession import LONGEST_DELAY
 
 DIGEST = b"0123456789abcdef"
 T = TypeVar("T")

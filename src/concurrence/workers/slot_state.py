@@ -84,6 +84,13 @@ class KillWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class DismissWorker:
+    """Tell a worker that has nothing to do to end, and see that it does."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
 class InterruptTask:
     """Ask a worker to end the task at an index of a chunk; repeated until the worker was seen to do so.
 
@@ -108,7 +115,9 @@ class StopChunk:
     chunk: int
 
 
-Instruction: TypeAlias = SendToWorker | SendUpstream | StartWorker | KillWorker | InterruptTask | StopChunk
+Instruction: TypeAlias = (
+    SendToWorker | SendUpstream | StartWorker | KillWorker | DismissWorker | InterruptTask | StopChunk
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +203,28 @@ class Asked(NamedTuple):
 class WorkerState:
     """A worker that runs or is to be started."""
 
-    __slots__ = ("asked", "bundles", "chunks", "functions", "is_killed", "is_ready")
+    __slots__ = (
+        "asked",
+        "bundles",
+        "chunks",
+        "functions",
+        "is_dismissed",
+        "is_killed",
+        "is_ready",
+        "is_retired",
+        "is_worn",
+        "ran",
+        "replaces",
+    )
 
     def __init__(self) -> None:
         self.is_ready = False
         self.is_killed = False
+        self.is_worn = False  # it is to be replaced between two chunks
+        self.is_retired = False  # its successor is up: it gets no more chunks
+        self.is_dismissed = False  # it was told to end
+        self.replaces: int | None = None  # the worker whose successor it is, until it is ready
+        self.ran = 0  # how many tasks it has answered
         self.asked: Asked | None = None
         self.chunks: list[Chunk] = []  # in the order in which it works them off
         self.functions: set[int] = set()
@@ -207,7 +233,12 @@ class WorkerState:
     @property
     def is_idle(self) -> bool:
         """Whether it could start a chunk at once."""
-        return self.is_ready and not self.is_killed and not self.chunks
+        return self.takes_work and not self.chunks
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether it may be given chunks."""
+        return self.is_ready and not self.is_killed and not self.is_retired
 
     def __repr__(self) -> str:
         return f"<worker, ready {self.is_ready}, killed {self.is_killed}, {self.chunks}>"

@@ -24,6 +24,7 @@ from concurrence.wire.messages import (
     NeedFunction,
 )
 from concurrence.workers.definitions import Definitions
+from concurrence.workers.slot_checks import Places, check_places
 from concurrence.workers.slot_state import (
     Asked,
     Chunk,
@@ -33,7 +34,6 @@ from concurrence.workers.slot_state import (
     Seen,
     SendToWorker,
     SendUpstream,
-    StartWorker,
     StopChunk,
     WorkerState,
     charged,
@@ -44,13 +44,10 @@ from concurrence.workers.slot_state import (
     unwanted,
     without,
 )
+from concurrence.workers.succession import Succession
 
 WINDOW: Final = 2
 """Chunks at one worker: one that runs, and one that waits in its socket so that the worker never does."""
-
-FIRST_DELAY: Final = 0.1
-LONGEST_DELAY: Final = 10.0
-"""Seconds before a worker is started when the ones before it died before they were ready."""
 
 
 class Slots:
@@ -61,19 +58,19 @@ class Slots:
     Args:
         workers: How many there are.
         grace: Seconds that a task has to end by itself when it was asked to, before its worker is killed.
+        max_tasks: After how many tasks a worker is replaced by a new one, between two chunks; 0 for never.
     """
 
-    def __init__(self, workers: int, *, grace: float = 0.0) -> None:
+    def __init__(self, workers: int, *, grace: float = 0.0, max_tasks: int = 0) -> None:
         self.workers = workers
         self.grace = grace
-        self._states: dict[int, WorkerState] = {}
+        self._out: list[Instruction] = []
+        self._succession = Succession(self._instruct, max_tasks)
+        self._states = self._succession.states
         self._chunks: dict[int, Chunk] = {}
         self._waiting: deque[Chunk] = deque()
         self._blocked: dict[int, list[Chunk]] = {}
         self._code = Definitions()
-        self._next_worker = 1
-        self._failed_starts = 0
-        self._out: list[Instruction] = []
 
     @property
     def credit(self) -> int:
@@ -100,7 +97,7 @@ class Slots:
     def start(self) -> list[Instruction]:
         """The slave starts: so do all workers."""
         for _ in range(self.workers):
-            self._start_worker(0.0)
+            self._succession.start()
         return self._taken()
 
     def define(self, parcel: Parcel[DefineBundle] | Parcel[DefineFunction]) -> list[Instruction]:
@@ -182,8 +179,7 @@ class Slots:
         """A worker is up and takes chunks."""
         state = self._states.get(worker)
         if state is not None:
-            state.is_ready = True
-            self._failed_starts = 0
+            self._succession.ready(state)
             self._dispatch()
         return self._taken()
 
@@ -205,7 +201,15 @@ class Slots:
             self._remove(chunk)
         else:
             self._answer(chunk, without(chunk.done, parcel))
+        self._succession.ran(worker, state, len(message.counters))
         self._dispatch()
+        return self._taken()
+
+    def worker_worn(self, worker: int) -> list[Instruction]:
+        """A worker uses more than it should after what it ran: it is replaced between two chunks."""
+        state = self._states.get(worker)
+        if state is not None:
+            self._succession.wear(worker, state)
         return self._taken()
 
     def worker_seen(self, worker: int, seen: Seen) -> list[Instruction]:
@@ -224,6 +228,7 @@ class Slots:
                 self._place(chunk, first=True)
         self._end_unwanted(worker, state, seen)
         self._move_to_idle(worker, state, seen)
+        self._succession.dismiss(worker, state)
         self._dispatch()
         return self._taken()
 
@@ -255,27 +260,18 @@ class Slots:
                 chunk.worker = None
                 chunk.is_relocated = not state.is_killed
                 self._place(chunk, first=True)
-        self._replace(state)
+        self._succession.replace(worker, state)
         self._dispatch()
         return self._taken()
 
     # --- inside --------------------------------------------------------------------------------------------
 
+    def _instruct(self, instruction: Instruction) -> None:
+        self._out.append(instruction)
+
     def _taken(self) -> list[Instruction]:
         out, self._out = self._out, []
         return out
-
-    def _start_worker(self, delay: float) -> None:
-        self._states[self._next_worker] = WorkerState()
-        self._out.append(StartWorker(self._next_worker, delay))
-        self._next_worker += 1
-
-    def _replace(self, state: WorkerState) -> None:
-        if state.is_ready:
-            self._start_worker(0.0)
-            return
-        self._start_worker(min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(self._failed_starts, 16)))
-        self._failed_starts += 1
 
     def _place(self, chunk: Chunk, *, first: bool = False) -> None:
         """Put a chunk where it waits for a worker or for its function."""
@@ -301,7 +297,7 @@ class Slots:
 
     def _dispatch(self) -> None:
         while self._waiting:
-            ready = [(len(s.chunks), n) for n, s in self._states.items() if s.is_ready and not s.is_killed]
+            ready = [(len(s.chunks), n) for n, s in self._states.items() if s.takes_work]
             load, worker = min(ready, default=(WINDOW, 0))
             if load >= WINDOW:
                 return
@@ -374,22 +370,7 @@ class Slots:
         Raises:
             AssertionError: One of them does not hold.
         """
-        places = [*self._waiting]
-        for function, chunks in self._blocked.items():
-            assert function not in self._code, "a chunk waits for a function that is known"
-            places += chunks
-        assert all(chunk.worker is None for chunk in places), "a chunk without a worker names one"
-        assert all(chunk.parcel.message.function in self._code for chunk in self._waiting)
-        for worker, state in self._states.items():
-            assert len(state.chunks) <= WINDOW, "a worker has more chunks than the window"
-            assert state.is_ready or not state.chunks, "a worker that is not ready has chunks"
-            assert all(chunk.worker == worker for chunk in state.chunks), "a chunk is at another worker"
-            assert state.functions <= set(self._code.numbers), "a worker knows a function that was forgotten"
-            idle = state.is_ready and not state.is_killed and len(state.chunks) < WINDOW
-            assert not (idle and self._waiting), "a chunk waits although a worker has room"
-            places += state.chunks
-        numbers = [chunk.number for chunk in places]
-        assert sorted(numbers) == sorted(self._chunks), "a chunk is not at exactly one place"
-        assert all(len(chunk.done) < chunk.count for chunk in places), "a chunk is over and still here"
+        places = Places(self._states, self._chunks, self._waiting, self._blocked)
+        check_places(places, self._code.numbers, WINDOW)
         assert len(self._chunks) <= 2 * self.credit, "more chunks than the bound"
-        assert len(self._states) == self.workers, "a worker is missing"
+        self._succession.check(self.workers)

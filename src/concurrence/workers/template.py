@@ -1,6 +1,7 @@
 """The template process: small, with one thread, and warm; it forks the workers and hosts of a node.
 
-Run as ``python -m concurrence.workers.template DESCRIPTOR``, with its end of a sequenced-packet socket pair.
+Run as ``python -m concurrence.workers.template DESCRIPTOR FOLDERS MODULE...``, with its end of a sequenced-packet
+socket pair, where its children's temporary files go, and the modules that every child needs.
 It exists because a node has threads and sockets, and a process with threads cannot fork safely. Nothing
 that it starts outlives it, and it does not outlive its owner: the kernel closes the socket pair and tells
 it of the owner's death, and it kills the process groups of its children; if it is killed itself, the
@@ -24,12 +25,14 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple, TextIO, TypeAlias, cast
 
 import msgspec
 
 from concurrence.wire.codec import Parcel, decoder_to_template, encode
 from concurrence.wire.messages import Bye, ChildExited, ChildStarted, Message, SignalChild, StartChild, StopChild
+from concurrence.workers.folders import PrivateFolders, use
 
 Entry: TypeAlias = Callable[[bytes, list[int]], int | None]
 """What a child runs: takes its spec and its descriptors, gives its exit code."""
@@ -37,6 +40,8 @@ Entry: TypeAlias = Callable[[bytes, list[int]], int | None]
 MAX_PACKET: Final = 128 * 1024
 """What a socket pair takes in one packet, whatever the system's settings."""
 MAX_DESCRIPTORS: Final = 8
+NO_FOLDERS: Final = "-"
+"""In the place of the folder for temporary files: children have none of their own."""
 
 _PR_SET_PDEATHSIG = 1
 _OWNER_DIED = signal.SIGUSR1
@@ -59,6 +64,7 @@ class Child(NamedTuple):
 
     spec: bytes
     descriptors: list[int]
+    folder: Path | None
 
 
 class TemplateProcess:
@@ -66,10 +72,12 @@ class TemplateProcess:
 
     Args:
         control: Its end of the socket pair.
+        folders: Makes a folder for the temporary files of each child; None if they have none of their own.
     """
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, folders: PrivateFolders | None = None) -> None:
         self._control = control
+        self._folders = folders
         self._owner = os.getppid()
         self._pids: dict[int, int] = {}
         self._numbers: dict[int, int] = {}
@@ -80,6 +88,8 @@ class TemplateProcess:
     def run(self) -> Child | None:
         """Serve until the owner says so or is gone; in a forked child, return at once with what it is to do."""
         self._set_up_signals()
+        if self._folders is not None:
+            self._folders.sweep()
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(self._woken, select.POLLIN)
@@ -143,7 +153,8 @@ class TemplateProcess:
             pid = os.fork()
             if not pid:
                 self._become_child(template, descriptors)
-                return Child(message.spec, descriptors)
+                folder = self._folders.path(message.number) if self._folders is not None else None
+                return Child(message.spec, descriptors, folder)
         except OSError as error:
             print(f"concurrence: a {message.kind} cannot be forked: {error}", file=sys.stderr)  # noqa: T201
             self._report(ChildExited(message.number, 0, _CANNOT_FORK, 0, 0.0))
@@ -200,6 +211,8 @@ class TemplateProcess:
             del self._pids[number]
             seconds = usage.ru_utime + usage.ru_stime
             code = os.waitstatus_to_exitcode(status)
+            if self._folders is not None:
+                self._folders.remove(number)
             self._report(ChildExited(number, pid, code, usage.ru_maxrss * 1024, seconds))
 
     def _report(self, message: Message) -> None:
@@ -213,6 +226,8 @@ class TemplateProcess:
             _signal_group(pid, signal.SIGKILL)
         for pid in self._numbers:
             os.waitpid(pid, 0)
+        if self._folders is not None:
+            self._folders.close()
 
 
 def die_with_parent(number: int) -> None:
@@ -224,6 +239,11 @@ def die_with_parent(number: int) -> None:
 
 def run_child(child: Child) -> int:
     """Import and call a child's entry; its exit code."""
+    if child.folder is not None:
+        try:
+            use(child.folder)
+        except OSError as error:
+            print(f"concurrence: there is no folder for temporary files: {error}", file=sys.stderr)  # noqa: T201
     module, _, name = msgspec.msgpack.decode(child.spec, type=ChildSpec).entry.partition(":")
     entry = cast("Entry", getattr(importlib.import_module(module), name))
     return entry(child.spec, child.descriptors) or 0
@@ -233,20 +253,31 @@ def main(arguments: Sequence[str]) -> int:
     """Run the template process, or one of its children; the exit code.
 
     Args:
-        arguments: The descriptor of the control socket, and the modules that every child needs.
+        arguments: The descriptor of the control socket; where the folders for temporary files go, empty for the
+            system's place, ``-`` for none; and the modules that every child needs.
     """
     control = socket.socket(fileno=int(arguments[0]))
     control.set_inheritable(False)
     if cast("object", sys.stderr) is not None:  # Python's way of saying that it was started without one
         faulthandler.enable()  # a task that crashes its worker leaves a trace on the slave's standard error
-    for module in arguments[1:]:
+    for module in arguments[2:]:
         importlib.import_module(module)
     # What exists by now is never garbage: a collection in a child would only copy its memory pages.
     gc.collect()
     gc.freeze()
-    child = TemplateProcess(control).run()
+    child = TemplateProcess(control, _private_folders(arguments[1])).run()
     del control
     return 0 if child is None else run_child(child)
+
+
+def _private_folders(base: str) -> PrivateFolders | None:
+    if base == NO_FOLDERS:
+        return None
+    try:
+        return PrivateFolders(base)
+    except OSError as error:
+        print(f"concurrence: workers have no folders for temporary files of their own: {error}", file=sys.stderr)  # noqa: T201
+        return None
 
 
 def _flush_streams() -> None:

@@ -1,0 +1,107 @@
+"""Which workers a slave has, and which follows which: when one dies, and when one is worn. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from concurrence.workers.slot_state import DismissWorker, Instruction, StartWorker, WorkerState
+
+FIRST_DELAY: Final = 0.1
+LONGEST_DELAY: Final = 10.0
+"""Seconds before a worker is started when the ones before it died before they were ready."""
+
+
+class Succession:
+    """Starts workers, replaces those that died, and renews those that are worn.
+
+    Args:
+        instruct: Takes what is to be done.
+        max_tasks: After how many tasks a worker is worn; 0 for never.
+
+    Attributes:
+        states: The workers that run or are to be started, by number.
+    """
+
+    def __init__(self, instruct: Callable[[Instruction], None], max_tasks: int) -> None:
+        self.states: dict[int, WorkerState] = {}
+        self._instruct = instruct
+        self._max_tasks = max_tasks
+        self._worn: deque[int] = deque()
+        self._next = 1
+        self._failed_starts = 0
+
+    def start(self, delay: float = 0.0, replaces: int | None = None) -> None:
+        """Start a worker.
+
+        Args:
+            delay: After so many seconds.
+            replaces: The worker that goes on until this one is ready; None if there is none.
+        """
+        state = self.states[self._next] = WorkerState()
+        state.replaces = replaces
+        self._instruct(StartWorker(self._next, delay))
+        self._next += 1
+
+    def ready(self, state: WorkerState) -> None:
+        """A worker is ready: the one that it replaces, if any, gets no more chunks."""
+        state.is_ready = True
+        self._failed_starts = 0
+        old, state.replaces = state.replaces, None
+        if old is not None and old in self.states:
+            self.states[old].is_retired = True
+            self.dismiss(old, self.states[old])
+        self._renew()
+
+    def ran(self, worker: int, state: WorkerState, tasks: int) -> None:
+        """A worker has answered so many tasks."""
+        state.ran += tasks
+        if self._max_tasks and state.ran >= self._max_tasks:
+            self.wear(worker, state)
+        self.dismiss(worker, state)
+
+    def wear(self, worker: int, state: WorkerState) -> None:
+        """A worker is to be replaced between two of its chunks."""
+        if not state.is_worn:
+            state.is_worn = True
+            self._worn.append(worker)
+            self._renew()
+
+    def dismiss(self, worker: int, state: WorkerState) -> None:
+        """Tell a retired worker to end, once it has nothing left to do."""
+        if state.is_retired and not state.chunks and not state.is_dismissed:
+            state.is_dismissed = True
+            self._instruct(DismissWorker(worker))
+
+    def replace(self, worker: int, state: WorkerState) -> None:
+        """A worker ended, and is not among the states any more: start another unless there is one."""
+        if state.is_retired:
+            return
+        successor = next((each for each in self.states.values() if each.replaces == worker), None)
+        if successor is not None:
+            successor.replaces = None
+        elif state.is_ready:
+            self.start()
+        else:
+            delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(self._failed_starts, 16))
+            self.start(delay, state.replaces)
+            self._failed_starts += 1
+        self._renew()
+
+    def check(self, workers: int) -> None:
+        """Check that there are as many workers as there should be.
+
+        Raises:
+            AssertionError: There are not.
+        """
+        lasting = [state for state in self.states.values() if not state.is_retired and state.replaces is None]
+        assert len(lasting) == workers, "a worker is missing"
+        assert sum(state.replaces is not None for state in self.states.values()) <= 1, "two workers are renewed"
+
+    def _renew(self) -> None:
+        """Start the successor of a worn worker: one at a time, since for a while there is a worker more."""
+        while self._worn and all(state.replaces is None for state in self.states.values()):
+            worker = self._worn.popleft()
+            if worker in self.states:
+                self.start(replaces=worker)
