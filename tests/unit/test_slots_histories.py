@@ -26,6 +26,7 @@ from concurrence.wire.messages import (
     PackedTask,
 )
 from concurrence.workers.slot_state import (
+    DismissWorker,
     Drained,
     Instruction,
     InterruptTask,
@@ -149,6 +150,8 @@ class SlotsMachine(RuleBasedStateMachine):
                     self.killed.add(number)
                 case StopChunk(number, chunk):
                     self.workers[number].stops.add(chunk)
+                case DismissWorker(number):
+                    self.workers[number].is_dismissed = True
                 case InterruptTask(number, chunk, index, _):
                     assert (chunk, self.open_at(chunk, index)) in self.started, "interrupted what did not start"
                     assert number in self.workers

@@ -32,6 +32,7 @@ import msgspec
 
 from concurrence.wire.codec import Parcel, decoder_to_template, encode
 from concurrence.wire.messages import Bye, ChildExited, ChildStarted, Message, SignalChild, StartChild, StopChild
+from concurrence.workers import groups
 from concurrence.workers.folders import PrivateFolders, use
 
 Entry: TypeAlias = Callable[[bytes, list[int]], int | None]
@@ -44,8 +45,10 @@ NO_FOLDERS: Final = "-"
 """In the place of the folder for temporary files: children have none of their own."""
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _OWNER_DIED = signal.SIGUSR1
 _HANDLED = (signal.SIGCHLD, signal.SIGTERM, _OWNER_DIED)
+_ROUNDS = 100
 _CANNOT_FORK = 71  # EX_OSERR
 
 
@@ -116,6 +119,7 @@ class TemplateProcess:
         # Not SIGKILL, as for the children: what a task started for itself has to be killed by somebody. The
         # end of the socket pair covers an owner that died before this line.
         die_with_parent(_OWNER_DIED)
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
     def _on_signal(self, number: int, _frame: object) -> None:
         # The kernel also sends this when only the thread ended that started the template.
@@ -212,6 +216,7 @@ class TemplateProcess:
             seconds = usage.ru_utime + usage.ru_stime
             code = os.waitstatus_to_exitcode(status)
             if self._folders is not None:
+                self._end_orphans(self._folders.path(number))
                 self._folders.remove(number)
             self._report(ChildExited(number, pid, code, usage.ru_maxrss * 1024, seconds))
 
@@ -226,15 +231,42 @@ class TemplateProcess:
             _signal_group(pid, signal.SIGKILL)
         for pid in self._numbers:
             os.waitpid(pid, 0)
+        self._numbers.clear()
+        self._end_orphans(None)
         if self._folders is not None:
             self._folders.close()
+
+    def _end_orphans(self, folder: Path | None) -> None:
+        """Kill what children left outside of their process groups: it has become a child of this process.
+
+        Args:
+            folder: Only what has its temporary files here: what one child started. None for everything.
+        """
+        for _ in range(_ROUNDS):  # what they started in turn becomes a child of this process only then
+            orphans = [
+                pid
+                for pid in groups.children()
+                if pid not in self._numbers and (folder is None or groups.uses_folder(pid, folder))
+            ]
+            if not orphans:
+                return
+            for pid in orphans:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            for pid in orphans:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
 
 
 def die_with_parent(number: int) -> None:
     """Have the kernel send this process a signal when its parent dies; where that is not to be had, nothing."""
+    _prctl(_PR_SET_PDEATHSIG, int(number))
+
+
+def _prctl(option: int, value: int) -> None:
     prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
     if prctl is not None:
-        prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+        prctl(option, value, 0, 0, 0)
 
 
 def run_child(child: Child) -> int:
