@@ -223,7 +223,7 @@ class WorkerState:
         self.is_worn = False  # it is to be replaced between two chunks
         self.is_retired = False  # its successor is up: it gets no more chunks
         self.is_dismissed = False  # it was told to end
-        self.replaces: int | None = None  # the worker whose successor it is, until it is ready
+        self.replaces: int | None = None  # the worker whose successor it is, until that has nothing to do
         self.ran = 0  # how many tasks it has answered
         self.asked: Asked | None = None
         self.chunks: list[Chunk] = []  # in the order in which it works them off
@@ -238,7 +238,7 @@ class WorkerState:
     @property
     def takes_work(self) -> bool:
         """Whether it may be given chunks."""
-        return self.is_ready and not self.is_killed and not self.is_retired
+        return self.is_ready and not self.is_killed and not self.is_retired and self.replaces is None
 
     def __repr__(self) -> str:
         return f"<worker, ready {self.is_ready}, killed {self.is_killed}, {self.chunks}>"

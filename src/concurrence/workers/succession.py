@@ -45,14 +45,17 @@ class Succession:
         self._next += 1
 
     def ready(self, state: WorkerState) -> None:
-        """A worker is ready: the one that it replaces, if any, gets no more chunks."""
+        """A worker is ready: the one that it replaces, if any, gets no more chunks.
+
+        Itself gets none before that one has ended its last: so there are never more workers at work than there
+        should be, and never fewer.
+        """
         state.is_ready = True
         self._failed_starts = 0
-        old, state.replaces = state.replaces, None
-        if old is not None and old in self.states:
-            self.states[old].is_retired = True
-            self.dismiss(old, self.states[old])
-        self._renew()
+        if state.replaces is not None:
+            old = self.states[state.replaces]
+            old.is_retired = True
+            self.dismiss(state.replaces, old)
 
     def ran(self, worker: int, state: WorkerState, tasks: int) -> None:
         """A worker has answered so many tasks."""
@@ -73,16 +76,21 @@ class Succession:
         if state.is_retired and not state.chunks and not state.is_dismissed:
             state.is_dismissed = True
             self._instruct(DismissWorker(worker))
+            for successor in self._successors(worker):
+                successor.replaces = None
+            self._renew()
 
     def replace(self, worker: int, state: WorkerState) -> None:
         """A worker ended, and is not among the states any more: start another unless there is one."""
-        if state.is_retired:
-            return
-        successor = next((each for each in self.states.values() if each.replaces == worker), None)
-        if successor is not None:
+        if state.replaces is not None:
+            self.states[state.replaces].is_retired = False  # it goes on for so much longer
+        successors = self._successors(worker)
+        for successor in successors:
             successor.replaces = None
+        if successors or state.is_retired:
+            pass  # there is another one
         elif state.is_ready:
-            self.start()
+            self.start(replaces=state.replaces)
         else:
             delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(self._failed_starts, 16))
             self.start(delay, state.replaces)
@@ -95,9 +103,13 @@ class Succession:
         Raises:
             AssertionError: There are not.
         """
-        lasting = [state for state in self.states.values() if not state.is_retired and state.replaces is None]
+        lasting = [state for state in self.states.values() if not state.is_dismissed and state.replaces is None]
         assert len(lasting) == workers, "a worker is missing"
         assert sum(state.replaces is not None for state in self.states.values()) <= 1, "two workers are renewed"
+
+    def _successors(self, worker: int) -> list[WorkerState]:
+        """The successor of a worker, if one is under way."""
+        return [state for state in self.states.values() if state.replaces == worker]
 
     def _renew(self) -> None:
         """Start the successor of a worn worker: one at a time, since for a while there is a worker more."""
