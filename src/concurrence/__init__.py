@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from concurrence.scripting.futures import Future
     from concurrence.scripting.swarm import Swarm
     from concurrence.tasks.api import ITaskMaster, ITaskSystem, SlaveSummary, Task, TaskCounts
+    from concurrence.tasks.children import push_task, push_tasks
     from concurrence.tasks.functions import task
     from concurrence.tasks.shared import Shared
     from concurrence.transport.api import IClient, IReactor, IServer, ITransport, IWorkQueue, IWorkSource
@@ -109,6 +110,7 @@ _HOMES = {
     ),
     "concurrence.scheduling.registry": ("SlaveNodeRecord",),
     "concurrence.tasks.api": ("ITaskMaster", "ITaskSystem", "SlaveSummary", "Task", "TaskCounts"),
+    "concurrence.tasks.children": ("push_task", "push_tasks"),
     "concurrence.tasks.functions": ("task",),
     "concurrence.tasks.shared": ("Shared",),
     "concurrence.transport.api": ("IClient", "IReactor", "IServer", "ITransport", "IWorkQueue", "IWorkSource"),
@@ -144,6 +146,8 @@ __all__ = [
     "SlaveSummary",
     "Task",
     "TaskCounts",
+    "push_task",
+    "push_tasks",
     "task",
     # errors
     "Backpressure",

@@ -64,6 +64,10 @@ class EnvironmentInvalid(UsageError):
     """The user's fault: the folder is not an environment, or not one that this version can open."""
 
 
+class NotFound(ConcurrenceError):
+    """The caller's fault: what it names is not there, or not any more. The text tells what is."""
+
+
 class AddressInUse(ConcurrenceError):
     """The machine's state: another process listens on the address. Stop it, or choose another port."""
 
@@ -149,7 +153,7 @@ class TaskError(ConcurrenceError):
 
 
 class TaskCancelled(TaskError):
-    """Nobody's fault: the task was cancelled by its owner, or its owner went away."""
+    """Nobody's fault: the task was cancelled by its owner or an administrator, or its owner went away."""
 
 
 class TaskInterrupted(BaseException):

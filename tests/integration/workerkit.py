@@ -154,7 +154,7 @@ class Slave:
     def values(self) -> dict[int, Any]:
         return {counter: value for counter, (_, value) in self.answers().items()}
 
-    def until(self, condition: Callable[[], Any], seconds: float = 20.0) -> None:
+    def until(self, condition: Callable[[], Any], seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"nothing came of it; heard {self.heard[-5:]}"
@@ -197,7 +197,7 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_until_gone(pids: Sequence[int]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(is_alive(pid) for pid in pids):
         assert time.monotonic() < deadline, f"still there: {[pid for pid in pids if is_alive(pid)]}"
         time.sleep(0.01)

@@ -42,9 +42,9 @@ from concurrence.workers.slot_state import (
 from concurrence.workers.slots import Slots
 
 
-def assign(chunk: int, count: int, function: int) -> Parcel[Assign]:
+def assign(chunk: int, count: int, function: int, cores: int) -> Parcel[Assign]:
     tasks = [PackedTask(chunk * 100 + index, b"") for index in range(count)]
-    return Parcel(Assign(1, chunk, 7, function, 1, count), [encode_tasks(tasks)])
+    return Parcel(Assign(1, chunk, 7, function, 1, count, cores=cores), [encode_tasks(tasks)])
 
 
 def define(number: int, version: int) -> Parcel[DefineFunction]:
@@ -200,11 +200,11 @@ class SlotsMachine(RuleBasedStateMachine):
     def pick(self, choice: int) -> int:
         return sorted(self.workers)[choice % len(self.workers)]
 
-    @rule(count=st.integers(1, 4), function=st.sampled_from([1, 1, 1, 2]))
-    def assign(self, count: int, function: int) -> None:
+    @rule(count=st.integers(1, 4), function=st.sampled_from([1, 1, 1, 2]), cores=st.sampled_from([1, 1, 1, 2]))
+    def assign(self, count: int, function: int, cores: int = 1) -> None:
         chunk, self.next_chunk = self.next_chunk, self.next_chunk + 1
         self.open[chunk] = {chunk * 100 + index for index in range(count)}
-        self.carry_out(self.slots.assign(assign(chunk, count, function)))
+        self.carry_out(self.slots.assign(assign(chunk, count, function, cores)))
 
     @rule(function=st.integers(1, 2), version=st.integers(1, 2))
     def define(self, function: int, version: int) -> None:
@@ -332,6 +332,8 @@ def play(chance: Random) -> None:
     machine = SlotsMachine()
     machine.begin(chance.random() < 0.9, chance.choice([0.0, 1.0]), chance.choice([0, 5]))
 
+    wide = chance.choice([[1], [1, 1, 1, 2], [3]])
+
     def one() -> int:
         return chance.randrange(2)
 
@@ -339,7 +341,7 @@ def play(chance: Random) -> None:
         return chance.randrange(1, 4)
 
     actions: list[tuple[int, Callable[[], object]]] = [
-        (8, lambda: machine.assign(chance.randrange(1, 5), chance.choice([1, 1, 1, 2]))),
+        (8, lambda: machine.assign(chance.randrange(1, 5), chance.choice([1, 1, 1, 2]), chance.choice(wide))),
         (2, lambda: machine.define(few(), one() + 1)),
         (1, lambda: machine.define_without_bundle(few(), one() + 1)),
         (2, lambda: machine.ready(one())),

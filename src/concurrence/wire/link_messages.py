@@ -49,6 +49,7 @@ class Hello(Message, frozen=True, array_like=True, gc=False, tag=1):
         ticket: What the master gave a host to prove which task system it runs.
         system: The system a host runs, or the one of a client's plain tasks.
         chunks: What a slave that resumes still has, so that what got lost on the way is given out again.
+        drains: Whether a slave takes no work, because it was told to drain.
     """
 
     protocol: Number
@@ -64,6 +65,7 @@ class Hello(Message, frozen=True, array_like=True, gc=False, tag=1):
     ticket: Name = ""
     system: Number = 0
     chunks: Counters = []  # noqa: RUF012  copied for each message
+    drains: bool = False
 
 
 class Welcome(Message, frozen=True, array_like=True, gc=False, tag=2):
@@ -121,7 +123,13 @@ class Bye(Message, frozen=True, array_like=True, gc=False, tag=6):
 
 
 class NodeStatus(Struct, frozen=True, array_like=True):
-    """A connected node, for people."""
+    """A connected node, for people.
+
+    Attributes:
+        busy_chunks: Chunks that a slave has.
+        finished: Tasks that ran there.
+        drains: Whether a slave takes no more work.
+    """
 
     node: Name
     name: Name
@@ -131,6 +139,7 @@ class NodeStatus(Struct, frozen=True, array_like=True):
     workers: Number
     busy_chunks: Number
     finished: Number
+    drains: bool = False
 
 
 class StatusRequest(Message, frozen=True, array_like=True, gc=False, tag=50):

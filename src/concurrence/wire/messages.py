@@ -81,6 +81,7 @@ from concurrence.wire.result_messages import (
     SystemEnded,
     SystemResult,
 )
+from concurrence.wire.steering_messages import Drain, Draining
 from concurrence.wire.task_messages import (
     Assign,
     Cancel,
@@ -106,10 +107,11 @@ ToOwner: TypeAlias = (
     | SystemResult | Progress | Output | SlaveList | Status | ApiAnswer
 )  # fmt: skip
 FromSlave: TypeAlias = (
-    Hello | Ping | Pong | Bye | NeedFunction | ChunkResults | AttemptLost | Claimed | Output
+    Hello | Ping | Pong | Bye | NeedFunction | ChunkResults | AttemptLost | Claimed | Output | Draining
 )  # fmt: skip
 ToSlave: TypeAlias = (
     Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | Assign | TakeBack
+    | Drain
 )  # fmt: skip
 ToMaster: TypeAlias = FromOwner | FromSlave
 ToWorker: TypeAlias = DefineBundle | DefineFunction | ForgetFunction | Assign | Bye
@@ -149,6 +151,8 @@ __all__ = [
     "DefineFunction",
     "Delivered",
     "Digest",
+    "Drain",
+    "Draining",
     "ForgetFunction",
     "Frames",
     "FromOwner",

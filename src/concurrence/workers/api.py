@@ -48,7 +48,11 @@ class ITaskManager(Interface):
 
     @abstractmethod
     def handle(self, parcel: Parcel[ToSlave]) -> None:
-        """A message from the master: definitions, chunks, take-backs."""
+        """A message from the master: definitions, chunks, take-backs.
+
+        After ``Drain`` no chunk is taken any more: what has not started of those that are here, and whatever comes
+        nevertheless, is given back, until ``Drain`` with ``is_on`` False.
+        """
 
     @abstractmethod
     def attach(self, source: IWorkSource | None) -> None:

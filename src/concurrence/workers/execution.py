@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from concurrence.errors import PackingError, ProtocolError
 from concurrence.ids import SystemId, TaskId
 from concurrence.tasks.api import Task
+from concurrence.tasks.children import pack_child, with_children
 from concurrence.tasks.forks import forks
 from concurrence.tasks.functions import FunctionTask
 from concurrence.tasks.loading import (
@@ -24,6 +25,7 @@ from concurrence.tasks.loading import (
     exception_fault,
     one_line,
 )
+from concurrence.tasks.nursery import nursery
 from concurrence.tasks.values import describe_error, pack_value, unpack_value
 from concurrence.tasks.waiting import TASK, enter, leave
 from concurrence.wire.codec import MAX_HEADER_BYTES, Frame, Parcel, decode_tasks, encode_results, frame_size
@@ -58,6 +60,8 @@ MAX_RESULT_BYTES: Final = MAX_MESSAGE_BYTES - MAX_HEADER_BYTES
 MAX_RESULT_PARTS: Final = MAX_FRAMES - 16
 """What the result of one task may have, so that a message with it keeps within the limits of the link."""
 
+_MAX_NAME = 200
+
 _log = logging.getLogger(__name__)
 
 
@@ -89,6 +93,16 @@ def current_task() -> Task | None:
     return running.task
 
 
+def _name_of_task() -> str:
+    """What people call the task that runs now; empty while it is unpacked."""
+    try:
+        task = current_task()
+        return clean_text(str(task.label)[:_MAX_NAME]) if task is not None else ""
+    except Exception as error:  # noqa: BLE001  the author's class; without its name the output is as good
+        _log.debug("a task does not tell its name: %s", describe_error(error))
+        return ""
+
+
 class Executor:
     """Executes chunks, one task after the other, in this process's main thread.
 
@@ -111,7 +125,9 @@ class Executor:
         self._cell = cell
         self._loader = loader
         self._output = output
+        output.name_of_task = _name_of_task
         self._generation = forks.generation
+        nursery.running, nursery.pack = current_task, pack_child
 
     def define_bundle(self, digest: bytes, blob: Frame) -> None:
         """Keep an application's module sources."""
@@ -143,6 +159,7 @@ class Executor:
         self._output.begin_chunk(chunk.system, send)
         results = _Results(chunk.chunk, self._cell, self._output)
         before = enter(TASK)
+        nursery.begin()
         try:
             function = self._load(chunk.function, tasks, results)
             results.begin()
@@ -150,6 +167,7 @@ class Executor:
                 self._run_all(chunk, function, tasks, parcel.frames, results)
         finally:
             leave(before)
+            nursery.begin()
             _running.counter = None
             _running.task = None
             _running.arguments = ((), {})
@@ -203,6 +221,8 @@ class Executor:
             _running.counter = counter
             status, payload, result_buffers = run_one(function, packed, buffers)
             self._end_fork()
+            if nursery.is_used:
+                nursery.begin()
             add(counter, status, payload, result_buffers)
 
     def _run_call(
@@ -223,6 +243,7 @@ class Executor:
     def _run_object(
         self, function: LoadedFunction, packed: PackedTask, buffers: Sequence[Frame]
     ) -> tuple[int, bytes, Sequence[Frame]]:
+        _running.task = None
         try:
             content = unpack_value(packed.arguments, buffers)
             if function.kind == KIND_TASK:
@@ -256,6 +277,8 @@ class Executor:
         self._end_fork()
         try:
             payload, buffers = pack_value(result)
+            if nursery.is_used:
+                payload = with_children(payload)
             _check_size(payload, buffers)
         except PackingError as error:
             fault = Fault(

@@ -12,7 +12,15 @@ from concurrence.env.options import BoolOption, ByteSizeOption, DurationOption, 
 from concurrence.errors import ConfigError
 from concurrence.transport.api import IReactor, IWorkSource
 from concurrence.wire.codec import Parcel
-from concurrence.wire.messages import Assign, DefineBundle, DefineFunction, ForgetFunction, TakeBack, ToSlave
+from concurrence.wire.messages import (
+    Assign,
+    DefineBundle,
+    DefineFunction,
+    Drain,
+    ForgetFunction,
+    TakeBack,
+    ToSlave,
+)
 from concurrence.workers.api import ITaskManager, Upstream
 from concurrence.workers.handle import WorkerSettings
 from concurrence.workers.limit_options import MemoryLimitOption
@@ -146,7 +154,7 @@ class GenericTaskManager(Component, ITaskManager):
         return self._pool.template_pid if self._pool is not None else None
 
     def handle(self, parcel: Parcel[ToSlave]) -> None:
-        """A message from the master: definitions, chunks, take-backs; others are not for a task manager."""
+        """A message from the master; those that are not for a task manager are passed over."""
         frames = parcel.frames
         match parcel.message:
             case Assign() as message:
@@ -159,6 +167,8 @@ class GenericTaskManager(Component, ITaskManager):
                 self._apply(self._slots.forget(Parcel(message, frames)))
             case TakeBack() as message:
                 self._apply(self._slots.take_back(message.chunk, kill=message.kill))
+            case Drain() as message:
+                self._apply(self._slots.drain(is_on=message.is_on))
             case _:
                 return
 

@@ -178,6 +178,11 @@ class Chunk:
         return f"<chunk {self.number} of {self.count}, {len(self.done)} done, worker {self.worker}>"
 
     @property
+    def cores(self) -> int:
+        """How many workers it takes."""
+        return self.parcel.message.cores
+
+    @property
     def has_timeout(self) -> bool:
         """Whether its tasks may take only so long."""
         return self.parcel.message.timeout > 0
@@ -213,11 +218,13 @@ class WorkerState:
         "is_ready",
         "is_retired",
         "is_worn",
+        "kept_for",
         "ran",
         "replaces",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, kept_for: int | None = None) -> None:
+        self.kept_for = kept_for  # the chunk at another worker that takes this one too
         self.is_ready = False
         self.is_killed = False
         self.is_worn = False  # it is to be replaced between two chunks
@@ -233,12 +240,23 @@ class WorkerState:
     @property
     def is_idle(self) -> bool:
         """Whether it could start a chunk at once."""
-        return self.takes_work and not self.chunks
+        return self._is_free and not self.chunks
 
     @property
-    def takes_work(self) -> bool:
-        """Whether it may be given chunks."""
-        return self.is_ready and not self.is_killed and not self.is_retired and self.replaces is None
+    def takes_more(self) -> bool:
+        """Whether a chunk may be sent to it, to start at once or behind what it is at."""
+        return self._is_free and all(chunk.cores == 1 for chunk in self.chunks)
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it is one of those that a slave is to have: no successor that waits, none that was dismissed."""
+        return self.replaces is None and not self.is_dismissed
+
+    @property
+    def _is_free(self) -> bool:
+        if not self.is_ready or self.is_killed or self.is_retired:
+            return False
+        return self.replaces is None and self.kept_for is None
 
     def __repr__(self) -> str:
         return f"<worker, ready {self.is_ready}, killed {self.is_killed}, {self.chunks}>"

@@ -24,7 +24,7 @@ from concurrence.wire.messages import (
     NeedFunction,
 )
 from concurrence.workers.definitions import Definitions
-from concurrence.workers.slot_checks import Places, check_places
+from concurrence.workers.slot_checks import check_slots
 from concurrence.workers.slot_state import (
     Asked,
     Chunk,
@@ -45,6 +45,7 @@ from concurrence.workers.slot_state import (
     without,
 )
 from concurrence.workers.succession import Succession
+from concurrence.workers.wide import leave_worker, weight_of, workers_for
 
 WINDOW: Final = 2
 """Chunks at one worker: one that runs, and one that waits in its socket so that the worker never does."""
@@ -71,6 +72,7 @@ class Slots:
         self._waiting: deque[Chunk] = deque()
         self._blocked: dict[int, list[Chunk]] = {}
         self._code = Definitions()
+        self._is_draining = False
 
     @property
     def credit(self) -> int:
@@ -81,6 +83,11 @@ class Slots:
     def held(self) -> int:
         """How many chunks are here."""
         return len(self._chunks)
+
+    @property
+    def room(self) -> int:
+        """How many more chunks may be pulled: those that take several workers leave less."""
+        return self.credit - sum(weight_of(chunk, WINDOW) for chunk in self._chunks.values())
 
     @property
     def chunks(self) -> list[int]:
@@ -113,6 +120,7 @@ class Slots:
                 missing = self._code.missing(message)
                 self._out.append(SendUpstream(Parcel(NeedFunction(message.number, missing))))
             self._forget(message.number)
+            self._dispatch()
             return self._taken()
         self._code.add_function(Parcel(message, parcel.frames), self._states.values())
         self._waiting.extend(self._blocked.pop(message.number, ()))
@@ -123,6 +131,7 @@ class Slots:
         """The master will not use a function again."""
         self._forget(parcel.message.number)
         self._code.forget_incomplete(parcel.message.number)
+        self._dispatch()
         return self._taken()
 
     def assign(self, parcel: Parcel[Assign]) -> list[Instruction]:
@@ -135,7 +144,7 @@ class Slots:
         if message.chunk in self._chunks:
             return []
         chunk = Chunk(parcel)
-        if len(self._chunks) >= 2 * self.credit:
+        if self._is_draining or len(self._chunks) >= 2 * self.credit:
             # Twice, because directed and pulled chunks cross; beyond that the bound on memory comes first.
             self._return(chunk, chunk.counters())
             return self._taken()
@@ -152,15 +161,26 @@ class Slots:
         if chunk.worker is None:
             self._unplace(chunk)
             self._return(chunk, chunk.counters())
+            if not self._is_draining:
+                self._dispatch()  # it may have waited for several workers, and others behind it
         else:
             chunk.is_stopping = True
             chunk.is_killed = chunk.is_killed or kill
             self._out.append(StopChunk(chunk.worker, number))
         return self._taken()
 
+    def drain(self, *, is_on: bool) -> list[Instruction]:
+        """Take no more chunks, and give back what has not started of those that are here; or take them again."""
+        self._is_draining = is_on
+        out: list[Instruction] = []
+        for number in self.chunks if is_on else ():
+            out += self.take_back(number, kill=False)
+        return out
+
     def abandon(self) -> list[Instruction]:
         """The master does not know this slave any more: nobody wants what is here."""
         for worker, state in self._states.items():
+            state.kept_for = None
             if state.chunks:
                 state.is_killed = True
                 state.chunks.clear()
@@ -224,7 +244,7 @@ class Slots:
                 self._return(chunk, rest)
             else:
                 state.chunks.remove(chunk)
-                chunk.worker = None
+                leave_worker(chunk, self._states)
                 self._place(chunk, first=True)
         self._end_unwanted(worker, state, seen)
         self._move_to_idle(worker, state, seen)
@@ -257,7 +277,7 @@ class Slots:
             elif chunk.is_stopping:
                 self._return(chunk, chunk.counters())
             else:
-                chunk.worker = None
+                leave_worker(chunk, self._states)
                 chunk.is_relocated = not state.is_killed
                 self._place(chunk, first=True)
         self._succession.replace(worker, state)
@@ -289,22 +309,22 @@ class Slots:
     def _unplace(self, chunk: Chunk) -> None:
         function = chunk.parcel.message.function
         blocked = self._blocked.get(function)
-        if blocked is None:
-            self._waiting.remove(chunk)
-        else:
-            # An empty list stays: the function has been asked for.
-            blocked.remove(chunk)
+        # An empty list stays: the function has been asked for.
+        (self._waiting if blocked is None else blocked).remove(chunk)
 
     def _dispatch(self) -> None:
+        """Send what waits to workers, in order: nothing overtakes a chunk that waits for several of them."""
         while self._waiting:
-            ready = [(len(s.chunks), n) for n, s in self._states.items() if s.takes_work]
-            load, worker = min(ready, default=(WINDOW, 0))
-            if load >= WINDOW:
+            chunk = self._waiting[0]
+            worker, others = workers_for(chunk, self._states, WINDOW)
+            if worker is None:
                 return
-            chunk = self._waiting.popleft()
+            self._waiting.popleft()
             state = self._states[worker]
             chunk.worker = worker
             state.chunks.append(chunk)
+            for other in others:
+                other.kept_for = chunk.number
             definitions = self._code.for_worker(state, chunk.parcel.message.function)
             self._out.append(SendToWorker(worker, [*definitions, chunk.parcel]))
 
@@ -336,6 +356,7 @@ class Slots:
         state = self._states.get(chunk.worker) if chunk.worker is not None else None
         if state is not None:
             state.chunks.remove(chunk)
+        leave_worker(chunk, self._states)
 
     def _end_unwanted(self, worker: int, state: WorkerState, seen: Seen) -> None:
         """End the task that runs if it was cancelled or takes too long: ask it first, and then kill its worker."""
@@ -370,7 +391,6 @@ class Slots:
         Raises:
             AssertionError: One of them does not hold.
         """
-        places = Places(self._states, self._chunks, self._waiting, self._blocked)
-        check_places(places, self._code.numbers, WINDOW)
+        check_slots(self._states, self._chunks, self._waiting, self._blocked, self._code, WINDOW)
         assert len(self._chunks) <= 2 * self.credit, "more chunks than the bound"
         self._succession.check(self.workers)

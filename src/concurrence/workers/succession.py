@@ -32,14 +32,15 @@ class Succession:
         self._next = 1
         self._failed_starts = 0
 
-    def start(self, delay: float = 0.0, replaces: int | None = None) -> None:
+    def start(self, delay: float = 0.0, *, kept_for: int | None = None, replaces: int | None = None) -> None:
         """Start a worker.
 
         Args:
             delay: After so many seconds.
+            kept_for: The chunk that takes it, at another worker.
             replaces: The worker that goes on until this one is ready; None if there is none.
         """
-        state = self.states[self._next] = WorkerState()
+        state = self.states[self._next] = WorkerState(kept_for)
         state.replaces = replaces
         self._instruct(StartWorker(self._next, delay))
         self._next += 1
@@ -76,25 +77,19 @@ class Succession:
         if state.is_retired and not state.chunks and not state.is_dismissed:
             state.is_dismissed = True
             self._instruct(DismissWorker(worker))
-            for successor in self._successors(worker):
-                successor.replaces = None
+            self._hand_over(worker, state)
             self._renew()
 
     def replace(self, worker: int, state: WorkerState) -> None:
         """A worker ended, and is not among the states any more: start another unless there is one."""
         if state.replaces is not None:
             self.states[state.replaces].is_retired = False  # it goes on for so much longer
-        successors = self._successors(worker)
-        for successor in successors:
-            successor.replaces = None
-        if successors or state.is_retired:
-            pass  # there is another one
-        elif state.is_ready:
-            self.start(replaces=state.replaces)
-        else:
-            delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(self._failed_starts, 16))
-            self.start(delay, state.replaces)
-            self._failed_starts += 1
+        if not self._hand_over(worker, state) and not state.is_dismissed:
+            delay = 0.0
+            if not state.is_ready:
+                delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(self._failed_starts, 16))
+                self._failed_starts += 1
+            self.start(delay, kept_for=state.kept_for, replaces=state.replaces)
         self._renew()
 
     def check(self, workers: int) -> None:
@@ -103,13 +98,17 @@ class Succession:
         Raises:
             AssertionError: There are not.
         """
-        lasting = [state for state in self.states.values() if not state.is_dismissed and state.replaces is None]
-        assert len(lasting) == workers, "a worker is missing"
+        assert sum(state.is_lasting for state in self.states.values()) == workers, "a worker is missing"
         assert sum(state.replaces is not None for state in self.states.values()) <= 1, "two workers are renewed"
 
-    def _successors(self, worker: int) -> list[WorkerState]:
-        """The successor of a worker, if one is under way."""
-        return [state for state in self.states.values() if state.replaces == worker]
+    def _hand_over(self, worker: int, state: WorkerState) -> bool:
+        """Let the successor of a worker that ends take its place; False if none is under way."""
+        for successor in self.states.values():
+            if successor.replaces == worker:
+                successor.replaces = None
+                successor.kept_for, state.kept_for = state.kept_for, None
+                return True
+        return False
 
     def _renew(self) -> None:
         """Start the successor of a worn worker: one at a time, since for a while there is a worker more."""
