@@ -160,6 +160,22 @@ class TaskCancelled(TaskError):
     """Nobody's fault: the task was cancelled by its owner or an administrator, or its owner went away."""
 
 
+class TaskInterrupted(BaseException):
+    """Raised within a running task that was cancelled or exceeds its time-out: its chance to clean up.
+
+    Not an error of the task's own, and no :class:`ConcurrenceError`: as with KeyboardInterrupt, ``except
+    Exception`` must not swallow it. ``finally`` blocks, context managers and ``clean_up()`` run. What the task
+    does not finish within ``[taskmanager] kill_grace`` ends with its worker.
+
+    Args:
+        reason: ``cancelled`` or ``timeout``.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 def nearest(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
     """The known word that was probably meant, for a hint; empty if none is near.
 

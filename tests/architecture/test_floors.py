@@ -50,6 +50,9 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.contracts": {"component"},
     # How tasks are packed and unpacked is needed wherever they are owned or run.
     "concurrence.tasks.bundles": {"nodes", "scripting", "testing"},
+    # What a task pushes is kept where it runs.
+    "concurrence.tasks.children": {"workers"},
+    "concurrence.tasks.nursery": {"workers"},
     "concurrence.tasks.importer": {"nodes", "testing"},
     "concurrence.tasks.forks": {"workers", "scripting"},
     "concurrence.tasks.functions": {"workers", "nodes", "scripting", "testing"},

@@ -297,6 +297,19 @@ class TestPush:
         assert list(swarm.map(lambda n: table.value[n], range(3))) == [1, 2, 3]
 
 
+def test_what_pushed_tasks_look_like() -> None:
+    with concurrence.local_swarm(inline=True) as swarm:
+        pushed: Any = swarm.push_tasks(Double(n) for n in range(3))
+        assert repr(pushed) == "<PushedTasks: 0 of 3 ended>"
+        assert len(list(pushed)) == 3
+        assert repr(pushed) == "<PushedTasks: 3 of 3 ended>"
+        mixed: Any = swarm.push_tasks([Double(1), "no task"])  # type: ignore[list-item]
+        swarm.wait()
+        shown = mixed._repr_html_()
+        assert "<b>PushedTasks</b>" in shown
+        assert "2 of 2 ended, 1 failed" in shown
+
+
 class TestInline:
     def test_tasks_may_neither_wait_nor_connect(self, swarm: Swarm) -> None:
         def waits() -> None:

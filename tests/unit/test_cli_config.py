@@ -193,6 +193,20 @@ def test_check(file: Path) -> None:
     assert call("check", "--env", "nowhere")[0] == 2
 
 
+def test_check_finds_defaults_that_are_disabled(file: Path) -> None:
+    scheduler = '"concurrence.scheduling.pushpull:ZMQTaskScheduler" = false\n'
+    file.write_text(f"[components]\n{scheduler}")
+    code, out, err = call("check")
+    assert (code, out) == (1, "")
+    assert err == (
+        "error: default: [masternode] task_scheduler: 'ZMQTaskScheduler' is disabled\n"
+        "  Enable it in [components], or choose another one.\n"
+    )
+    assert call("check", "--set", "masternode.task_scheduler=GenericTaskScheduler")[0] == 0
+    file.write_text(f'[components]\n{scheduler}"concurrence.nodes.master:MasterNode" = false\n')
+    assert call("check")[0] == 0
+
+
 # --- set, unset ---
 
 

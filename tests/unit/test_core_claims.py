@@ -108,8 +108,11 @@ class TestImpossibleTasks:
         assert not client.take(Output)
         master.wait(20.0, client, slave)
         assert [output.text for output in client.messages(Output)] == [
-            "WARNING f needs cpu=2, gpu=1, which no connected slave offers: the slave has no gpu; 3 tasks wait. Start "
-            'a slave that offers it: concurrence slave --set "slavenode.labels=gpu=1"; or let the task need less gpu.'
+            (
+                "WARNING f needs cpu=2, gpu=1, which no connected slave offers: the slave has no gpu; 3 tasks "
+                'wait. Start a slave that offers it: concurrence slave --set "slavenode.labels=gpu=1"; or let '
+                "the task need less gpu."
+            )
         ]
         gpu = master.slave("gpu", machine(2, 4, gpu=1.0))
         master.wait(20.0, client, slave, gpu)

@@ -341,4 +341,4 @@ class TestOwner:
             story.channel.tell(PushAccepted(push.number))
         while story.channel.news:
             story.owner.turn(0)
-        assert not any(getattr(story.owner, name) for name in ("_pushes", "_parcels"))
+        assert not len(story.owner._pushes)  # pyright: ignore[reportPrivateUsage]

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from concurrence.errors import Backpressure, ConnectionFailed, UsageError
+from concurrence.errors import Backpressure, ConnectionFailed
 from concurrence.ids import SystemId, TaskId, new_system_id
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner_channel import IOwnerChannel, Notification
 from concurrence.nodes.owner_handlers import IOwnerHandlers
-from concurrence.nodes.sources import Sources
+from concurrence.nodes.pushes import PushesUnderWay
+from concurrence.nodes.sources import Children, Sources
 from concurrence.tasks.api import ITaskSystem, Task, TaskCounts
 from concurrence.tasks.ownership import OwnedTasks, Push, TaskEnd, system_end
 from concurrence.tasks.waiting import HANDLER, Place, enter, leave
@@ -23,7 +24,6 @@ from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import (
     MAX_CHUNK_TASKS,
     Cancel,
-    Message,
     PushAccepted,
     PushRejected,
     PushSystem,
@@ -63,6 +63,7 @@ class Owner:
         systems: The task systems that have not ended.
         busy: Seconds that workers spent in its tasks.
         moved: Bytes of its tasks and results.
+        stopped: Whether :meth:`stop` was called.
         source: Where the ends come from that it tells of now: a slave, and the number of the attempt.
     """
 
@@ -85,13 +86,12 @@ class Owner:
         self.patience = patience
         self._place = place
         self._sources = Sources()
-        self._pushes: dict[int, object] = {}
-        self._parcels: dict[int, Parcel[Message]] = {}
-        self._last_push = 0
-        self._answered = 0
+        self._pushes = PushesUnderWay()
         self._in_handler = False
         self._busy = True
-        self._stopped = False
+        self.stopped = False
+        self._stillborn: list[TaskEnd] = []
+        tasks.on_children = self._take_children
 
     @property
     def is_idle(self) -> bool:
@@ -99,14 +99,14 @@ class Owner:
         return not (len(self.tasks) or self._sources or self.systems)
 
     @property
+    def unfinished(self) -> int:
+        """How many tasks and task systems have not ended, those included that tasks pushed and that wait."""
+        return len(self.tasks) + self._sources.children + len(self.systems)
+
+    @property
     def is_settled(self) -> bool:
         """Whether there is nothing to push or hand over before something arrives."""
         return not self._sources or self.room_for_sources <= 0
-
-    @property
-    def stopped(self) -> bool:
-        """Whether :meth:`stop` was called."""
-        return self._stopped
 
     @property
     def counts(self) -> TaskCounts:
@@ -143,11 +143,6 @@ class Owner:
         Raises:
             UsageError: It is no iterable.
         """
-        if not isinstance(tasks, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  authors need no checker
-            raise UsageError(
-                f"push_tasks was given {tasks!r:.200}, which is no iterable of tasks",
-                hint="Push one task with push_task(task), or as push_tasks([task]).",
-            )
         self._sources.add(tasks, in_handler=self._in_handler)
         self._busy = True
         if not self._in_handler:
@@ -170,6 +165,7 @@ class Owner:
         """Cancel tasks of a system, or all of it; their ends come as notifications."""
         if counters is None and system == self.tasks.system:
             self._sources.clear()
+            self.tasks.disown_children()
         self._hand_over(None)
         if counters is None:
             self.channel.send(Parcel(Cancel(system)))
@@ -183,9 +179,7 @@ class Owner:
 
     def _submit(self, push: Push, pushed: object) -> None:
         self.moved += push.bytes
-        self._last_push = push.number
-        self._pushes[push.number] = pushed
-        self._parcels[push.number] = push.parcels[-1]
+        self._pushes.add(push, pushed)
         self.channel.submit(push)
 
     def _wait_for_room(self) -> None:
@@ -195,7 +189,7 @@ class Owner:
                 hint="A handler may not wait. Give push_tasks a generator: it is drained as room comes.",
             )
         deadline = time.monotonic() + self.patience
-        while not (self.has_room or self._stopped):
+        while not (self.has_room or self.stopped):
             if time.monotonic() > deadline:
                 raise ConnectionFailed(
                     f"no task finished for {self.patience:.0f} s, and {len(self.tasks)} wait",
@@ -208,6 +202,9 @@ class Owner:
             self._in_handler = True
             before = enter(self._place)
             try:
+                if isinstance(source, Children):
+                    self._drain_children(room)
+                    continue
                 for _ in range(min(room, _BURST)):
                     self.tasks.add(next(source.iterator))
                     source.taken += 1
@@ -217,7 +214,22 @@ class Owner:
             finally:
                 leave(before)
                 self._in_handler = False
-            self.flush()
+                self.flush()
+        if self._stillborn:
+            ends, self._stillborn = self._stillborn, []
+            self.end_tasks(ends)
+
+    def _take_children(self, tasks: list[Task], size: int) -> None:
+        """A task that has ended pushed others; its own end is told next."""
+        if not tasks or self.stopped:
+            return
+        self._sources.add_children(tasks, size)
+        self._busy = True
+        self._drain_children(self.room_for_sources)
+
+    def _drain_children(self, room: int) -> None:
+        for child, error in self._sources.drain_children(room, self.tasks.add):
+            self._stillborn.append(self.tasks.fail_unpushed(child, error))
 
     def _window(self) -> int:
         welcome = self.channel.welcome
@@ -238,7 +250,7 @@ class Owner:
         return room if room >= min(_BURST, max(1, window // 4)) else 0
 
     def _may_hand_over(self) -> bool:
-        return self._last_push - max(self.channel.accepted_push, self._answered) < UNACCEPTED_PUSHES
+        return self._pushes.unanswered(self.channel.accepted_push) < UNACCEPTED_PUSHES
 
     # --- the loop ---
 
@@ -249,15 +261,15 @@ class Owner:
             ConcurrenceError: The channel gave up.
             Exception: Whatever a handler raised.
         """
-        while not self._stopped:
+        while not self.stopped:
             self.turn(None)
-            if self._busy and self.is_idle and not self._stopped:
+            if self._busy and self.is_idle and not self.stopped:
                 self._busy = False
                 self._call(self._handlers.idle)
 
     def stop(self) -> None:
         """End the loop after the present handler."""
-        self._stopped = True
+        self.stopped = True
 
     def turn(self, timeout: float | None) -> None:
         """Drain sources as far as there is room, then handle what has come.
@@ -265,11 +277,15 @@ class Owner:
         Args:
             timeout: Seconds to wait for the first notification; None for as long as it takes.
         """
-        self._refill()
-        self.flush()
+        self.drain()
         if self._busy and self.is_idle:
             timeout = 0
         self.take(self.channel.receive(timeout))
+
+    def drain(self) -> None:
+        """Push what waits, as far as there is room, and hand it over."""
+        self._refill()
+        self.flush()
 
     def flush(self) -> None:
         """Hand over what waits for company, unless enough pushes are under way."""
@@ -280,7 +296,7 @@ class Owner:
         """Handle a notification, and what else has come by now."""
         delivered = 0
         for _ in range(_BURST):
-            if notification is None or self._stopped:
+            if notification is None or self.stopped:
                 break
             delivered = max(delivered, self._handle(notification))
             notification = self.channel.receive(0)
@@ -300,6 +316,8 @@ class Owner:
             self.busy += message.busy
             self.moved += sum(memoryview(frame).nbytes for frame in notification.frames)
             self.end_tasks(self.tasks.settle(Parcel(message, notification.frames)))
+            if self._stillborn or self._sources.children:
+                self._refill()
             return message.delivery
         if isinstance(message, SystemResult):
             self._system_result(Parcel(message, notification.frames))
@@ -341,16 +359,11 @@ class Owner:
         self._call(lambda: self._handlers.system_ended(system_id, result, error))
 
     def _accepted(self, push: int) -> None:
-        while self._pushes and (number := next(iter(self._pushes))) <= push:
-            pushed = self._pushes.pop(number)
-            self._parcels.pop(number, None)
-            if pushed is not None:
-                self._call(lambda pushed=pushed: self._handlers.accepted(pushed))
+        for pushed in self._pushes.accept(push):
+            self._call(lambda pushed=pushed: self._handlers.accepted(pushed))
 
     def _rejected(self, message: PushRejected) -> None:
-        self._answered = max(self._answered, message.push)
-        self._pushes.pop(message.push, None)
-        parcel = self._parcels.pop(message.push, None)
+        parcel = self._pushes.reject(message.push)
         fault = faults.Fault(faults.KIND_LOST, f"the push was not accepted: {message.text}", message.hint)
         if parcel is None:
             return
@@ -373,9 +386,7 @@ class Owner:
                 "the master was restarted without a journal and does not know the task any more",
                 hint="Push it again.",
             )
-            self._pushes.clear()
-            self._parcels.clear()
-            self._answered = self._last_push
+            self._pushes.forget()
             self.tasks.forget_code()
             self.end_tasks(self.tasks.fail_pending(fault))
             self._fail_systems(list(self.systems), fault)

@@ -47,6 +47,7 @@ class SystemRunner:
         self, system: ITaskSystem, system_id: SystemId, channel: IOwnerChannel, tasks: OwnedTasks, name: str
     ) -> None:
         self.log: logging.Logger = logging.getLogger(f"system.{name}")
+        tasks.max_depth = system.max_depth
         self.owner = Owner(channel, tasks, self, place=SYSTEM)
         self._system = system
         self._id = system_id

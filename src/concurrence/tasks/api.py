@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from concurrence.errors import TaskError
 from concurrence.ids import SystemId, TaskId
+from concurrence.tasks.nursery import nursery
 
 
 class Task:
@@ -40,6 +41,8 @@ class Task:
 
     task_id: TaskId | None = None
     """Its identity; set when it is pushed, and on the worker."""
+    depth: int = 0
+    """How many tasks, each pushed by the one before, led to this one; 0 for what its owner pushed."""
     system_id: SystemId | None = None
     client_id: str | None = None
 
@@ -69,6 +72,30 @@ class Task:
             result: What ``__call__`` returned; None if there is an error.
             error: Why it failed; None if it did not.
         """
+
+    def push_task(self, task: Task) -> None:
+        """Within :meth:`__call__`, push a task of the same owner: an application, task system or script.
+
+        It travels with this task's result, as it is now. Its owner pushes it before it is told of this one's end;
+        if this attempt fails, or is cancelled or lost, nothing is pushed. Its own end is told like any other.
+
+        Args:
+            task: The child; it may be a task of this very class.
+
+        Raises:
+            UsageError: This is not the running task, or it pushed too many already.
+            PackingError: The child cannot be pickled.
+        """
+        nursery.push("push_task()", (task,), self)
+
+    def push_tasks(self, tasks: Iterable[Task]) -> None:
+        """Push several tasks, as :meth:`push_task` does; an iterator is drained here and now.
+
+        Raises:
+            UsageError: This is not the running task, or there are more than 10,000, or more than 16 MiB of them.
+            PackingError: One cannot be pickled.
+        """
+        nursery.push("push_tasks()", tasks, self)
 
     @property
     def label(self) -> str:
@@ -157,6 +184,8 @@ class ITaskSystem(ABC):
     """
 
     name: str = ""
+    max_depth: int = 1_000
+    """How many of its tasks may push one another in a row; beyond it the task that pushes fails."""
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         """Warn of methods that look like misspelled ones of this class: nobody would call them."""

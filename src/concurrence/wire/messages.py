@@ -57,7 +57,14 @@ from concurrence.wire.link_messages import (
     StatusRequest,
     Welcome,
 )
-from concurrence.wire.process_messages import ChildExited, ChildStarted, StartChild, StopChild, WorkerReady
+from concurrence.wire.process_messages import (
+    ChildExited,
+    ChildStarted,
+    SignalChild,
+    StartChild,
+    StopChild,
+    WorkerReady,
+)
 from concurrence.wire.result_messages import (
     AttemptLost,
     ChunkResults,
@@ -108,7 +115,7 @@ ToSlave: TypeAlias = (
 ToMaster: TypeAlias = FromOwner | FromSlave
 ToWorker: TypeAlias = DefineBundle | DefineFunction | ForgetFunction | Assign | Bye
 FromWorker: TypeAlias = WorkerReady | ChunkResults | Output
-ToTemplate: TypeAlias = StartChild | StopChild | Bye
+ToTemplate: TypeAlias = StartChild | StopChild | SignalChild | Bye
 FromTemplate: TypeAlias = ChildStarted | ChildExited
 
 __all__ = [
@@ -173,6 +180,7 @@ __all__ = [
     "Resources",
     "Results",
     "Seconds",
+    "SignalChild",
     "SlaveDescription",
     "SlaveEntry",
     "SlaveList",

@@ -91,6 +91,18 @@ class ICell(Protocol):
         ...
 
 
+class IInterrupts(Protocol):
+    """Tells the executor whether the slave ended a task early."""
+
+    def status(self) -> int | None:
+        """With which status the task that runs is to end; None if it was not interrupted."""
+        ...
+
+    def end_children(self) -> None:
+        """Kill what the running task started and left behind."""
+        ...
+
+
 class IExecutor(Protocol):
     """Executes chunks in a worker process."""
 

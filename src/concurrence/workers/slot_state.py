@@ -11,6 +11,7 @@ from concurrence.errors import ProtocolError
 from concurrence.wire.codec import Frame, Parcel, decode_results, decode_tasks, encode_results
 from concurrence.wire.faults import KIND_TIMEOUT, Fault, encode_fault
 from concurrence.wire.messages import (
+    CANCELLED,
     EXPIRED,
     LOST,
     RETURNED,
@@ -83,6 +84,23 @@ class KillWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class InterruptTask:
+    """Ask a worker to end the task at an index of a chunk; repeated until the worker was seen to do so.
+
+    Attributes:
+        worker: The worker.
+        chunk: The chunk.
+        index: The index in it.
+        status: With which the task is to end.
+    """
+
+    worker: int
+    chunk: int
+    index: int
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class StopChunk:
     """Let the worker start no further task of the chunk, then look at the worker."""
 
@@ -90,7 +108,7 @@ class StopChunk:
     chunk: int
 
 
-Instruction: TypeAlias = SendToWorker | SendUpstream | StartWorker | KillWorker | StopChunk
+Instruction: TypeAlias = SendToWorker | SendUpstream | StartWorker | KillWorker | InterruptTask | StopChunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +183,23 @@ class Chunk:
         return counters[index] if index is not None and index < len(counters) else None
 
 
+class Asked(NamedTuple):
+    """Which task a worker was asked to end, and how long it had been running then, in seconds."""
+
+    chunk: int
+    position: int
+    elapsed: float
+
+
 class WorkerState:
     """A worker that runs or is to be started."""
 
-    __slots__ = ("bundles", "chunks", "functions", "is_killed", "is_ready")
+    __slots__ = ("asked", "bundles", "chunks", "functions", "is_killed", "is_ready")
 
     def __init__(self) -> None:
         self.is_ready = False
         self.is_killed = False
+        self.asked: Asked | None = None
         self.chunks: list[Chunk] = []  # in the order in which it works them off
         self.functions: set[int] = set()
         self.bundles: set[bytes] = set()
@@ -236,6 +263,16 @@ def overdue(chunk: Chunk, seen: Seen) -> int | None:
         return None
     running = chunk.counter_at(seen.index)
     return None if running in chunk.done else running
+
+
+def unwanted(chunk: Chunk, seen: Seen) -> int | None:
+    """With which status the task of the worker's current chunk is to end now; None if it may go on."""
+    running = chunk.counter_at(seen.index)
+    if running is None or running in chunk.done:
+        return None
+    if chunk.is_killed and chunk.number in seen.stopped:
+        return CANCELLED
+    return EXPIRED if overdue(chunk, seen) is not None else None
 
 
 def expired_result(chunk: Chunk, counter: int) -> Parcel[ChunkResults]:

@@ -14,6 +14,7 @@ from typing import Final
 from concurrence.errors import ProtocolError
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import (
+    EXPIRED,
     Assign,
     AttemptLost,
     ChunkResults,
@@ -24,8 +25,10 @@ from concurrence.wire.messages import (
 )
 from concurrence.workers.definitions import Definitions
 from concurrence.workers.slot_state import (
+    Asked,
     Chunk,
     Instruction,
+    InterruptTask,
     KillWorker,
     Seen,
     SendToWorker,
@@ -35,10 +38,10 @@ from concurrence.workers.slot_state import (
     WorkerState,
     charged,
     expired_result,
-    overdue,
     recorded_results,
     returned_results,
     unstarted,
+    unwanted,
     without,
 )
 
@@ -57,10 +60,12 @@ class Slots:
 
     Args:
         workers: How many there are.
+        grace: Seconds that a task has to end by itself when it was asked to, before its worker is killed.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, *, grace: float = 0.0) -> None:
         self.workers = workers
+        self.grace = grace
         self._states: dict[int, WorkerState] = {}
         self._chunks: dict[int, Chunk] = {}
         self._waiting: deque[Chunk] = deque()
@@ -226,8 +231,7 @@ class Slots:
                 state.chunks.remove(chunk)
                 chunk.worker = None
                 self._place(chunk, first=True)
-        self._kill_cancelled(worker, state, seen)
-        self._kill_overdue(worker, state, seen)
+        self._end_unwanted(worker, state, seen)
         self._move_to_idle(worker, state, seen)
         self._dispatch()
         return self._taken()
@@ -346,23 +350,24 @@ class Slots:
         if state is not None:
             state.chunks.remove(chunk)
 
-    def _kill_cancelled(self, worker: int, state: WorkerState, seen: Seen) -> None:
-        """Kill the worker if what it is at right now belongs to a chunk whose tasks are to be ended."""
-        for chunk in state.chunks:
-            if chunk.number == seen.chunk and chunk.is_killed and not state.is_killed:
-                running = chunk.counter_at(seen.index)
-                if running is not None and running not in chunk.done and chunk.number in seen.stopped:
-                    state.is_killed = True
-                    self._out.append(KillWorker(worker))
-
-    def _kill_overdue(self, worker: int, state: WorkerState, seen: Seen) -> None:
-        """Kill the worker if its task runs for longer than it may; that is the task's end, whatever it does."""
+    def _end_unwanted(self, worker: int, state: WorkerState, seen: Seen) -> None:
+        """End the task that runs if it was cancelled or takes too long: ask it first, and then kill its worker."""
         chunk = next((chunk for chunk in state.chunks if chunk.number == seen.chunk), None)
-        running = overdue(chunk, seen) if chunk is not None and not state.is_killed else None
-        if chunk is not None and running is not None:
-            state.is_killed = True
-            self._out.append(KillWorker(worker))
-            self._answer(chunk, expired_result(chunk, running))
+        status = unwanted(chunk, seen) if chunk is not None and not state.is_killed else None
+        if chunk is None or status is None or seen.index is None:
+            return
+        asked = state.asked
+        if asked is None or (asked.chunk, asked.position) != (chunk.number, seen.index):
+            asked = state.asked = Asked(chunk.number, seen.index, seen.elapsed)
+        if seen.elapsed < asked.elapsed + self.grace:
+            self._out.append(InterruptTask(worker, chunk.number, seen.index, status))
+            return
+        state.is_killed = True
+        self._out.append(KillWorker(worker))
+        counter = chunk.counter_at(seen.index)
+        if status == EXPIRED and counter is not None:
+            # That is its end, whatever it still does.
+            self._answer(chunk, expired_result(chunk, counter))
 
     def _move_to_idle(self, worker: int, state: WorkerState, seen: Seen) -> None:
         """Fetch what waits behind a chunk that takes long, if another worker has nothing to do."""
