@@ -131,8 +131,8 @@ def explain_ended(swarm: SwarmState, ended: EndedJob, counter: int | None, now: 
         now: The time.
     """
     text = (
-        f"{ended.how}, {_seconds(now - ended.ended)} ago; {ended.finished:,} tasks finished, {ended.failed:,} failed, "
-        f"{ended.cancelled:,} cancelled"
+        f"{ended.how}, {_seconds(now - ended.ended)} ago; {ended.finished:,} tasks finished, "
+        f"{ended.failed:,} failed, {ended.cancelled:,} cancelled"
     )
     story = []
     if counter is not None:

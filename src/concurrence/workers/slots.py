@@ -40,6 +40,7 @@ from concurrence.workers.slot_state import (
     expired_result,
     recorded_results,
     returned_results,
+    start_delay,
     unstarted,
     unwanted,
     without,
@@ -47,10 +48,6 @@ from concurrence.workers.slot_state import (
 
 WINDOW: Final = 2
 """Chunks at one worker: one that runs, and one that waits in its socket so that the worker never does."""
-
-FIRST_DELAY: Final = 0.1
-LONGEST_DELAY: Final = 10.0
-"""Seconds before a worker is started when the ones before it died before they were ready."""
 
 
 class Slots:
@@ -283,7 +280,7 @@ class Slots:
         if state.is_ready:
             self._start_worker(0.0)
             return
-        self._start_worker(min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(self._failed_starts, 16)))
+        self._start_worker(start_delay(self._failed_starts))
         self._failed_starts += 1
 
     def _place(self, chunk: Chunk, *, first: bool = False) -> None:
