@@ -9,7 +9,7 @@ from typing import Annotated
 try:
     import typer
 
-    from concurrence.cli import apps, call, components, config, env, plugin, run, servers, status
+    from concurrence.cli import apps, call, components, config, env, plugin, run, servers, simulate, status
     from concurrence.cli.failures import INTERRUPTED
     from concurrence.cli.group import Commands, pass_environment_on, use_environment
     from concurrence.version import __version__
@@ -32,6 +32,7 @@ app.command("worker", epilog=servers.SLAVE_EPILOG, hidden=True)(servers.slave)
 app.command(epilog=status.EPILOG)(status.status)
 app.command(epilog=call.EPILOG)(call.call)
 app.command(epilog=apps.EPILOG)(apps.apps)
+app.command(epilog=simulate.EPILOG)(simulate.simulate)
 app.command(epilog=components.EPILOG)(components.components)
 app.add_typer(env.commands, name="env")
 app.add_typer(config.commands, name="config")
