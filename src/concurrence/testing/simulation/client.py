@@ -47,6 +47,8 @@ class SimulatedClient:
         self.work = work
         self.is_gone = False
         self.pushed = 0
+        self.was_silent = False
+        self._heard = world.timeline.now
         self._world = world
         self._timeline = world.timeline
         self._session = world.identity()
@@ -88,6 +90,12 @@ class SimulatedClient:
     def be_busy(self, seconds: float) -> None:
         """A handler takes long; meanwhile nothing is handled."""
         self._busy_until = max(self._busy_until, self._timeline.now + seconds)
+
+    def heard(self, now: float) -> None:
+        """The master hears of it; if it did not for a lease, it was right to forget it."""
+        if now - self._heard >= self._world.scenario.lease:
+            self.was_silent = True
+        self._heard = now
 
     def cancel(self, numbers: list[int]) -> None:
         """Cancel tasks."""

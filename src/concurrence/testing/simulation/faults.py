@@ -187,9 +187,10 @@ class Faults:
         return True
 
     def _slave_joins(self) -> bool:
-        if len(self._swarm.slaves) >= 2 * self._slaves:
+        like = self._slave()
+        if like is None or len(self._swarm.slaves) >= 2 * self._slaves:
             return False
-        slave = self._swarm.join(self._random.choice(self._swarm.slaves).plan)
+        slave = self._swarm.join(like.plan)
         self._tell("{} joins", slave.name)
         return True
 

@@ -133,6 +133,7 @@ class SimulatedMaster:
     def _take(self, connection: Connection, payload: Any, now: float) -> None:
         core = self.core
         story = self._world.story
+        connection.link.node.heard(now)
         for parcel in self._network.decoded(self._decoder, payload):
             if story.is_kept:
                 story.tell("{} -> master: {}", connection.link.node.name, parcel)

@@ -31,6 +31,10 @@ class INetworkNode(Protocol):
         """Messages of the master."""
         ...
 
+    def heard(self, now: float) -> None:
+        """The master took a message of this node."""
+        ...
+
 
 class IMasterEnd(Protocol):
     """The master, as the network knows it."""

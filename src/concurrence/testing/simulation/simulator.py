@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
@@ -35,6 +36,11 @@ class _Components(ComponentManager):
         self.config = Config.from_layers(overrides=overrides)
         for component in classes:
             self.register(component)
+
+
+def _told(error: BaseException) -> str:
+    """An exception with its place, its last line first."""
+    return f"{type(error).__name__}: {error}\n{''.join(traceback.format_exception(error))}"
 
 
 class Simulator:
@@ -87,7 +93,9 @@ class Simulator:
             self.world.timeline.run()
             self.checks.check_end(self.master, self.swarm.clients)
         except AssertionError as error:
-            violation = str(error) or type(error).__name__
+            violation = str(error) or _told(error)
+        except Exception as error:  # noqa: BLE001  whatever the production code raises is what is looked for
+            violation = _told(error)
         self.swarm.count_time()
         report = summarise(self.world, self.checks, self.master, self._bound)
         report = replace(report, faults=self.faults.counts if self.faults is not None else {})

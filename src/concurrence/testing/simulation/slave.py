@@ -114,6 +114,9 @@ class SimulatedSlave:
         """It can be reached again: what lies in its buffers can be read."""
         self._readable()
 
+    def heard(self, now: float) -> None:
+        """The master hears of it."""
+
     def crash(self, *, told: bool) -> None:
         """It is killed, with its workers.
 
@@ -386,7 +389,7 @@ class SimulatedSlave:
         now = self._timeline.now
         for number, worker in self.workers.items():
             state = states.get(number)
-            if state is None or worker.chunk is None:
+            if state is None or state.is_killed or worker.chunk is None:
                 continue  # what has nothing to run has nothing to show
             is_awaited = worker.stops or (is_anybody_idle and len(state.chunks) > 1)
             when = now + SILENCE if is_awaited else inf
@@ -395,7 +398,7 @@ class SimulatedSlave:
             timeout = worker.chunk.parcel.message.timeout
             if timeout > 0:
                 when = min(when, worker.overdue_at(timeout) + 1e-6)
-            when = max(when, now)
+            when = max(when, now, worker.looked_at + SILENCE)
             if when < worker.look_at:
                 worker.look_at = when
                 self._timeline.at(when, self._look_later, worker)
@@ -409,6 +412,7 @@ class SimulatedSlave:
         state = self.slots.states.get(worker.number)
         if worker.is_dead or state is None or self.workers.get(worker.number) is not worker:
             return
+        worker.looked_at = self._timeline.now
         self._apply(self.slots.worker_seen(worker.number, worker.look()))
         state = self.slots.states.get(worker.number)
         if state is not None:

@@ -19,6 +19,7 @@ from concurrence.workers.slot_state import Chunk, Drained, Recorded, Seen
 NOTICE = 0.005
 """Seconds within which a worker has taken notice of a stop."""
 
+_STOP_ENTRIES = 8
 _BEGIN_SECONDS = 0.00002  # before the first task of a chunk
 _FAILURE = encode_fault(Fault(KIND_EXCEPTION, "it was to fail"))
 
@@ -51,16 +52,18 @@ class SimulatedWorker:
         self.chunk: Chunk | None = None
         self.ends: list[float] = []
         self.look_at = inf
+        self.looked_at = -inf
         self._world = world
         self._speed = speed
         self._says = says
         self._dies = dies
         self._waiting: deque[Chunk] = deque()
+        self._cell_stops: deque[int] = deque(maxlen=_STOP_ENTRIES)  # the slave forgets, the cell does not
         self._tasks: ClientTasks
         self._began = 0.0
         self._outcomes: list[int] = []
         self._last: int | None = None
-        self._drained = 0
+        self._drained = self._counted = 0
         self._plan = 0
 
     def give(self, chunk: Chunk) -> None:
@@ -74,6 +77,8 @@ class SimulatedWorker:
         """Start no further task of a chunk."""
         now = self._world.timeline.now
         self.stops.setdefault(chunk, now)
+        if chunk not in self._cell_stops:
+            self._cell_stops.append(chunk)
         if self.chunk is not None and self.chunk.number == chunk:
             kept = self._done(now) + 1
             if kept < len(self.ends):
@@ -94,6 +99,7 @@ class SimulatedWorker:
         counters = self.chunk.counters()
         recorded = [Recorded(counters[at], *self._result(at)) for at in range(self._drained, done)]
         self._drained = max(self._drained, done)
+        self._count(done)
         running = done if done < len(self.ends) else None
         return Seen(self._last, running, Drained(self._last, recorded), stopped, now - self._start_of(done))
 
@@ -118,8 +124,7 @@ class SimulatedWorker:
         if self.chunk is None:
             return
         done = self._done(self._world.timeline.now)
-        for index in range(done):
-            self._count(index)
+        self._count(done)
         if done < len(self.ends):
             self._world.executed += 1
             number = self.chunk.counters()[done]
@@ -140,8 +145,8 @@ class SimulatedWorker:
         while self.chunk is None and self._waiting and not self.is_dead:
             chunk = self._waiting.popleft()
             self._last = chunk.number
-            self._drained = 0
-            if chunk.number in self.stops:
+            self._drained = self._counted = 0
+            if chunk.number in self._cell_stops:
                 self.ends, self._outcomes = [], []
                 self._says(self, self._results(chunk, 0.0))
                 continue
@@ -174,16 +179,18 @@ class SimulatedWorker:
             self.ends[-1] = inf  # it never comes to its end: it runs while the worker dies
             self._dies(self)
             return
-        for index in range(len(self.ends)):
-            self._count(index)
+        self._count(len(self.ends))
         results = self._results(chunk, self.ends[-1] - self._began)
         self.chunk = None
         self._says(self, results)
         self._begin_next()
 
-    def _count(self, index: int) -> None:
+    def _count(self, done: int) -> None:
+        """Note what the tasks before this one came to."""
         chunk = self.chunk
-        if chunk is not None:
+        if chunk is None:
+            return
+        for index in range(self._counted, done):
             number = chunk.counters()[index]
             self._world.executed += 1
             self._tasks.note(self._tasks.tries, number)
@@ -191,6 +198,7 @@ class SimulatedWorker:
                 if not self._tasks.completed[number]:
                     self._world.useful += self.ends[index] - self._start_of(index)
                 self._tasks.note(self._tasks.completed, number)
+        self._counted = max(self._counted, done)
 
     def _result(self, index: int) -> tuple[int, bytes]:
         if self._outcomes[index] == FAILS:
