@@ -207,7 +207,8 @@ class MasterCore:
         self.outbox.tell(node, f"{'is back' if known else 'registered'} from {origin.address}")
         self.outbox.send(peer, Parcel(self._welcome(node, known=known)))
         if isinstance(node, SlaveNodeRecord):
-            slave_events.reconcile(self.swarm, node, hello.chunks)
+            # One that is not known drops what it has as soon as it hears so.
+            slave_events.reconcile(self.swarm, node, hello.chunks if known else [])
             greetings.tell_slaves(self.swarm)
         elif isinstance(node, OwnerNode):
             greetings.greet_owner(self.swarm, node, job)
