@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from concurrence.errors import TaskCancelled, TaskError
+from concurrence.scheduling.ledger.jobs import Job
 from concurrence.testing.simulation.api import Report, Violation
 from concurrence.testing.simulation.client import SimulatedClient
 from concurrence.testing.simulation.master import SimulatedMaster
@@ -32,7 +33,7 @@ class Checks:
         self.snapshot: list[float] | None = None
         self._world = world
         self._every = world.scenario.check_every
-        self._delivered: dict[int, tuple[int, bytearray]] = {}
+        self._delivered: dict[int, tuple[Job, int, bytearray]] = {}
         self._directed: dict[str, set[int]] = {}
 
     # --- the master ---
@@ -83,16 +84,19 @@ class Checks:
                 f"{slave.description.credit}: {sorted(directed)}"
             )
 
-    def _check_delivery(self, message: Results, jobs: Any) -> None:
+    def _check_delivery(self, message: Results, jobs: dict[int, Job]) -> None:
         tasks = self._world.workload.by_system[message.system]
-        newest, told = self._delivered.setdefault(message.system, (0, bytearray(tasks.count)))
+        job = jobs[message.system]
+        known, newest, told = self._delivered.get(message.system, (None, 0, bytearray()))
+        if known is not job:  # its client was forgotten, and came again with what it had heard nothing of
+            newest, told = 0, bytearray(tasks.count)
         if message.delivery <= newest:
             return  # again, after a reconnect
         for counter in message.counters:
             if told[counter]:
                 raise Violation(f"the master ended task {counter} of system {message.system:x} twice")
             told[counter] = 1
-        self._delivered[message.system] = (message.delivery, told)
+        self._delivered[message.system] = (job, message.delivery, told)
 
     # --- the owners ---
 

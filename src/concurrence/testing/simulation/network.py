@@ -14,6 +14,7 @@ from concurrence.testing.simulation.timeline import Timeline
 from concurrence.wire.codec import MessageDecoder, Parcel, encode, frame_size, in_batches
 
 _RETRY_SECONDS = 0.1  # what ZeroMQ waits before it tries again
+_LONGEST_DELAY = 1.0
 _LINGER_SHARE = 0.5  # of connections that a node gives up: what it had sent arrives, even after its next greeting
 _STALE_SHARE = 0.25  # of broken connections: what was not written yet goes first on the next one
 
@@ -150,7 +151,7 @@ class Link:
 
     def delay(self) -> float:
         """Seconds that the next message takes."""
-        return self.latency * self.slowness * (1.0 + self.network.random.random())
+        return min(_LONGEST_DELAY, self.latency * self.slowness) * (1.0 + self.network.random.random())
 
     # --- connecting ---
 
