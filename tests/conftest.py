@@ -1,4 +1,4 @@
-"""What all tests share: slow tests run only when asked for; a skipped test may count as failed; which dice are thrown."""
+"""What all tests share: which dice are thrown, that slow ones run on demand only, and that a skip may be a failure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
-# The same examples each time, however busy the machine is: what fails here fails everywhere. New ones are looked for
-# by whoever asks for them, as ci/full does.
+# The same examples each time, however busy the machine is: what fails here fails everywhere. New ones are looked
+# for on demand, as ci/full does.
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("new", deadline=None)
 settings.load_profile("new" if os.environ.get("CONCURRENCE_NEW_EXAMPLES") else "same")
