@@ -25,6 +25,7 @@ from concurrence.wire.messages import (
     PackedTask,
 )
 from concurrence.workers.slot_state import (
+    LONGEST_DELAY,
     DismissWorker,
     Drained,
     Instruction,
@@ -38,7 +39,6 @@ from concurrence.workers.slot_state import (
     StopChunk,
 )
 from concurrence.workers.slots import Slots
-from concurrence.workers.succession import LONGEST_DELAY
 
 DIGEST = b"0123456789abcdef"
 T = TypeVar("T")

@@ -242,7 +242,8 @@ class Slots:
             rest = unstarted(state, chunk, seen)
             if chunk.is_stopping or len(rest) < chunk.count:
                 self._return(chunk, rest)
-            else:
+            elif any(other.is_idle for other in self._states.values()):
+                # Only then: it would come back to this worker, which has been told not to run it.
                 state.chunks.remove(chunk)
                 leave_worker(chunk, self._states)
                 self._place(chunk, first=True)

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
 
-from concurrence.workers.slot_state import DismissWorker, Instruction, StartWorker, WorkerState
-
-FIRST_DELAY: Final = 0.1
-LONGEST_DELAY: Final = 10.0
-"""Seconds before a worker is started when the ones before it died before they were ready."""
+from concurrence.workers.slot_state import DismissWorker, Instruction, StartWorker, WorkerState, start_delay
 
 
 class Succession:
@@ -87,7 +82,7 @@ class Succession:
         if not self._hand_over(worker, state) and not state.is_dismissed:
             delay = 0.0
             if not state.is_ready:
-                delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(self._failed_starts, 16))
+                delay = start_delay(self._failed_starts)
                 self._failed_starts += 1
             self.start(delay, kept_for=state.kept_for, replaces=state.replaces)
         self._renew()
