@@ -2,7 +2,7 @@
 
     python benchmarks/recovery.py [--repeats R] [--only NAME]
 
-Each figure is the time to the first instant of the next task, or of the next attempt of the one that was struck, as
+Each figure is the time to the first instant of the next task, or the next attempt of the one that was struck, as
 the task itself notes it; master, slave and client are real processes. A case is a function that makes one
 measurement; the median and the worst are printed beside the target.
 """
