@@ -2,8 +2,8 @@
 
 Each client has a virtual time, the seconds of work it was given, divided by its weight; who has the least goes
 next. A client that comes, or comes back after a pause, starts at the *floor*: what it did not use is not saved up.
-The floor is the least virtual time of those that wait for their turn, and never sinks. The systems of a client have
-virtual times in the same way, which count between those whose next tasks have the same priority.
+The floor is the least virtual time of those that wait for their turn, and never sinks. The systems of a client
+have virtual times in the same way, which count between those whose next tasks have the same priority.
 
 Clients are in a heap by their virtual time, so that those without work cost nothing, and those with work little.
 """

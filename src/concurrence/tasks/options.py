@@ -46,7 +46,7 @@ def checked_weight(owner: str, weight: Any) -> float:
     Raises:
         UsageError: It is none, or too small or too large.
     """
-    if not isinstance(weight, Real) or isinstance(weight, bool) or not MIN_WEIGHT <= float(weight) <= MAX_WEIGHT:
+    if isinstance(weight, bool) or not isinstance(weight, Real) or not MIN_WEIGHT <= float(weight) <= MAX_WEIGHT:
         raise UsageError(
             f"the weight of {owner} is {weight!r:.100}",
             hint=f"Give a number from {MIN_WEIGHT:g} to {MAX_WEIGHT:g}: 2 for twice as much as others.",
