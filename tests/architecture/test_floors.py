@@ -111,6 +111,7 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.scheduling.naming": {"nodes"},
     "concurrence.scheduling.owner_events": {"nodes"},
     "concurrence.scheduling.past": {"nodes"},
+    "concurrence.scheduling.slave_views": {"nodes"},
     "concurrence.workers.execution": {"nodes", "testing"},
     "concurrence.telemetry.stats": {"nodes", "testing"},
     "concurrence.workers.output": {"nodes", "scripting", "testing"},

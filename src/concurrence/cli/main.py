@@ -9,7 +9,7 @@ from typing import Annotated
 try:
     import typer
 
-    from concurrence.cli import apps, call, components, config, drain, env, jobs, plugin, run, servers, status
+    from concurrence.cli import apps, call, components, config, drain, env, jobs, plugin, run, servers, status, top
     from concurrence.cli.failures import INTERRUPTED
     from concurrence.cli.group import Commands, pass_environment_on, use_environment
     from concurrence.version import __version__
@@ -34,6 +34,7 @@ app.command(epilog=jobs.JOBS_EPILOG)(jobs.jobs)
 app.command(epilog=jobs.EXPLAIN_EPILOG)(jobs.explain)
 app.command(epilog=jobs.CANCEL_EPILOG)(jobs.cancel)
 app.command(epilog=jobs.LOGS_EPILOG)(jobs.logs)
+app.command(epilog=top.EPILOG)(top.top)
 app.command(epilog=drain.EPILOG)(drain.drain)
 app.command(epilog=call.EPILOG)(call.call)
 app.command(epilog=apps.EPILOG)(apps.apps)

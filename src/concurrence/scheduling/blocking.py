@@ -89,7 +89,8 @@ def of_job(swarm: SwarmState, job: Job, head: TaskSpec) -> Block:
         waiting = sum(_count(run) for run in job.queue.runs() if run.spec.resources == what)
         other = _by_slaves(swarm, TaskSpec(0, resources=what)) if waiting else None
         if other is not None:
-            why = f"{waiting:,} of its tasks: {other.why}" if waiting > 1 else f"one of its tasks: {other.why}"
+            text = other.why.removeprefix("it needs ")
+            why = f"{waiting:,} of its tasks need {text}" if waiting > 1 else f"one of its tasks needs {text}"
             return Block(other.cause, why, other.fix)
     return block
 
