@@ -29,7 +29,7 @@ def order(master: Master, slave: Slave, *, is_on: bool = True, stops: bool = Fal
     master.cycle()
 
 
-def record(master: Master, slave: Slave):  # noqa: ANN201
+def record(master: Master, slave: Slave):
     found = master.core.swarm.registry.at(slave.name)
     assert found is not None
     return found

@@ -131,7 +131,11 @@ class TestQueued:
         other.push(1, range(3), system=OTHER)
         slave.pull()
         (ahead,) = explain(master, 50).ahead
-        assert (ahead.system, ahead.queued, ahead.why) == (OTHER, 3, "its client had less of the swarm: fair share")
+        assert (ahead.system, ahead.queued, ahead.why) == (
+            OTHER,
+            3,
+            "its client had less of the swarm: fair share",
+        )
         assert not explain(master, 1, OTHER).ahead
 
     def test_an_owner_that_takes_no_results(self) -> None:

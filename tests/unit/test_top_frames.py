@@ -11,7 +11,13 @@ from concurrence.cli.top_frames import RATE_SNAPSHOTS, Frames, rate_text
 
 
 def job(**more: Any) -> dict[str, Any]:
-    fields = {"id": "0c8d2a4100000001", "short": "0c8d2a41", "kind": "tasks", "name": "plain tasks", "client": "me"}
+    fields = {
+        "id": "0c8d2a4100000001",
+        "short": "0c8d2a41",
+        "kind": "tasks",
+        "name": "plain tasks",
+        "client": "me",
+    }
     counts = dict.fromkeys(("queued", "delayed", "running", "finished", "failed", "cancelled", "priority"), 0)
     texts = {"state": "running", "text": "", "waits_for": "", "blocked": False, "done": 0.0, "total": 0.0}
     return {**fields, **counts, **texts, "age": 1.0, "busy": 0.0, "ended": None, **more}
