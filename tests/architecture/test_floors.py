@@ -112,6 +112,10 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.scheduling.owner_events": {"nodes"},
     "concurrence.scheduling.past": {"nodes"},
     "concurrence.scheduling.slave_views": {"nodes"},
+    # The simulation lets a slave's state machine run without processes.
+    "concurrence.workers.slots": {"testing"},
+    "concurrence.testing.simulation": {"cli"},
+    "concurrence.workers.slot_state": {"testing"},
     "concurrence.workers.execution": {"nodes", "testing"},
     "concurrence.telemetry.stats": {"nodes", "testing"},
     "concurrence.workers.output": {"nodes", "scripting", "testing"},

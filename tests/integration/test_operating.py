@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from swarmkit import Program, Swarm, until
@@ -363,7 +363,6 @@ class TestTop:
         swarm.slave("attic", workers=1)
         with Terminal(swarm, "top", "--master", str(swarm.connect("admin"))) as terminal:
             terminal.wait_for("attic")
-            before = terminal.mode
             swarm.slave("cellar", workers=1)
             terminal.wait_for("cellar")
             terminal.press(b"x")
@@ -372,7 +371,6 @@ class TestTop:
             assert terminal.output.count("\x1b[?1049h") == terminal.output.count("\x1b[?1049l") == 1
             assert "\x1b[?25h" in terminal.output.rpartition("\x1b[?25l")[2], "the cursor is back"
             assert "Traceback" not in terminal.output
-            assert before is not None
 
     def test_a_master_that_comes_back(self, swarm: Swarm) -> None:
         master = swarm.master()
@@ -406,7 +404,7 @@ class Terminal:
             os.execve(sys.executable, command, variables)
         self._code: int | None = None
 
-    def __enter__(self) -> Terminal:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -418,12 +416,6 @@ class Terminal:
     @property
     def output(self) -> str:
         return b"".join(self._chunks).decode("utf-8", "replace")
-
-    @property
-    def mode(self) -> list[Any]:
-        import termios
-
-        return termios.tcgetattr(self._fd)
 
     def press(self, keys: bytes) -> None:
         os.write(self._fd, keys)

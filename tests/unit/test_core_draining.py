@@ -7,6 +7,7 @@ from swarm_story import SYSTEM, Master, Owner, Slave, counters_of, each_policy, 
 
 from concurrence.scheduling import draining
 from concurrence.scheduling.notices import LONELY_SECONDS
+from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.wire.messages import (
     RETURNED,
     Assign,
@@ -29,9 +30,9 @@ def order(master: Master, slave: Slave, *, is_on: bool = True, stops: bool = Fal
     master.cycle()
 
 
-def record(master: Master, slave: Slave):
+def record(master: Master, slave: Slave) -> SlaveNodeRecord:
     found = master.core.swarm.registry.at(slave.name)
-    assert found is not None
+    assert isinstance(found, SlaveNodeRecord)
     return found
 
 
@@ -40,12 +41,6 @@ def swarm_of_two() -> tuple[Master, Owner, Slave, Slave]:
     client, a, b = master.client(), master.slave("a"), master.slave("b")
     client.define()
     return master, client, a, b
-
-
-def give_back(slave: Slave) -> None:
-    """What a slave does that drains: it gives back what has not started."""
-    for chunk in slave.pull():
-        slave.answer(chunk, status=RETURNED)
 
 
 def test_it_is_told_and_gets_no_more_work() -> None:

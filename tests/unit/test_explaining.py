@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from typing import Any
 
 import pytest
 from swarm_story import SYSTEM, Components, Master, Owner, Slave, each_policy, machine
@@ -39,7 +40,7 @@ def why(master: Master, counter: int) -> str:
     return told.block.why
 
 
-def pushed(count: int = 4, **spec: object) -> tuple[Master, Owner]:
+def pushed(count: int = 4, **spec: Any) -> tuple[Master, Owner]:
     master = Master()
     client = master.client()
     client.define()

@@ -1,12 +1,15 @@
-"""Tasks that no connected slave can ever run: they wait, and their client knows why; or they fail, if they are to."""
+"""Tasks that no connected slave can ever run: they wait, and their client knows why; or they fail."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 from swarm_story import SYSTEM, Master, Owner, each_policy, ends, fault_of, machine
 
 from concurrence.scheduling import draining
 from concurrence.scheduling.impossible import TELL_SECONDS
+from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.wire import faults
 from concurrence.wire.messages import FINISHED, REFUSED, Output, Results
 
@@ -17,7 +20,7 @@ PATIENCE = 20.0
 GPU = {"gpu": 1.0}
 
 
-def swarm(**limits: object) -> tuple[Master, Owner]:
+def swarm(**limits: Any) -> tuple[Master, Owner]:
     master = Master(impossible_fails=True, impossible_patience=PATIENCE, **limits)
     client = master.client()
     client.define()
@@ -83,7 +86,8 @@ def test_a_slave_that_drains_could_run_them_later() -> None:
     master, client = swarm()
     slave, gpu = master.slave("a"), master.slave("gpu", machine(1, 2, gpu=1.0))
     record = master.core.swarm.registry.at(gpu.name)
-    draining.order(master.core.swarm, record, is_on=True, stops=False)  # type: ignore[arg-type]
+    assert isinstance(record, SlaveNodeRecord)
+    draining.order(master.core.swarm, record, is_on=True, stops=False)
     client.push(1, range(3), resources=GPU)
     master.wait(3 * PATIENCE, client, slave, gpu)
     assert not client.take(Results)

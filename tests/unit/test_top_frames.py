@@ -33,9 +33,10 @@ def snapshot(uptime: float, *, master: str = "m", **more: Any) -> dict[str, Any]
 
 
 def picture(frames: Frames, width: int = 160) -> str:
-    console = Console(file=io.StringIO(), width=width, highlight=False, color_system=None)
+    written = io.StringIO()
+    console = Console(file=written, width=width, highlight=False, color_system=None)
     console.print(frames.render())
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())  # type: ignore[attr-defined]
+    return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
 
 
 class TestRates:
@@ -85,7 +86,7 @@ class TestPicture:
         slaves = [slave(finished=40), slave(name="cellar", node="b2", state="ending", workers=2, busy=0, memory=0)]
         jobs = [
             job(queued=1_400, running=8, finished=100, failed=2),
-            job(id="1", short="1", name="[x]", blocked=True, waits_for="it needs gpu=1", queued=3),
+            job(id="1", short="1", name="[x]", blocked=True, waits_for="no gpu", queued=3),
         ]
         frames.add(snapshot(12.0, slaves=slaves, jobs=jobs))
         assert picture(frames) == (
@@ -97,7 +98,7 @@ class TestPicture:
             "\n"
             "job       name         client  state    queued  running  finished  failed  tasks/s  left  progress\n"
             "0c8d2a41  plain tasks  me      running   1,400        8       100       2       51  28 s\n"
-            "1         [x]          me      blocked       3        0         0       0                 it needs gpu=1"
+            "1         [x]          me      blocked       3        0         0       0                 no gpu"
         )
 
     def test_nothing_there_and_a_master_that_does_not_answer(self) -> None:
