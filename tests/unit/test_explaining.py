@@ -210,12 +210,11 @@ class TestElsewhere:
         assert "such a task takes 0.5 s on average" in told.text
 
     def test_on_the_work_queue(self, each_policy: str) -> None:
-        if each_policy != "ZMQTaskScheduler":
-            pytest.skip("this policy has none")
         master, client = pushed(0)
-        master.slave("a", machine(1, 1))
+        master.slave("a", machine(1, 1), name="attic")
         client.push(2, [0])
-        assert explain(master, 0).text.startswith("on the work queue for 0 ms, in chunk ")
+        where = "on the work queue" if each_policy == "ZMQTaskScheduler" else "at slave attic"
+        assert explain(master, 0).text.startswith(f"{where} for 0 ms, ")
 
     def test_tried_again_later(self) -> None:
         master = Master(retry_delay=8.0)
