@@ -16,6 +16,8 @@ from concurrence.scheduling.blocking import Cause
 from concurrence.scheduling.explaining import Explanation
 from concurrence.scheduling.generic import GenericTaskScheduler
 from concurrence.scheduling.job_views import job_views
+from concurrence.scheduling.ledger.jobs import Job
+from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec
 from concurrence.wire.messages import FAILED, Bye, Cancel
 
 __all__ = ["each_policy"]
@@ -138,6 +140,27 @@ class TestQueued:
             "its client had less of the swarm: fair share",
         )
         assert not explain(master, 1, OTHER).ahead
+
+    def test_within_a_client_the_system_that_had_less_goes_first(self) -> None:
+        master, client = pushed(0)
+        slave = master.slave("a", machine(1, 1))
+        client.push(2, range(3))
+        swarm = master.core.swarm
+        other = swarm.ledger.open(Job(OTHER, "client", "client", "of the same client"))
+        swarm.ledger.accept(other, TaskSpec(1), [TaskRecord(0, b"")])
+        slave.pull()
+        (ahead,) = explain(master, 2).ahead
+        assert (ahead.system, ahead.why) == (OTHER, "it had less of what this client was given")
+
+    def test_a_slave_that_is_kept_free_for_another_task(self) -> None:
+        master, client = pushed(0)
+        slave = master.slave("a", machine(2, 4), name="attic")
+        client.push(2, range(20))
+        slave.pull()
+        record = master.core.swarm.registry.slave("a")
+        assert record is not None
+        record.kept_for = frozenset({"cpu"})
+        assert why(master, 19) == "all 2 workers are busy; attic is kept free for a task that needs much"
 
     def test_an_owner_that_takes_no_results(self) -> None:
         master = Master(delivery_window=10)

@@ -62,7 +62,7 @@ def _row(slave: SlaveNodeRecord, now: float) -> SlaveRow:
         node=slave.id,
         state=state_of(slave),
         workers=slave.workers,
-        busy=min(slave.workers, len(slave.chunks)),
+        busy=slave.workers - slave.idle_workers,
         chunks=len(slave.chunks),
         finished=slave.finished,
         cores=machine.cores,
