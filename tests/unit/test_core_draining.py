@@ -48,6 +48,7 @@ def test_it_is_told_and_gets_no_more_work() -> None:
     order(master, a)
     assert a.one(Drain) == Drain(is_on=True)
     a.say(Draining(is_on=True))
+    assert record(master, a).room == 0
     client.push(1, range(20))
     assert not a.take(Assign)
     assert len(master.work) <= record(master, b).description.credit
@@ -180,3 +181,25 @@ def test_tasks_with_resources_wait_for_a_slave_that_works() -> None:
     assert [counters_of(chunk) for chunk in plain.pull()] == [[1]]
     order(master, gpu, is_on=False)
     assert [counters_of(chunk) for chunk in gpu.take(Assign)] == [[0]]
+
+
+def test_one_that_is_kept_free_for_a_large_task_is_so_no_more() -> None:
+    master = Master()
+    client = master.client()
+    client.define()
+    a, b = (master.slave(name, machine(2, 4, gpu=1.0)) for name in "ab")
+    client.push(1, range(4), resources={"gpu": 0.5})
+    held = {slave: slave.take(Assign) for slave in (a, b)}
+    client.push(2, [4], resources={"gpu": 1.0})
+    master.wait(2.0, client, a, b)
+    (kept,) = [slave for slave in (a, b) if record(master, slave).kept_for]
+    order(master, kept)
+    for chunk in held[kept]:
+        kept.answer(chunk)
+    master.wait(1.0, client, a, b)
+    assert not kept.take(Assign), "it would give it back, again and again"
+    (other,) = {a, b} - {kept}
+    for chunk in held[other]:
+        other.answer(chunk)
+    master.wait(1.0, client, a, b)
+    assert [counters_of(chunk) for chunk in other.take(Assign)] == [[4]]
