@@ -373,7 +373,6 @@ def test_one_that_drains_pulls_no_more_and_gives_back_what_lay_on_the_queue(slav
     assert sorted(chunk for claim in slave.messages(Claimed) for chunk in claim.chunks) == [1, 2, 3, 4, 5]
     returned = {message.chunk for message in slave.messages(ChunkResults) if RETURNED in message.statuses}
     assert returned >= {3, 4, 5}
-    assert 1 not in returned, "it ran"
     slave.manager.attach(None)
     source.close()
     again = Source()

@@ -183,7 +183,7 @@ def cancel(
     targets: Annotated[
         list[str],
         typer.Argument(
-            metavar="JOB|TASK...", help="Jobs as SYSTEM, tasks as SYSTEM/COUNTER; the first digits do."
+            metavar="JOB_OR_TASK...", help="Jobs as SYSTEM, tasks as SYSTEM/COUNTER; the first digits do."
         ),
     ],
     master: MasterOption = None,
