@@ -192,7 +192,7 @@ def _quarantine(swarm: SwarmState, slave: SlaveNodeRecord, settled: Settled, mes
     assignment = settled.assignment
     if settled.ended is None:
         return
-    peak = f", peak memory {message.peak_memory / 1e6:.0f} MB" if message.peak_memory else ""
+    peak = f", peak memory {message.peak_memory / 1e6:,.0f} MB" if message.peak_memory else ""
     fault = faults.Fault(
         faults.KIND_WORKER,
         f"the task killed {swarm.limits.max_attempts} workers; the last one: {faults.shorten(message.text)}{peak}",

@@ -63,6 +63,7 @@ from concurrence.wire.process_messages import (
     SignalChild,
     StartChild,
     StopChild,
+    WorkerGrown,
     WorkerReady,
 )
 from concurrence.wire.result_messages import (
@@ -114,7 +115,7 @@ ToSlave: TypeAlias = (
 )  # fmt: skip
 ToMaster: TypeAlias = FromOwner | FromSlave
 ToWorker: TypeAlias = DefineBundle | DefineFunction | ForgetFunction | Assign | Bye
-FromWorker: TypeAlias = WorkerReady | ChunkResults | Output
+FromWorker: TypeAlias = WorkerReady | WorkerGrown | ChunkResults | Output
 ToTemplate: TypeAlias = StartChild | StopChild | SignalChild | Bye
 FromTemplate: TypeAlias = ChildStarted | ChildExited
 
@@ -199,5 +200,6 @@ __all__ = [
     "ToTemplate",
     "ToWorker",
     "Welcome",
+    "WorkerGrown",
     "WorkerReady",
 ]
