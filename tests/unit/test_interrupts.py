@@ -1,4 +1,4 @@
-"""Where a task may be interrupted: within the author's code, and never within ours that runs around or below it."""
+"""Where a task may be interrupted: in the author's code, and never in ours that runs around or below it."""
 
 from __future__ import annotations
 
