@@ -111,6 +111,7 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.scheduling.naming": {"nodes"},
     "concurrence.scheduling.owner_events": {"nodes"},
     "concurrence.scheduling.past": {"nodes"},
+    "concurrence.scheduling.slave_views": {"nodes"},
     # The simulation lets a slave's state machine run without processes.
     "concurrence.workers.slots": {"testing"},
     "concurrence.testing.simulation": {"cli"},

@@ -144,12 +144,9 @@ class Swarm:
         self._servers: list[Program] = []
         self._programs: list[Program] = []
 
-    # --- starting ---
-
-    def start(self, *words: str, folder: str = "client", **variables: str) -> Program:
-        """Start a Python process."""
-        place = self.folder / folder
-        place.mkdir(parents=True, exist_ok=True)
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables of all processes of this test."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CONCURRENCE_")}
         added = {
             _MARK: self._mark,
@@ -159,8 +156,16 @@ class Swarm:
             "PYTHONUNBUFFERED": "1",
             "COLUMNS": "200",
         }
+        return {**kept, **added}
+
+    # --- starting ---
+
+    def start(self, *words: str, folder: str = "client", **variables: str) -> Program:
+        """Start a Python process."""
+        place = self.folder / folder
+        place.mkdir(parents=True, exist_ok=True)
         log = self.folder / f"{len(self._programs)}.log"
-        program = Program([sys.executable, *words], place, {**kept, **added, **variables}, log)
+        program = Program([sys.executable, *words], place, {**self.variables, **variables}, log)
         self._programs.append(program)
         return program
 

@@ -32,6 +32,7 @@ from concurrence.wire.messages import (
     AttemptLost,
     ChunkResults,
     Claimed,
+    Drain,
     ForgetFunction,
     Output,
     TakeBack,
@@ -313,6 +314,7 @@ class Source:
     def __init__(self) -> None:
         self.reading, self.writing = os.pipe()
         self.work: list[list[Frame]] = []
+        self.is_paused = False
 
     @property
     def pollable(self) -> int:
@@ -328,7 +330,8 @@ class Source:
         os.read(self.reading, 1)
         return self.work.pop(0)
 
-    def pause(self) -> None: ...
+    def pause(self) -> None:
+        self.is_paused = True
 
     def resume(self) -> None: ...
 
@@ -353,6 +356,32 @@ def test_chunks_are_pulled_only_while_there_is_room(slaves: Callable[..., Slave]
     slave.manager.attach(None)
     slave.reactor.cycle(0.0)
     source.close()
+
+
+def test_one_that_drains_pulls_no_more_and_gives_back_what_lay_on_the_queue(slaves: Callable[..., Slave]) -> None:
+    slave = slaves(1, ZMQTaskManager)
+    source = Source()
+    slave.define(sleep_for)
+    slave.manager.attach(source)
+    for chunk in range(1, 6):
+        source.put(assignment(chunk, [(0.5,)]))
+    slave.until(lambda: slave.messages(Claimed))
+    slave.manager.handle(Parcel(Drain(is_on=True)))
+    assert source.is_paused
+    assert not source.work
+    slave.until(lambda: not slave.manager.chunks)
+    assert sorted(chunk for claim in slave.messages(Claimed) for chunk in claim.chunks) == [1, 2, 3, 4, 5]
+    returned = {message.chunk for message in slave.messages(ChunkResults) if RETURNED in message.statuses}
+    assert returned >= {3, 4, 5}
+    slave.manager.attach(None)
+    source.close()
+    again = Source()
+    slave.manager.handle(Parcel(Drain(is_on=False)))
+    slave.manager.attach(again)
+    again.put(assignment(6, [(0.0,)]))
+    slave.until(lambda: 6000 in slave.values())
+    slave.manager.attach(None)
+    again.close()
 
 
 def fork_and(how: str) -> int:

@@ -177,10 +177,11 @@ class SwarmState:
             self.reservations.cancel(self.roster, job.system, assignment.spec.resources)
         mean = self.rates.mean(assignment.spec.function)
         seconds = len(assignment.pending) * (CHUNK_SECONDS if mean is None else mean)
-        self.fairness.charge(job, seconds, self._weight_of(job.client))
+        self.fairness.charge(job, seconds, self.weight_of(job.client))
         return assignment
 
-    def _weight_of(self, client: str) -> float:
+    def weight_of(self, client: str) -> float:
+        """How much more than others a client may have, as 2 for twice as much."""
         if not self.limits.weights:
             return 1.0
         owner = self.registry.owner(client)

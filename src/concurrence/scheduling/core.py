@@ -271,6 +271,10 @@ class MasterCore:
     def _claimed(self, swarm: SwarmState, node: Any, parcel: Parcel[wire.Claimed], now: float) -> None:
         self.scheduler.claimed(swarm, node, parcel.message.chunks, now)
 
+    def uptime(self, now: float) -> float:
+        """Seconds since the master began to look at the time."""
+        return now - self._started if self._started is not None else 0.0
+
     def status(self, request: int, now: float) -> wire.Status:
         """The state of the swarm, as the answer to a request of this number."""
         stats = {"messages_rejected": float(self.rejected), "chunks_unclaimed": float(len(self.swarm.unclaimed))}
@@ -278,7 +282,7 @@ class MasterCore:
             request,
             self.master,
             self.package,
-            now - self._started if self._started is not None else 0.0,
+            self.uptime(now),
             type(self.scheduler).__name__,
             status.nodes_of(self.swarm, now),
             status.systems_of(self.swarm),
