@@ -13,6 +13,7 @@ from concurrence import TaskInterrupted
 from concurrence.wire.messages import CANCELLED, EXPIRED
 from concurrence.workers.cell import INTERRUPT, CellReader, WorkerCell, create_cell
 from concurrence.workers.interrupts import Interrupts, call_function, call_task, interruption_fault
+from concurrence.workers.output import OutputCapture
 
 
 @pytest.fixture
@@ -58,6 +59,31 @@ def test_only_the_authors_code_is_interrupted(ends: tuple[CellReader, WorkerCell
     assert call_task(be_signalled) == "went on", "it is told once"
     cell.begin(1)
     assert interrupts.status() is None, "that was another task"
+
+
+def test_what_was_in_the_way_is_finished_first(
+    ends: tuple[CellReader, WorkerCell, Interrupts],
+) -> None:
+    """A task that prints all the time is rarely seen elsewhere: it is interrupted at the end of a print."""
+    reader, cell, _ = ends
+    sent: list[Any] = []
+    output = OutputCapture("attic")
+    Interrupts(cell, output).install()
+
+    def send(parcel: Any) -> None:
+        signal.raise_signal(INTERRUPT)
+        sent.append(parcel.message.text)
+
+    output.install()
+    try:
+        output.begin_chunk(7, send)
+        output.begin_task(1)
+        reader.interrupt(1, 0, EXPIRED)
+        with pytest.raises(TaskInterrupted):
+            call_function(print, ("a line",), {})
+    finally:
+        output.uninstall()
+    assert sent == ["a line"], "the message was whole"
 
 
 def test_a_task_for_which_it_was_not_meant_goes_on(ends: tuple[CellReader, WorkerCell, Interrupts]) -> None:
