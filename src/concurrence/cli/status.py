@@ -83,9 +83,12 @@ def _nodes(answer: Status) -> Table:
     table = Table("kind", "name", "address", box=None, pad_edge=False)
     for heading in ("connected", "workers", "chunks", "finished"):
         table.add_column(heading, justify="right")
+    table.add_column("")
     for node in sorted(answer.nodes, key=lambda node: (node.kind, node.name)):
-        numbers = (str(node.workers), str(node.busy_chunks), f"{node.finished:,}") if node.kind == "slave" else ()
-        table.add_row(node.kind, Text(node.name), Text(node.address), human_seconds(node.age), *numbers)
+        is_slave = node.kind == "slave"
+        numbers = (str(node.workers), str(node.busy_chunks), f"{node.finished:,}") if is_slave else ("", "", "")
+        age = human_seconds(node.age)
+        table.add_row(node.kind, Text(node.name), Text(node.address), age, *numbers, Text(node.note))
     return table
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import Struct
 
 from concurrence.component import Interface
+from concurrence.scheduling.circuit import Outcomes
 from concurrence.scheduling.fairness import FairShare
 from concurrence.scheduling.functions import FunctionTable
 from concurrence.scheduling.ledger.jobs import Assignment, Job
@@ -62,6 +63,7 @@ class SwarmState:
         """The largest window that an owner may have been told, and so may still use."""
         self.new_ticket = new_ticket
         self.rates = Rates()
+        self.outcomes = Outcomes()
         self.fairness = FairShare()
         self.functions = FunctionTable(limits.code_window)
         self.outbox = Outbox()
@@ -89,6 +91,10 @@ class SwarmState:
     def next_job(self, acceptable: Callable[[Job], bool]) -> Job | None:
         """The job whose turn it is, among the eligible ones that the policy finds acceptable."""
         return self.fairness.choose(self.ledger.jobs.values(), lambda job: acceptable(job) and self.eligible(job))
+
+    def takers(self) -> list[SlaveNodeRecord]:
+        """The connected slaves that are given work: all but those on which everything failed."""
+        return [slave for slave in self.registry.slaves() if slave.circuit.is_closed]
 
     def form_chunk(self, job: Job, windows: int, now: float) -> Assignment:
         """Take a chunk from a job that is of the right size for whichever slave it goes to.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from concurrence.errors import ProtocolError, Refused
-from concurrence.scheduling import greetings, notices, slave_events, status, system_events
+from concurrence.scheduling import greetings, notices, resting, slave_events, status, system_events
 from concurrence.scheduling.api import ITaskScheduler, Limits, SwarmState
 from concurrence.scheduling.handlers import OF_OWNERS, OF_SLAVES, Handler
 from concurrence.scheduling.ledger.ledger import Ledger
@@ -163,6 +163,7 @@ class MasterCore:
                 self._lost(node, _SILENT)
         for node in registry.silent(now):
             self._lost(node, _SILENT)
+        resting.tick(self.swarm, now)
         self.scheduler.tick(self.swarm, now)
         self._lonely_since = notices.tell_lonely(self.swarm, self._lonely_since, now)
         notices.tell_impossible(self.swarm, now)
@@ -186,6 +187,7 @@ class MasterCore:
         self._answered.clear()
         if self.swarm.changed:
             self.swarm.changed = False
+            resting.give_trials(self.swarm, now)
             self.scheduler.dispatch(self.swarm, now)
 
     # --- greeting and leaving ---

@@ -18,6 +18,7 @@ from concurrence.scheduling.fleet import Fleet
 from concurrence.scheduling.ledger.jobs import Assignment, Job
 from concurrence.scheduling.rates import LONG_TASK_SECONDS
 from concurrence.scheduling.registry import SlaveNodeRecord
+from concurrence.scheduling.resting import elsewhere
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import TakeBack
 
@@ -61,7 +62,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
 
     def dispatch(self, swarm: SwarmState, now: float) -> None:
         """Fill the slaves, then even out what waits at them."""
-        slaves = swarm.registry.slaves()
+        slaves = swarm.takers()
         if not slaves:
             return
         fleet = Fleet(swarm, slaves, self._turns, now)
@@ -118,12 +119,16 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         work: WorkView,
         now: float,
     ) -> SlaveNodeRecord | None:
+        able = [
+            slave
+            for slave in fleet.slaves
+            if slave.workers and not fleet.is_full(slave, work.function) and swarm.can_run(slave, job)
+        ]
         rated: list[tuple[float, float, SlaveNodeRecord]] = []
-        for slave in fleet.slaves:
-            if slave.workers and not fleet.is_full(slave, work.function) and swarm.can_run(slave, job):
-                rating = self._rate(strategy, swarm, fleet, slave, work)
-                if rating > -inf:  # what is not a number is never, too
-                    rated.append((rating, -len(slave.chunks) / slave.workers, slave))
+        for slave in elsewhere(swarm, job, able, fleet.slaves, now):
+            rating = self._rate(strategy, swarm, fleet, slave, work)
+            if rating > -inf:  # what is not a number is never, too
+                rated.append((rating, -len(slave.chunks) / slave.workers, slave))
         while rated:
             best = max(rated, key=lambda each: each[:2])
             if not self._is_declined(fleet, best[2], job, work, now):

@@ -14,6 +14,7 @@ from concurrence.component import Component
 from concurrence.scheduling.api import ITaskScheduler, SwarmState
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.registry import SlaveNodeRecord
+from concurrence.scheduling.resting import elsewhere
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import TakeBack
 
@@ -31,7 +32,7 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
 
     def dispatch(self, swarm: SwarmState, now: float) -> None:
         """Fill the announced credit, fairly."""
-        slaves = swarm.registry.slaves()
+        slaves = swarm.takers()
         if not slaves:
             return
         credit = sum(slave.description.credit for slave in slaves)
@@ -66,6 +67,7 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
     @staticmethod
     def _direct(swarm: SwarmState, slaves: list[SlaveNodeRecord], job: Job, credit: int, now: float) -> bool:
         able = [slave for slave in slaves if slave.room and swarm.can_run(slave, job)]
+        able = elsewhere(swarm, job, able, slaves, now)
         if not able:
             return False
         slave = min(able, key=lambda each: (len(each.chunks) / max(1, each.workers), each.id))
@@ -82,12 +84,14 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
                 continue
             assignment.slave = slave.id
             slave.chunks.add(chunk)
+            if not slave.circuit.is_closed:
+                swarm.outbox.send(slave.peer, Parcel(TakeBack(chunk, kill=False)))
 
     def tick(self, swarm: SwarmState, now: float) -> None:
         """Push again what nobody claimed although somebody could."""
         if not swarm.unclaimed:
             return
-        if not any(len(slave.chunks) < slave.workers for slave in swarm.registry.slaves()):
+        if not any(len(slave.chunks) < slave.workers for slave in swarm.takers()):
             return
         for chunk, offered in reversed(list(swarm.unclaimed.items())):  # so that the oldest comes first again
             if now - offered >= UNCLAIMED_SECONDS:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from concurrence.errors import Refused
 from concurrence.ids import NodeId
+from concurrence.scheduling.circuit import Circuit
 from concurrence.scheduling.deliveries import Deliveries
 from concurrence.transport.api import Origin
 from concurrence.transport.security import Role
@@ -84,6 +85,7 @@ class SlaveNodeRecord(Node):
         description: Its machine.
         chunks: The chunks that it has: claimed from the work queue or directed to it.
         known: Digests of code that it was sent on this connection.
+        circuit: Whether it is given work: not for a while if everything failed on it.
     """
 
     def __init__(self, hello: Hello, origin: Origin, now: float, description: SlaveDescription) -> None:
@@ -91,6 +93,7 @@ class SlaveNodeRecord(Node):
         self.description = description
         self.chunks: set[int] = set()
         self.known: set[bytes] = set()
+        self.circuit = Circuit(description.workers)
 
     @property
     def workers(self) -> int:

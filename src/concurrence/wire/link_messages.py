@@ -120,6 +120,18 @@ class Bye(Message, frozen=True, array_like=True, gc=False, tag=6):
     reason: Text = ""
 
 
+class Pause(Message, frozen=True, array_like=True, gc=False, tag=90):
+    """The master tells a slave to pull nothing from the work queue until it says otherwise; it still sends work.
+
+    Attributes:
+        reason: Why, for the slave's log.
+        paused: Whether it is to pause; if not, it pulls again.
+    """
+
+    reason: Text = ""
+    paused: bool = True
+
+
 class NodeStatus(Struct, frozen=True, array_like=True):
     """A connected node, for people."""
 
@@ -131,6 +143,7 @@ class NodeStatus(Struct, frozen=True, array_like=True):
     workers: Number
     busy_chunks: Number
     finished: Number
+    note: Text = ""
 
 
 class StatusRequest(Message, frozen=True, array_like=True, gc=False, tag=50):

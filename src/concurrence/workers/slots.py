@@ -49,6 +49,9 @@ FIRST_DELAY: Final = 0.1
 LONGEST_DELAY: Final = 10.0
 """Seconds before a worker is started when the ones before it died before they were ready."""
 
+HOPELESS_STARTS: Final = 3
+"""After so many of them, and with no other worker, what waits is given back: another slave may do better."""
+
 
 class Slots:
     """What the workers of a slave have to do.
@@ -243,7 +246,8 @@ class Slots:
             if begun or chunk.done or chunk.is_relocated:
                 running = charged(state, chunk, seen) if begun else None
                 self._remove(chunk)
-                lost = AttemptLost(chunk.number, running, text, peak, output if begun else "")
+                known = begun or bool(chunk.done)
+                lost = AttemptLost(chunk.number, running, text, peak, output if begun else "", known)
                 self._out.append(SendUpstream(Parcel(lost)))
             elif chunk.is_stopping:
                 self._return(chunk, chunk.counters())
@@ -252,6 +256,13 @@ class Slots:
                 chunk.is_relocated = not state.is_killed
                 self._place(chunk, first=True)
         self._replace(state)
+        if self._failed_starts >= HOPELESS_STARTS and not any(each.is_ready for each in self._states.values()):
+            for chunk in list(self._waiting):
+                self._remove(chunk)
+                self._out.append(
+                    SendUpstream(Parcel(AttemptLost(chunk.number, None, text, 0, output, begun=False)))
+                )
+            self._waiting.clear()
         self._dispatch()
         return self._taken()
 

@@ -25,6 +25,8 @@ class Job:
         impossible: What its next task needs and no slave has, and since when; infinity once the client was told.
         refusal: Why no slave should have its next task although there is room, as far as the policy says; empty if
             it does not.
+        failed_on: Queued tasks that failed or killed a worker, and the node id of the slave where they did last.
+        shunned_since: Since when such a task waits for room on another slave.
     """
 
     def __init__(self, system: int, client: str, owner: str | None, name: str = "") -> None:
@@ -51,6 +53,8 @@ class Job:
         self.text = ""
         self.impossible: tuple[object, float] | None = None
         self.refusal = ""
+        self.failed_on: dict[int, str] = {}
+        self.shunned_since: float | None = None
 
     @property
     def queued(self) -> int:

@@ -164,6 +164,7 @@ class Ledger:
             elif status in _RETRIED and record.retries < assignment.spec.max_retries:
                 record.retries += 1
                 retried.append(record)
+                _note_where(assignment, record)
             else:
                 self._end(job, record, status)
                 kept.append(position)
@@ -192,6 +193,9 @@ class Ledger:
         for counter in counters:
             record = tasks.pop(counter)
             size += record.size if record.buffers else len(record.arguments)
+        if job.failed_on:
+            for counter in counters:
+                job.failed_on.pop(counter, None)
         job.bytes_held -= size
         job.running -= len(counters)
         job.finished += len(counters)
@@ -231,6 +235,7 @@ class Ledger:
                 ended = Ended([charged.counter], bytes([LOST]))
             else:
                 self._requeue(assignment, [charged], next_attempt=True)
+                _note_where(assignment, charged)
         return Settled(assignment, ended, True, fresh)
 
     def recall(self, chunk: int) -> Assignment | None:
@@ -306,6 +311,7 @@ class Ledger:
 
     def _end(self, job: Job, record: TaskRecord, status: int) -> None:
         del job.tasks[record.counter]
+        job.failed_on.pop(record.counter, None)
         job.bytes_held -= record.size
         if status == FINISHED:
             job.finished += 1
@@ -350,3 +356,9 @@ class Ledger:
             assert held == job.bytes_held, f"{job} holds {held} bytes and counts {job.bytes_held}"
             ended = job.finished + job.failed + job.cancelled
             assert ended + len(job.tasks) <= job.next_counter, f"{job} ended more tasks than it accepted"
+
+
+def _note_where(assignment: Assignment, record: TaskRecord) -> None:
+    """Remember where a task failed, so that it is tried somewhere else."""
+    if assignment.slave is not None:
+        assignment.job.failed_on[record.counter] = assignment.slave
