@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from swarmkit import APPS, Program, Relay, Swarm
+from relay import Relay
+from swarmkit import APPS, Program, Swarm
 
 SIZE = 8_000_000
 ONE_COPY = 2 * SIZE

@@ -8,7 +8,8 @@ import time
 from typing import Any
 
 import psutil
-from swarmkit import Program, Relay, Swarm, until
+from relay import Relay
+from swarmkit import Program, Swarm, until
 
 QUICK_LEASE = ("masternode.lease=2s", "masternode.heartbeat=500ms")
 
