@@ -148,6 +148,35 @@ def test_breakpoints_stop_everywhere_inline(tmp_path: Path, source: str, shown: 
         terminal.close()
 
 
+STEPPED = """
+import concurrence
+
+def outer(one):
+    def inner(two):
+        three = one + two
+        breakpoint()
+        return three
+    return inner
+
+with concurrence.local_swarm(inline=True) as swarm:
+    print("result", swarm.submit(outer(1), 2).result())
+"""
+
+
+def test_the_debugger_shows_the_source_of_closures(tmp_path: Path) -> None:
+    (tmp_path / "stepped.py").write_text(STEPPED)
+    terminal = Terminal(["stepped.py"], tmp_path)
+    try:
+        terminal.expect("stepped.py(8)inner()")
+        terminal.expect("-> return three")
+        terminal.expect("(Pdb) ")
+        terminal.type("c")
+        terminal.expect("result 3")
+        assert terminal.finish() == 0, terminal.text
+    finally:
+        terminal.close()
+
+
 def test_a_breakpoint_on_a_worker_says_what_to_do(swarm: Swarm) -> None:
     folder = swarm.folder / "client"
     folder.mkdir()
@@ -241,9 +270,16 @@ def back(n):
 def mutual():
     there(0)
 
+def enclosing(key):
+    def closure():
+        {}[key]
+    return closure
+
+by_value = enclosing("missing"), lambda: {}["missing"]
+
 with concurrence.local_swarm(workers=1) as swarm:
     found = {}
-    for function in (caused, in_context, noted, grouped, lazily, endless, mutual):
+    for function in (caused, in_context, noted, grouped, lazily, endless, mutual, *by_value):
         future = swarm.submit(function)
         future.exception()
         found[function.__name__] = future.error.remote_traceback
@@ -264,6 +300,9 @@ with concurrence.local_swarm(workers=1) as swarm:
     assert "unwell.py" in shown["lazily"]
     assert "SyntaxError" in shown["lazily"]
     assert "more times" in shown["endless"]
+    for name, line in (("closure", "{}[key]"), ("<lambda>", '{}["missing"]')):
+        assert f"in {name}" in shown[name]
+        assert line in shown[name]
     assert shown["mutual"].rstrip().endswith("maximum recursion depth exceeded")
 
 

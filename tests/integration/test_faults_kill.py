@@ -139,8 +139,8 @@ def test_workers_killed_in_each_phase_cost_an_attempt_at_most(swarm: Swarm, sche
     slave = swarm.slave("attic")
 
     def worker() -> psutil.Process:
-        template = until(lambda: slave.children() and psutil.Process(slave.pid).children()[0])
-        return until(template.children)[0]
+        (template,) = psutil.Process(slave.pid).children()
+        return until(template.children, what="a worker")[0]
 
     # While it starts, again and again.
     for _ in range(3):

@@ -25,7 +25,7 @@ class Counting(Relay):
 
     passed = 0
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:  # type: ignore[override]
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(65_536):
                 self.passed += len(data)

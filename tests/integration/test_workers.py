@@ -177,7 +177,7 @@ class Slave:
     def values(self) -> dict[int, Any]:
         return {counter: value for counter, (_, value) in self.answers().items()}
 
-    def until(self, condition: Callable[[], Any], seconds: float = 20.0) -> None:
+    def until(self, condition: Callable[[], Any], seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"nothing came of it; heard {self.heard[-5:]}"
@@ -233,7 +233,7 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_until_gone(pids: Sequence[int]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(is_alive(pid) for pid in pids):
         assert time.monotonic() < deadline, f"still there: {[pid for pid in pids if is_alive(pid)]}"
         time.sleep(0.01)
@@ -256,11 +256,23 @@ def sleep_for(seconds: float) -> float:
     return seconds
 
 
+def sleep_until(path: str) -> str:
+    while path and not os.path.exists(path):
+        time.sleep(0.01)
+    return path
+
+
+def say_and_sleep(seconds: float) -> None:
+    sys.stdout.write("under way\n")
+    sys.stdout.flush()
+    time.sleep(seconds)
+
+
 def kill_if(is_deadly: bool) -> int:
     if is_deadly:
         sys.stdout.write("about to die\n")
         sys.stdout.flush()
-        time.sleep(0.2)
+        time.sleep(1.0)  # by then what was before is drained
         os.kill(os.getpid(), signal.SIGKILL)
     return os.getpid()
 
@@ -321,49 +333,44 @@ def test_workers_are_lean_and_alone(slaves: Callable[..., Slave]) -> None:
 def test_a_finished_result_does_not_wait_for_the_next_task(slaves: Callable[..., Slave]) -> None:
     slave = slaves(1)
     slave.define(sleep_for)
-    slave.assign(1, [(0.0,), (0.0,), (1.0,)])
-    started = time.monotonic()
+    slave.assign(1, [(0.0,), (0.0,), (600.0,)])
     slave.until(lambda: len(slave.answers()) == 2)
-    assert time.monotonic() - started < 0.9
-    slave.until(lambda: len(slave.answers()) == 3)
 
 
-def test_tasks_behind_a_slow_one_are_taken_back(slaves: Callable[..., Slave]) -> None:
+def test_tasks_behind_a_slow_one_are_taken_back(slaves: Callable[..., Slave], tmp_path: Path) -> None:
     slave = slaves(1)
-    slave.define(sleep_for)
-    slave.assign(1, [(0.0,), (1.0,), (0.0,)])
-    slave.assign(2, [(0.0,)])
-    slave.assign(3, [(0.0,)])
+    slave.define(sleep_until)
+    gate = str(tmp_path / "gate")
+    slave.assign(1, [("",), (gate,), ("",)])
+    slave.assign(2, [("",)])
+    slave.assign(3, [("",)])
     slave.until(lambda: len(slave.answers()) == 1)
-    started = time.monotonic()
     for chunk in (3, 2, 1):
         slave.manager.handle(Parcel(TakeBack(chunk)))
     slave.until(lambda: len(slave.answers()) == 4)
-    assert time.monotonic() - started < 0.8
     statuses = {counter: status for counter, (status, _) in slave.answers().items()}
     assert statuses == {1000: FINISHED, 1002: RETURNED, 2000: RETURNED, 3000: RETURNED}
+    Path(gate).touch()
     slave.until(lambda: len(slave.answers()) == 5)
-    assert slave.values()[1001] == 1.0
+    assert slave.values()[1001] == gate
 
 
 def test_no_task_waits_behind_another_while_a_worker_is_idle(slaves: Callable[..., Slave]) -> None:
     slave = slaves(2)
     slave.define(sleep_for)
-    slave.assign(1, [(2.0,)])
+    slave.assign(1, [(600.0,)])
     slave.assign(2, [(0.0,)])  # behind the first, if one worker was up before the other
     slave.assign(3, [(0.0,)])
     slave.assign(4, [(0.0,)])
-    slave.until(lambda: len(slave.answers()) == 3, 1.5)
+    slave.until(lambda: len(slave.answers()) == 3)
 
 
 def test_a_cancelled_task_is_ended(slaves: Callable[..., Slave]) -> None:
     slave = slaves(1)
-    slave.define(sleep_for)
-    slave.assign(1, [(60.0,)])
+    slave.define(say_and_sleep)
+    slave.assign(1, [(600.0,)])
     slave.assign(2, [(0.0,)])
-    slave.until(lambda: len(worker_pids(slave)) == 1)
-    slave.reactor.cycle(0.1)
-    time.sleep(0.2)
+    slave.until(lambda: slave.messages(Output))
     slave.manager.handle(Parcel(TakeBack(1, kill=True)))
     slave.until(lambda: 2000 in slave.answers())
     (lost,) = slave.messages(AttemptLost)
@@ -414,7 +421,7 @@ def test_a_template_that_dies_is_replaced(slaves: Callable[..., Slave]) -> None:
 def test_abandon_ends_what_runs(slaves: Callable[..., Slave]) -> None:
     slave = slaves(1)
     slave.define(sleep_for)
-    slave.assign(1, [(60.0,)])
+    slave.assign(1, [(600.0,)])
     slave.until(lambda: worker_pids(slave))
     slave.reactor.cycle(0.1)
     slave.manager.abandon()
@@ -456,14 +463,12 @@ def test_stop_leaves_nothing(is_busy: bool, tmp_path: Path, monkeypatch: pytest.
     slave = Slave(2)
     slave.define(sleep_for)
     if is_busy:
-        slave.assign(1, [(60.0,)])
-        slave.assign(2, [(60.0,)])
+        slave.assign(1, [(600.0,)])
+        slave.assign(2, [(600.0,)])
     slave.until(lambda: len(worker_pids(slave)) == 2)
     slave.reactor.cycle(0.2)
     pids = [slave.manager.template_pid or 0, *worker_pids(slave)]
-    started = time.monotonic()
     slave.close()
-    assert time.monotonic() - started < 5
     assert not any(psutil.pid_exists(pid) for pid in pids)
     assert len(os.listdir("/proc/self/fd")) == before
     assert tempfile.gettempdir() == str(tmp_path)
@@ -606,7 +611,7 @@ def test_what_a_task_forks_is_no_second_worker(slaves: Callable[..., Slave]) -> 
 def scribble(data: bytes) -> None:
     if not data:
         return
-    time.sleep(0.3)  # by then what was before is drained
+    time.sleep(1.0)  # by then what was before is drained
     for number in os.listdir("/proc/self/fd"):
         path = f"/proc/self/fd/{number}"
         if int(number) > 2 and os.path.lexists(path) and "socket" in os.readlink(path):

@@ -156,7 +156,7 @@ def test_in_a_fork_nobody_waits_for_a_lock_that_no_thread_will_release(
         patch.setattr(forks, "generation", forks.generation + 1)
         child = threading.Thread(target=run, daemon=True)
         child.start()
-        child.join(5)
+        child.join(30)
         assert not child.is_alive()
     assert "was forked" in str(raised[0])
     swarm.close()

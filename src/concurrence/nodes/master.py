@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from typing import TextIO
@@ -91,6 +92,16 @@ class MasterNode(Node):
     max_attempts = IntOption(
         "masternode", "max_attempts", 3, "Workers that a task may kill before it is given up.", min=1, live=True
     )
+    retry_delay = DurationOption(
+        "masternode",
+        "retry_delay",
+        0.1,
+        "Wait before a task that raised is tried again; doubled with each failure, half of it left to chance.",
+        live=True,
+    )
+    longest_retry_delay = DurationOption(
+        "masternode", "longest_retry_delay", 30.0, "The longest wait before a task is tried again.", live=True
+    )
 
     def __init__(self, manager: ComponentManager) -> None:
         super().__init__(manager)
@@ -117,6 +128,7 @@ class MasterNode(Node):
             new_ticket=new_session,
             # Later than whatever a predecessor gave out, at a million chunks a second.
             first_chunk=int(time.time() * 1_000_000),
+            chance=random.random,
         )
 
     def _open_api(self) -> None:
@@ -135,6 +147,8 @@ class MasterNode(Node):
             delivery_window=self.delivery_window,
             code_window=self.code_window,
             max_attempts=self.max_attempts,
+            retry_delay=self.retry_delay,
+            longest_retry_delay=self.longest_retry_delay,
         )
 
     def app_main(self) -> int:

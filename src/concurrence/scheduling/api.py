@@ -13,6 +13,8 @@ from concurrence.scheduling.fairness import FairShare
 from concurrence.scheduling.functions import FunctionTable
 from concurrence.scheduling.ledger.jobs import Assignment, Job
 from concurrence.scheduling.ledger.ledger import Ledger
+from concurrence.scheduling.ledger.records import Backoff
+from concurrence.scheduling.ledger.story import Event
 from concurrence.scheduling.outbox import Outbox
 from concurrence.scheduling.rates import CHUNK_SECONDS, Rates
 from concurrence.scheduling.registry import Registry, SlaveNodeRecord
@@ -33,6 +35,8 @@ class Limits(Struct, frozen=True):
         max_attempts: How many workers a task may kill.
         system_window: Task systems of one client; each has a process of its own.
         code_window: Bytes of code and shared objects of one owner at the master.
+        retry_delay: Seconds that a task which raised waits before it is tried again; doubled with each failure.
+        longest_retry_delay: Never more seconds than this.
     """
 
     lease: float = 10.0
@@ -43,6 +47,8 @@ class Limits(Struct, frozen=True):
     max_attempts: int = 3
     system_window: int = 256
     code_window: int = 1 << 30
+    retry_delay: float = 0.0
+    longest_retry_delay: float = 30.0
 
 
 class SwarmState:
@@ -79,6 +85,7 @@ class SwarmState:
         self.registry.lease = limits.lease
         self.functions.byte_limit = limits.code_window
         self.ledger.max_attempts = limits.max_attempts
+        self.ledger.delays.backoff = Backoff(limits.retry_delay, limits.longest_retry_delay)
 
     def eligible(self, job: Job) -> bool:
         """Whether a job's tasks may go now: its owner takes their results."""
@@ -120,6 +127,7 @@ class SwarmState:
         self.define(slave, assignment.spec.function)
         assignment.slave = slave.id
         slave.chunks.add(assignment.chunk)
+        self.ledger.story.tell(Event.SENT, assignment.job.system, assignment.chunk, who=slave.name)
         self.outbox.send(slave.peer, _parcel(assignment))
 
     def offer(self, assignment: Assignment, now: float) -> None:
@@ -127,6 +135,7 @@ class SwarmState:
         for slave in self.registry.slaves():
             self.define(slave, assignment.spec.function)
         self.unclaimed[assignment.chunk] = now
+        self.ledger.story.tell(Event.OFFERED, assignment.job.system, assignment.chunk)
         self.outbox.work.append(_parcel(assignment))
 
     def define(self, slave: SlaveNodeRecord, function: int) -> None:

@@ -15,6 +15,7 @@ from concurrence.scheduling import greetings, notices, resting, slave_events, st
 from concurrence.scheduling.api import ITaskScheduler, Limits, SwarmState
 from concurrence.scheduling.handlers import OF_OWNERS, OF_SLAVES, Handler
 from concurrence.scheduling.ledger.ledger import Ledger
+from concurrence.scheduling.ledger.records import Backoff
 from concurrence.scheduling.outbox import Outbox
 from concurrence.scheduling.registry import Node, OwnerNode, Registry, SlaveNodeRecord
 from concurrence.transport.api import Origin
@@ -40,6 +41,7 @@ class MasterCore:
         package: This version of Concurrent.
         new_ticket: Makes the secret that a task system's host must show.
         first_chunk: See :class:`~concurrence.scheduling.ledger.ledger.Ledger`.
+        chance: See :class:`~concurrence.scheduling.ledger.ledger.Ledger`.
     """
 
     def __init__(
@@ -51,14 +53,21 @@ class MasterCore:
         package: str,
         new_ticket: Callable[[], str],
         first_chunk: int = 1,
+        chance: Callable[[], float] | None = None,
     ) -> None:
         self.scheduler = scheduler
         self.master = master
         self.package = package
         self.work_address = ""
         self.rejected = 0
-        ledger = Ledger(first_chunk=first_chunk, max_attempts=limits.max_attempts)
+        ledger = Ledger(
+            first_chunk=first_chunk,
+            max_attempts=limits.max_attempts,
+            backoff=Backoff(limits.retry_delay, limits.longest_retry_delay),
+            chance=chance,
+        )
         self.swarm = SwarmState(ledger, Registry(lease=limits.lease, package=package), limits, new_ticket)
+        self._story = ledger.story
         self._away: dict[str, float] = {}
         self._next_progress = 0.0
         self._lonely_since: float | None = None
@@ -94,6 +103,7 @@ class MasterCore:
             origin: Tells who it is as authenticated; asked only for a hello.
             now: The time.
         """
+        self._story.now = now
         message = parcel.message
         node = self.swarm.registry.at(peer)
         if isinstance(message, wire.Hello):
@@ -125,6 +135,7 @@ class MasterCore:
 
     def unreachable(self, peer: bytes, now: float) -> None:
         """A message could not be delivered: the connection is gone; its node may come back on another one."""
+        self._story.now = now
         node = self.swarm.registry.disconnect(peer)
         self.outbox.dropped.append(peer)
         if node is not None and node.peer is None:
@@ -143,6 +154,7 @@ class MasterCore:
 
     def tick(self, now: float) -> None:
         """Time passes: leases, stuck work, progress."""
+        self._story.now = now
         registry = self.swarm.registry
         if self._started is None:
             self._started = self._ticked = now
@@ -184,8 +196,9 @@ class MasterCore:
 
     def conclude(self, now: float) -> None:
         """The end of a cycle: give out work if anything happened that may have made room for it."""
+        self._story.now = now
         self._answered.clear()
-        if self.swarm.changed:
+        if self.swarm.ledger.wake(now) or self.swarm.changed:
             self.swarm.changed = False
             resting.give_trials(self.swarm, now)
             self.scheduler.dispatch(self.swarm, now)

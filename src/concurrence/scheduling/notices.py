@@ -82,7 +82,7 @@ def progress_of(job: Job) -> Progress:
     """The state of a job as a message."""
     return Progress(
         system=job.system,
-        queued=job.queued,
+        queued=job.waiting,
         running=job.running,
         finished=job.finished,
         failed=job.failed,

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from concurrence.component import Component
 from concurrence.scheduling.api import ITaskScheduler, SwarmState
 from concurrence.scheduling.ledger.jobs import Job
+from concurrence.scheduling.ledger.story import Event
 from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.scheduling.resting import elsewhere
 from concurrence.wire.codec import Parcel
@@ -84,6 +85,7 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
                 continue
             assignment.slave = slave.id
             slave.chunks.add(chunk)
+            swarm.ledger.story.tell(Event.CLAIMED, assignment.job.system, chunk, who=slave.name)
             if not slave.circuit.is_closed:
                 swarm.outbox.send(slave.peer, Parcel(TakeBack(chunk, kill=False)))
 

@@ -13,9 +13,9 @@ from concurrence.journal.api import JournalEntry
 from concurrence.scheduling import resting
 from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.deliveries import frame_size
-from concurrence.scheduling.ledger.jobs import Job
-from concurrence.scheduling.ledger.ledger import Settled
+from concurrence.scheduling.ledger.jobs import Job, Settled
 from concurrence.scheduling.ledger.records import Ended
+from concurrence.scheduling.ledger.story import Event
 from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.wire import faults
 from concurrence.wire.codec import Frame, Parcel, decode_results, encode_results
@@ -89,7 +89,7 @@ def attempt_lost(swarm: SwarmState, slave: SlaveNodeRecord, message: AttemptLost
     if not _holds(swarm, slave, message.chunk):
         return
     slave.chunks.discard(message.chunk)
-    settled = swarm.ledger.lose(message.chunk, message.running)
+    settled = swarm.ledger.lose(message.chunk, message.running, message.text)
     if settled is not None and settled.fresh and not (message.begun and message.running is None):
         resting.failed(swarm, slave, settled.assignment.spec.function, now, begun=message.begun)
     if settled is not None:
@@ -98,7 +98,7 @@ def attempt_lost(swarm: SwarmState, slave: SlaveNodeRecord, message: AttemptLost
 
 def slave_lost(swarm: SwarmState, slave: SlaveNodeRecord) -> None:
     """A slave is gone: what it had runs elsewhere, and nothing is charged."""
-    _lose(swarm, slave.chunks)
+    _lose(swarm, slave.chunks, f"slave {slave.name} is gone")
     slave.chunks.clear()
     swarm.rates.forget_slave(slave.id)
     swarm.outcomes.forget_slave(slave.id)
@@ -120,7 +120,7 @@ def reconcile(swarm: SwarmState, slave: SlaveNodeRecord, held: list[int]) -> Non
     """A slave resumed: give out again what got lost on the way to it, take back what it should not have."""
     slave.known.clear()
     holding = set(held)
-    _lose(swarm, slave.chunks - holding)
+    _lose(swarm, slave.chunks - holding, f"slave {slave.name} came back without it")
     for chunk in sorted(holding):
         swarm.unclaimed.pop(chunk, None)
         assignment = swarm.ledger.assignments.get(chunk)
@@ -180,6 +180,8 @@ def _holds(swarm: SwarmState, slave: SlaveNodeRecord, chunk: int) -> bool:
     swarm.unclaimed.pop(chunk, None)
     assignment = swarm.ledger.assignments.get(chunk)
     if assignment is not None and assignment.slave in (None, slave.id):
+        if assignment.slave is None:
+            swarm.ledger.story.tell(Event.CLAIMED, assignment.job.system, chunk, who=slave.name)
         assignment.slave = slave.id
         slave.chunks.add(chunk)
         return True
@@ -199,9 +201,9 @@ def _judge(swarm: SwarmState, slave: SlaveNodeRecord, settled: Settled, message:
         resting.failed(swarm, slave, function, now)
 
 
-def _lose(swarm: SwarmState, chunks: Iterable[int]) -> None:
+def _lose(swarm: SwarmState, chunks: Iterable[int], why: str) -> None:
     for chunk in sorted(chunks, reverse=True):  # so that the oldest comes first again
-        swarm.ledger.lose(chunk, None)
+        swarm.ledger.lose(chunk, None, why)
 
 
 def _quarantine(swarm: SwarmState, slave: SlaveNodeRecord, settled: Settled, message: AttemptLost) -> None:

@@ -1,11 +1,13 @@
-"""Jobs, the tasks of one system; and assignments, the chunks of them that are under way."""
+"""Jobs, the tasks of one system; assignments, the chunks of them that are under way; and how these end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from msgspec import Struct
+
 from concurrence.scheduling.ledger.queue import RunQueue
-from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec, TaskState
+from concurrence.scheduling.ledger.records import Delayed, Ended, TaskRecord, TaskSpec, TaskState
 
 
 class Job:
@@ -19,6 +21,7 @@ class Job:
 
     Attributes:
         function: The master's number of the task system itself; 0 for plain tasks.
+        delayed: Tasks that failed and are tried again later, by counter.
         ticket: What the system's host must show.
         done: How far the system says it is, of ``total``, with a ``text``.
         changed: Whether there is news for the client.
@@ -37,6 +40,7 @@ class Job:
         self.queue = RunQueue()
         self.tasks: dict[int, TaskRecord] = {}
         self.assignments: dict[int, Assignment] = {}
+        self.delayed: dict[int, Delayed] = {}
         self.next_counter = 0
         self.running = 0
         self.finished = 0
@@ -58,15 +62,24 @@ class Job:
 
     @property
     def queued(self) -> int:
-        """Tasks that wait."""
+        """Tasks that could go now."""
         return len(self.queue)
+
+    @property
+    def waiting(self) -> int:
+        """Tasks that wait: those that could go now, and those that are tried again later."""
+        return len(self.queue) + len(self.delayed)
 
     def uses(self, function: int) -> bool:
         """Whether an unfinished task is of this function."""
-        return any(
-            run.spec.function == function and any(record.state == TaskState.QUEUED for record in run.records)
-            for run in self.queue.runs()
-        ) or any(each.pending and each.spec.function == function for each in self.assignments.values())
+        return (
+            any(
+                run.spec.function == function and any(record.state == TaskState.QUEUED for record in run.records)
+                for run in self.queue.runs()
+            )
+            or any(each.pending and each.spec.function == function for each in self.assignments.values())
+            or any(each.spec.function == function for each in self.delayed.values())
+        )
 
     def __repr__(self) -> str:
         return (
@@ -106,6 +119,29 @@ class Assignment:
     def __iter__(self) -> Iterator[TaskRecord]:
         return iter(self.pending.values())
 
+    def note_failure(self, record: TaskRecord) -> None:
+        """Remember where a task failed, so that it is tried somewhere else."""
+        if self.slave is not None:
+            self.job.failed_on[record.counter] = self.slave
+
     def __repr__(self) -> str:
         where = self.slave or "unclaimed"
         return f"<Assignment {self.chunk} attempt {self.attempt} of {len(self.pending)} tasks at {where}>"
+
+
+class Settled(Struct, frozen=True):
+    """What results of a chunk led to.
+
+    Attributes:
+        assignment: The chunk.
+        ended: What its owner is to be told; None if nothing ended.
+        done: Whether nothing of the chunk is left.
+        fresh: Entries that counted; the others were late.
+        ran: Entries that say how long a task takes; the others did not run, or were cut short.
+    """
+
+    assignment: Assignment
+    ended: Ended | None
+    done: bool
+    fresh: int
+    ran: int = 0
