@@ -28,6 +28,7 @@ from concurrence.scheduling.api import ITaskScheduler, Limits
 from concurrence.scheduling.core import MasterCore
 from concurrence.scheduling.outbox import HostOrder, News
 from concurrence.transport.api import IServer, IWorkQueue
+from concurrence.transport.descriptors import connections_within, open_files, require
 from concurrence.transport.security import Role
 from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_for_master, encode, in_batches
@@ -42,6 +43,8 @@ _RESTART_SECONDS = 1.0
 _END_SECONDS = 1.0
 _PINGS_PER_LEASE = 3.0  # at least; with fewer a node would be given up for one late ping
 _SLAVE = "the master's own slave"
+FEWEST_FILES = 64
+"""Open files without which no master starts: its own, and room for a few connections."""
 
 
 class MasterNode(Node):
@@ -119,6 +122,7 @@ class MasterNode(Node):
 
     def app_init(self) -> None:
         """Read the options and make the core."""
+        require(FEWEST_FILES, "a master")
         self._is_private = self.launch is not None and self.launch.spec.private
         self._core = MasterCore(
             self.task_scheduler,
@@ -147,6 +151,7 @@ class MasterNode(Node):
             delivery_window=self.delivery_window,
             code_window=self.code_window,
             max_attempts=self.max_attempts,
+            max_connections=connections_within(open_files()) * 9 // 10,
             retry_delay=self.retry_delay,
             longest_retry_delay=self.longest_retry_delay,
         )
@@ -324,7 +329,7 @@ class MasterNode(Node):
         outgoing = outbox.messages
         for peer, parcel in self._gate.release():
             outgoing.setdefault(peer, []).append(parcel)
-        orders, stopped, dropped = outbox.hosts, outbox.stopped_hosts, outbox.dropped
+        orders, stopped, admitted, dropped = outbox.hosts, outbox.stopped_hosts, outbox.admitted, outbox.dropped
         for news in outbox.news:
             self.log.info("%s", news, extra=news.about if isinstance(news, News) else None)
         for aside in outbox.asides:
@@ -338,6 +343,8 @@ class MasterNode(Node):
             self._start_host(order)
         for system in stopped:
             self._hosting.stop_host(system)
+        for peer in admitted:
+            server.admit(peer)
         for peer in dropped:
             server.forget(peer)
 

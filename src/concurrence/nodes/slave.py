@@ -16,6 +16,7 @@ from concurrence.nodes.master_link import LinkEvent, MasterLink
 from concurrence.nodes.node import Node
 from concurrence.nodes.sending import send_all, smaller_results
 from concurrence.transport.api import IClient, IWorkSource
+from concurrence.transport.descriptors import require
 from concurrence.transport.security import Credentials, Role, read_connect_file
 from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_to_slave, encode
@@ -33,6 +34,8 @@ from concurrence.workers.api import ITaskManager
 _TICK_SECONDS = 0.25
 _SILENCE_SECONDS = 15.0
 _MAX_PARTLY_SENT = 1_024  # chunks; then those that are over are dropped from the set
+_OWN_FILES = 32
+_FILES_PER_WORKER = 4  # its link, its output and its cell; and one for that of a worker that takes its place
 _MAX_HELD_OUTPUT = 256  # messages that are kept while there is no connection
 
 
@@ -68,12 +71,18 @@ class SlaveNode(Node):
         """Read the options.
 
         Raises:
-            UsageError: There is no connect file.
+            UsageError: There is no connect file, or too few open files for so many workers.
             ConfigError: A label is malformed.
         """
         self._credentials = self._find_credentials()
         self._labels = parse_labels(self.labels)
         self._manager = self.task_manager
+        workers = self._manager.workers
+        require(
+            _OWN_FILES + _FILES_PER_WORKER * workers,
+            f"a slave with {workers} workers",
+            "Or let it have fewer workers: --workers.",
+        )
         self._identity = Identity("slave", self.name, __version__)
         self._description = describe_machine(self._manager.workers, self._manager.credit, self._labels)
 

@@ -35,6 +35,7 @@ class Limits(Struct, frozen=True):
         max_attempts: How many workers a task may kill.
         system_window: Task systems of one client; each has a process of its own.
         code_window: Bytes of code and shared objects of one owner at the master.
+        max_connections: How many the open files of the master allow; 0 for no limit. A slave may have two.
         retry_delay: Seconds that a task which raised waits before it is tried again; doubled with each failure.
         longest_retry_delay: Never more seconds than this.
     """
@@ -47,6 +48,7 @@ class Limits(Struct, frozen=True):
     max_attempts: int = 3
     system_window: int = 256
     code_window: int = 1 << 30
+    max_connections: int = 0
     retry_delay: float = 0.0
     longest_retry_delay: float = 30.0
 

@@ -209,6 +209,7 @@ class MasterCore:
         registry = self.swarm.registry
         try:
             job = system_events.check_system(self.swarm, hello)
+            self._check_room(hello)
             node, known, previous, replaced = registry.greet(peer, hello, origin, now)
         except Refused as error:
             self.outbox.send(peer, Parcel(wire.Refusal("refused", error.message, error.hint)))
@@ -218,6 +219,7 @@ class MasterCore:
         if replaced is not None:
             self._lost(replaced, "another incarnation took its place")
         self._away.pop(node.id, None)
+        self.outbox.admitted.append(peer)
         self.swarm.changed = True
         self.outbox.tell(node, f"{'is back' if known else 'registered'} from {origin.address}")
         self.outbox.send(peer, Parcel(self._welcome(node, known=known)))
@@ -226,6 +228,22 @@ class MasterCore:
             greetings.tell_slaves(self.swarm)
         elif isinstance(node, OwnerNode):
             greetings.greet_owner(self.swarm, node, job)
+
+    def _check_room(self, hello: wire.Hello) -> None:
+        """Whether there is room for one more node; who asks how the master is comes in anyway.
+
+        Raises:
+            Refused: There is none.
+        """
+        limit, registry = self.swarm.limits.max_connections, self.swarm.registry
+        if not limit or hello.kind == "admin" or hello.node in registry or 2 * len(registry) < limit:
+            return
+        queues = 1 if self.work_address else 0
+        if len(registry) + queues * len(registry.slaves()) >= limit:
+            raise Refused(
+                f"the master has {len(registry)} nodes, as many as its limit of open files allows",
+                hint="Raise that limit where the master runs: ulimit -n, or LimitNOFILE in a unit of systemd.",
+            )
 
     def _welcome(self, node: Node, *, known: bool) -> wire.Welcome:
         limits = self.swarm.limits

@@ -144,6 +144,9 @@ class Registry:
     def __len__(self) -> int:
         return len(self._nodes)
 
+    def __contains__(self, node: str) -> bool:
+        return node in self._nodes
+
     def __iter__(self) -> Iterator[Node]:
         return iter(list(self._nodes.values()))
 
