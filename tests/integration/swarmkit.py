@@ -192,6 +192,10 @@ class Swarm:
         program.wait_for("registered with the master")
         return program
 
+    def adopt(self, program: Program) -> None:
+        """A server that was started in another way is stopped as those that were started here."""
+        self._servers.append(program)
+
     def run(self, app: str, *settings: str, connect: Path | None = None, workers: int = 0) -> Program:
         """Start an application: at this test's master, or with workers of its own."""
         where = ["--workers", str(workers)] if workers else ["--master", str(connect or self.connect("client"))]

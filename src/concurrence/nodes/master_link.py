@@ -194,8 +194,8 @@ class MasterLink:
     def _authentication_error(self) -> AuthenticationFailed:
         return AuthenticationFailed(
             f"the master at {self._address} does not accept this key",
-            hint="The connect file is not, or no longer, one of this master's. Fetch a fresh one from connect/ in "
-            "the folder of the master's environment.",
+            hint="The connect file is not, or no longer, one of this master's: fetch a fresh one from connect/ in "
+            "the folder of the master's environment. Or the master has no room for more connections: see its log.",
         )
 
     def _no_answer(self) -> ConcurrenceError:
