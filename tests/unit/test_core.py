@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from swarm_story import SYSTEM, Master, counters_of, ends, machine
+from swarm_story import SYSTEM, Master, Slave, counters_of, ends, hello, machine
 
 from concurrence.errors import ProtocolError
+from concurrence.transport.api import Origin
+from concurrence.transport.security import Role
 from concurrence.wire.codec import Parcel, decode_results, encode_results, encode_tasks
 from concurrence.wire.messages import (
     FAILED,
@@ -26,6 +28,7 @@ from concurrence.wire.messages import (
     PushTasks,
     Refusal,
     Results,
+    SlaveList,
     ToMaster,
     Welcome,
 )
@@ -238,3 +241,16 @@ def test_clients_are_told_once_that_there_is_no_slave() -> None:
     assert [output.text for output in client.messages(Output)] == [
         "WARNING no slave is connected; 3 tasks wait. Start one: concurrence slave"
     ]
+
+
+def test_a_storm_of_slaves_is_told_to_owners_once() -> None:
+    master = Master()
+    client = master.client()
+    client.take(SlaveList)
+    names = [f"slave {n}" for n in range(50)]
+    for name in names:
+        peer = master.peers[name.encode()] = Slave(master, name.encode(), Origin(Role.SLAVE, name, "10.0.0.1"))
+        peer.say(hello("slave", name, slave=machine()), conclude=False)
+    master.cycle()
+    (told,) = client.messages(SlaveList)
+    assert [entry.name for entry in told.slaves] == [f"the {name}" for name in names]

@@ -6,6 +6,7 @@ reconnecting, sending again what was not accepted, happens here.
 
 from __future__ import annotations
 
+import random
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -114,7 +115,7 @@ class OwnerChannel:
         self.accepted_push = 0
         self._make_client = make_client
         self._reactor = Reactor()
-        self._link = MasterLink(make_hello, address, self._reactor.now(), patience=patience)
+        self._link = MasterLink(make_hello, address, self._reactor.now(), patience=patience, chance=random.random)
         self._decoder = decoder_to_owner()
         self._notifications: SimpleQueue[Notification | None] = SimpleQueue()
         self._unaccepted: deque[Push] = deque()

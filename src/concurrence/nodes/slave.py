@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 from concurrence.component import ComponentManager
@@ -119,7 +120,7 @@ class SlaveNode(Node):
 
     def _connect(self) -> None:
         address = self._credentials.address
-        self._link = MasterLink(self._hello, address, self.reactor.now(), patience=None)
+        self._link = MasterLink(self._hello, address, self.reactor.now(), patience=None, chance=random.random)
         self._client = client = self.transport.client(self._credentials)
         self.reactor.register(client.pollable, lambda: self._drain(client))
         self.reactor.register(client.events_pollable, lambda: self._drain(client))

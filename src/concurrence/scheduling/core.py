@@ -73,6 +73,7 @@ class MasterCore:
         self._lonely_since: float | None = None
         self._started: float | None = None
         self._ticked = 0.0
+        self._slaves_changed = False
         self._answered: set[str] = set()  # who asked for the status in this cycle
         self._of_owners: dict[type[Any], Handler] = {
             **OF_OWNERS,
@@ -198,6 +199,9 @@ class MasterCore:
         """The end of a cycle: give out work if anything happened that may have made room for it."""
         self._story.now = now
         self._answered.clear()
+        if self._slaves_changed:
+            self._slaves_changed = False  # once, however many came back in this cycle
+            greetings.tell_slaves(self.swarm)
         if self.swarm.ledger.wake(now) or self.swarm.changed:
             self.swarm.changed = False
             resting.give_trials(self.swarm, now)
@@ -225,7 +229,7 @@ class MasterCore:
         self.outbox.send(peer, Parcel(self._welcome(node, known=known)))
         if isinstance(node, SlaveNodeRecord):
             slave_events.reconcile(self.swarm, node, hello.chunks)
-            greetings.tell_slaves(self.swarm)
+            self._slaves_changed = True
         elif isinstance(node, OwnerNode):
             greetings.greet_owner(self.swarm, node, job)
 
@@ -266,7 +270,7 @@ class MasterCore:
         self.swarm.registry.remove(node)
         if isinstance(node, SlaveNodeRecord):
             slave_events.slave_lost(self.swarm, node)
-            greetings.tell_slaves(self.swarm)
+            self._slaves_changed = True
         elif isinstance(node, OwnerNode):
             system_events.owner_lost(self.swarm, node, reason)
         self.swarm.changed = True
