@@ -138,6 +138,8 @@ class Swarm:
         self.temporary = folder / "tmp"
         for path in (self.probe, self.temporary):
             path.mkdir()
+        self.within: tuple[str, ...] = ()
+        """What runs the programs that are started from now on: words before their command."""
         self._mark = secrets.token_hex(8)
         self._shared_memory = set(os.listdir("/dev/shm"))
         self._servers: list[Program] = []
@@ -159,7 +161,7 @@ class Swarm:
             "COLUMNS": "200",
         }
         log = self.folder / f"{len(self._programs)}.log"
-        program = Program([sys.executable, *words], place, {**kept, **added, **variables}, log)
+        program = Program([*self.within, sys.executable, *words], place, {**kept, **added, **variables}, log)
         self._programs.append(program)
         return program
 
