@@ -33,9 +33,18 @@ from concurrence.wire.messages import (
 pytestmark = pytest.mark.usefixtures("each_policy")
 
 
+def anywhere(function: int) -> bool:
+    return True
+
+
+def fails(circuit: Circuit, now: float, function: int = 1) -> bool:
+    circuit.fail(now, function)
+    return circuit.judge(now, anywhere)
+
+
 def broken(workers: int = 1, now: float = 0.0) -> Circuit:
     circuit = Circuit(workers)
-    assert [circuit.fail(now) for _ in range(CHUNKS_PER_WORKER * workers)].index(True) == 3 * workers - 1
+    assert [fails(circuit, now) for _ in range(CHUNKS_PER_WORKER * workers)].index(True) == 3 * workers - 1
     return circuit
 
 
@@ -47,20 +56,40 @@ def test_it_breaks_after_three_chunks_a_worker_in_a_row(workers: int) -> None:
     circuit = Circuit(workers)
     needed = CHUNKS_PER_WORKER * max(1, workers)
     for _ in range(needed - 1):
-        assert not circuit.fail(1.0)
+        assert not fails(circuit, 1.0)
     circuit.succeed()
     for _ in range(needed - 1):
-        assert not circuit.fail(1.0)
+        assert not fails(circuit, 1.0)
     assert circuit.is_closed
-    assert circuit.fail(1.0)
+    assert fails(circuit, 1.0)
     assert circuit.state is CircuitState.OPEN
 
 
 def test_failures_that_are_far_apart_do_not_count_together() -> None:
     circuit = Circuit(1)
     for n in range(20):
-        assert not circuit.fail(n * (WINDOW_SECONDS / 2 + 1))
+        assert not fails(circuit, n * (WINDOW_SECONDS / 2 + 1))
     assert circuit.is_closed
+
+
+def test_what_fails_everywhere_does_not_count_and_does_not_hide_what_does() -> None:
+    circuit = Circuit(1)
+    for _ in range(3):
+        circuit.fail(0.0, 1)
+        circuit.fail(0.0, 2)
+        assert not circuit.judge(0.0, lambda function: False)
+    assert circuit.judge(0.0, lambda function: function == 2)
+    circuit.tick(circuit.rested_at)
+    circuit.fail(circuit.rested_at, 1)
+    assert not circuit.judge(circuit.rested_at, lambda function: function == 2)
+    assert circuit.state is CircuitState.TRIAL, "a trial that says nothing decides nothing"
+
+
+def test_it_remembers_a_bounded_number_of_failures() -> None:
+    circuit = Circuit(2)
+    for n in range(1_000):
+        circuit.fail(n / 1_000, n % 7)
+    assert sum(circuit.failing.values()) == 4 * CHUNKS_PER_WORKER * 2
 
 
 def test_it_rests_twice_as_long_each_time_up_to_a_bound_and_begins_anew_after_a_good_while() -> None:
@@ -71,12 +100,12 @@ def test_it_rests_twice_as_long_each_time_up_to_a_bound_and_begins_anew_after_a_
         assert not circuit.tick(circuit.rested_at - 0.01)
         assert circuit.tick(circuit.rested_at)
         now = circuit.rested_at
-        assert circuit.fail(now), "one chunk on trial decides"
+        assert fails(circuit, now), "one chunk on trial decides"
     assert rests == [FIRST_REST * 2**n for n in range(6)] + [LONGEST_REST] * 3
     circuit.tick(circuit.rested_at)
     assert circuit.succeed()
     now = circuit.rested_at + 2 * LONGEST_REST
-    while not circuit.fail(now):
+    while not fails(circuit, now):
         pass
     assert circuit.rested_at - now == FIRST_REST
 
@@ -203,6 +232,29 @@ def _answered(slave: Slave, status: int) -> list[Parcel[Assign]]:
     for chunk in chunks:
         slave.answer(chunk, status=status)
     return chunks
+
+
+def test_failures_count_as_soon_as_another_slave_has_shown_how_it_is_done() -> None:
+    master = Master()
+    good, bad = (master.slave(name, machine(1, 2)) for name in ("good", "bad"))
+    client = master.client()
+    client.define()
+    client.push(1, range(40), max_retries=9)
+    chunk = good.pull(1)[0]
+    for _ in range(5):
+        _answered(bad, FAILED)
+    assert not is_open(master, bad)
+    good.answer(chunk)
+    assert is_open(master, bad)
+
+
+def test_chunks_do_not_grow_because_their_tasks_fail_quickly() -> None:
+    master = Master()
+    slave, client = master.slave("only", machine(1, 2)), master.client()
+    client.define()
+    client.push(1, range(30))
+    sizes = [len(counters_of(chunk)) for _ in range(15) for chunk in _answered(slave, FAILED)]
+    assert sizes == [1] * len(sizes)
 
 
 def test_the_last_slave_is_never_given_up() -> None:

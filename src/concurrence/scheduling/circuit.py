@@ -7,11 +7,17 @@ workers that die before a task begins. A function that fails everywhere is its a
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Callable
 from enum import Enum
 
 CHUNKS_PER_WORKER = 3
 """So many chunks in a row for each worker, without a success in between, break a slave's circuit."""
+
+_REMEMBERED = 4  # times as many: some of them may be of functions that fail everywhere
+
+NOT_BEGUN = 0
+"""In the place of a function: the worker died before it had begun."""
 
 WINDOW_SECONDS = 60.0
 """They count together if they are not further apart than this."""
@@ -37,12 +43,19 @@ class Circuit:
 
     Args:
         workers: How many it has.
+
+    Attributes:
+        failing: Chunks that failed since the last success, by function.
+        rested_at: Until when it rests.
+        state: What it is given.
     """
 
-    __slots__ = ("_failures", "_last_opened", "_rest", "rested_at", "state")
+    __slots__ = ("_enough", "_failures", "_last_opened", "_rest", "failing", "rested_at", "state")
 
     def __init__(self, workers: int) -> None:
-        self._failures: deque[float] = deque(maxlen=CHUNKS_PER_WORKER * max(1, workers))
+        self._enough = CHUNKS_PER_WORKER * max(1, workers)
+        self._failures: deque[tuple[float, int]] = deque()
+        self.failing: Counter[int] = Counter()
         self._rest = FIRST_REST
         self._last_opened: float | None = None
         self.state = CircuitState.CLOSED
@@ -55,22 +68,36 @@ class Circuit:
 
     def succeed(self) -> bool:
         """A task succeeded; whether that closed the circuit."""
-        if self._failures:
-            self._failures.clear()
+        self._clear()
         if self.state is not CircuitState.TRIAL:
             return False  # what it had begun before it was broken proves nothing
         self.state = CircuitState.CLOSED
         return True
 
-    def fail(self, now: float) -> bool:
-        """A chunk failed that would have succeeded elsewhere; whether that broke the circuit."""
+    def fail(self, now: float, function: int) -> None:
+        """A chunk of a function failed; see :meth:`judge`."""
         if self.state is CircuitState.OPEN:
+            return
+        self._failures.append((now, function))
+        self.failing[function] += 1
+        while len(self._failures) > _REMEMBERED * self._enough or now - self._failures[0][0] > WINDOW_SECONDS:
+            _, old = self._failures.popleft()
+            self.failing[old] -= 1
+            if not self.failing[old]:
+                del self.failing[old]
+
+    def judge(self, now: float, succeeds_elsewhere: Callable[[int], bool]) -> bool:
+        """Whether what failed here breaks the circuit now.
+
+        Args:
+            now: The time.
+            succeeds_elsewhere: Tells that of a function, or of :data:`NOT_BEGUN`.
+        """
+        if self.state is CircuitState.OPEN or not self.failing:
             return False
-        if self.state is CircuitState.CLOSED:
-            failures = self._failures
-            failures.append(now)
-            if len(failures) < (failures.maxlen or 1) or now - failures[0] > WINDOW_SECONDS:
-                return False
+        enough = 1 if self.state is CircuitState.TRIAL else self._enough
+        if sum(count for function, count in self.failing.items() if succeeds_elsewhere(function)) < enough:
+            return False
         self._open(now)
         return True
 
@@ -83,7 +110,7 @@ class Circuit:
 
     def close(self) -> None:
         """Give it work again, whatever it did: there is no other slave."""
-        self._failures.clear()
+        self._clear()
         self.state = CircuitState.CLOSED
 
     def describe(self, now: float) -> str:
@@ -96,10 +123,15 @@ class Circuit:
         if self._last_opened is not None:
             well = now - self._last_opened > self._rest + LONGEST_REST
             self._rest = FIRST_REST if well else min(2 * self._rest, LONGEST_REST)
-        self._failures.clear()
+        self._clear()
         self._last_opened = now
         self.rested_at = now + self._rest
         self.state = CircuitState.OPEN
+
+    def _clear(self) -> None:
+        if self._failures:
+            self._failures.clear()
+            self.failing.clear()
 
 
 class Outcomes:
@@ -108,9 +140,16 @@ class Outcomes:
     def __init__(self) -> None:
         self._well: dict[int, set[str]] = {}
 
-    def succeed(self, function: int, slave: str) -> None:
-        """A task of the function succeeded on a slave."""
-        self._well.setdefault(function, set()).add(slave)
+    def succeed(self, function: int, slave: str) -> bool:
+        """A task of the function succeeded on a slave; whether that throws a new light on others.
+
+        It does if it is the first such slave, or the second one: from then on there is another for each.
+        """
+        slaves = self._well.setdefault(function, set())
+        if slave in slaves:
+            return False
+        slaves.add(slave)
+        return len(slaves) <= 2
 
     def fail(self, function: int, slave: str) -> None:
         """A chunk of it failed there."""

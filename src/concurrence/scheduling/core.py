@@ -25,6 +25,9 @@ from concurrence.wire.codec import Parcel
 AWAY_SECONDS = 1.0
 """A slave whose connection broke and that does not come back for so long is dead."""
 
+REFUSALS_A_SECOND = 3
+"""The log tells of no more refused nodes; all are counted."""
+
 PROGRESS_SECONDS = 0.2
 """How often a client hears how its jobs are, while they change."""
 
@@ -60,6 +63,7 @@ class MasterCore:
         self.package = package
         self.work_address = ""
         self.rejected = 0
+        self.refused = 0
         ledger = Ledger(
             first_chunk=first_chunk,
             max_attempts=limits.max_attempts,
@@ -73,6 +77,8 @@ class MasterCore:
         self._lonely_since: float | None = None
         self._started: float | None = None
         self._ticked = 0.0
+        self._refusals_until = 0.0
+        self._refusals = 0
         self._slaves_changed = False
         self._answered: set[str] = set()  # who asked for the status in this cycle
         self._of_owners: dict[type[Any], Handler] = {
@@ -217,6 +223,9 @@ class MasterCore:
             node, known, previous, replaced = registry.greet(peer, hello, origin, now)
         except Refused as error:
             self.outbox.send(peer, Parcel(wire.Refusal("refused", error.message, error.hint)))
+            self._tell_refused(
+                f"{hello.kind} {hello.name} from {origin.address} was refused: {error.message}", now
+            )
             return
         if previous is not None and previous != peer:
             self.outbox.dropped.append(previous)
@@ -232,6 +241,15 @@ class MasterCore:
             self._slaves_changed = True
         elif isinstance(node, OwnerNode):
             greetings.greet_owner(self.swarm, node, job)
+
+    def _tell_refused(self, text: str, now: float) -> None:
+        """News, but not so much that somebody who is refused again and again could fill the disk."""
+        self.refused += 1
+        if now >= self._refusals_until:
+            self._refusals_until, self._refusals = now + 1.0, 0
+        self._refusals += 1
+        if self._refusals <= REFUSALS_A_SECOND:
+            self.outbox.news.append(text)
 
     def _check_room(self, hello: wire.Hello) -> None:
         """Whether there is room for one more node; who asks how the master is comes in anyway.
@@ -291,6 +309,7 @@ class MasterCore:
     def status(self, request: int, now: float) -> wire.Status:
         """The state of the swarm, as the answer to a request of this number."""
         stats = {"messages_rejected": float(self.rejected), "chunks_unclaimed": float(len(self.swarm.unclaimed))}
+        stats["nodes_refused"] = float(self.refused)
         return wire.Status(
             request,
             self.master,

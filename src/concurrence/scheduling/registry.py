@@ -16,6 +16,7 @@ from concurrence.transport.security import Role
 from concurrence.wire.messages import PROTOCOL_VERSION, Hello, PushRejected, SlaveDescription
 
 MAX_REJECTIONS = 4_096
+_MAX_FORMER = 8  # connections of a node
 _LONGEST_NAME = 1_000  # characters; with a number behind them they are still a name on the wire
 
 _KINDS_OF_ROLE = {
@@ -36,6 +37,7 @@ class Node:
 
     Attributes:
         name: What people see; of slaves no two have the same.
+        former: Connections that it was on before: who says hello on one of them is another process.
     """
 
     def __init__(self, hello: Hello, origin: Origin, now: float) -> None:
@@ -44,6 +46,7 @@ class Node:
         self.hello = hello
         self.origin = origin
         self.peer: bytes | None = None
+        self.former: deque[bytes] = deque(maxlen=_MAX_FORMER)
         self.joined = now
         self.heard = now
         self.finished = 0
@@ -207,6 +210,11 @@ class Registry:
                 )
             if node.hello.kind != hello.kind:
                 raise Refused(f"the identity {hello.node} is that of a {node.hello.kind}, not of a {hello.kind}")
+            if peer in node.former:
+                raise Refused(
+                    f"the identity {hello.node} is in use by another process at {node.origin.address}",
+                    hint="A machine was cloned while a node ran on it: start that node anew on each of them.",
+                )
             previous = node.peer
             node.hello = hello
             node.origin = origin
@@ -268,6 +276,8 @@ class Registry:
             other.peer = None  # one connection is one node
         for former in (node, self._nodes.get(node.id)):
             if former is not None and former.peer is not None:
+                if former.peer != peer:
+                    node.former.append(former.peer)
                 self._by_peer.pop(former.peer, None)
                 former.peer = None
         node.peer = peer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from concurrence.scheduling.api import SwarmState
-from concurrence.scheduling.circuit import CircuitState
+from concurrence.scheduling.circuit import NOT_BEGUN, CircuitState
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.wire.codec import Parcel
@@ -15,10 +15,12 @@ PATIENCE_SECONDS = 1.0
 """A task that failed waits for so long for room on another slave."""
 
 
-def succeeded(swarm: SwarmState, slave: SlaveNodeRecord, function: int) -> None:
-    """A task of a function succeeded on a slave."""
-    if swarm.functions.is_known(function):
-        swarm.outcomes.succeed(function, slave.id)
+def succeeded(swarm: SwarmState, slave: SlaveNodeRecord, function: int, now: float) -> None:
+    """A task of a function succeeded on a slave, which may tell something of those where it failed."""
+    if swarm.functions.is_known(function) and swarm.outcomes.succeed(function, slave.id):
+        for other in swarm.takers():
+            if other is not slave and function in other.circuit.failing:
+                _judge(swarm, other, now)
     if slave.circuit.succeed():
         swarm.outbox.tell(slave, "did well on trial and is given work again")
         swarm.outbox.send(slave.peer, Parcel(Pause(paused=False)))
@@ -35,16 +37,8 @@ def failed(swarm: SwarmState, slave: SlaveNodeRecord, function: int, now: float,
         begun: Whether a task ran; if not, it is the slave that failed.
     """
     swarm.outcomes.fail(function, slave.id)
-    others = [each for each in swarm.registry.slaves() if each is not slave and each.circuit.is_closed]
-    if begun:
-        well = swarm.outcomes.where(function)
-        others = [each for each in others if each.id in well]
-    if not others or not slave.circuit.fail(now):
-        return
-    rest = slave.circuit.rested_at - now
-    why = "all that ran there failed, and succeeds elsewhere" if begun else "its workers die before they begin"
-    swarm.outbox.tell(slave, f"is given nothing for {rest:.0f} s, and then one chunk on trial: {why}")
-    rest_now(swarm, slave)
+    slave.circuit.fail(now, function if begun else NOT_BEGUN)
+    _judge(swarm, slave, now)
 
 
 def rest_now(swarm: SwarmState, slave: SlaveNodeRecord) -> None:
@@ -54,6 +48,24 @@ def rest_now(swarm: SwarmState, slave: SlaveNodeRecord) -> None:
     swarm.outbox.send(slave.peer, Parcel(Pause(slave.circuit.describe(slave.heard))))
     for chunk in sorted(slave.chunks):
         swarm.outbox.send(slave.peer, Parcel(TakeBack(chunk, kill=False)))
+
+
+def _judge(swarm: SwarmState, slave: SlaveNodeRecord, now: float) -> None:
+    """Break the circuit of a slave if enough failed there that succeeds elsewhere."""
+
+    def succeeds_elsewhere(function: int) -> bool:
+        if function == NOT_BEGUN:
+            return any(other is not slave for other in swarm.takers())
+        others = (swarm.registry.slave(each) for each in swarm.outcomes.where(function) if each != slave.id)
+        return any(other is not None and other.peer is not None and other.circuit.is_closed for other in others)
+
+    begun = NOT_BEGUN not in slave.circuit.failing
+    if not slave.circuit.judge(now, succeeds_elsewhere):
+        return
+    rest = slave.circuit.rested_at - now
+    why = "all that ran there failed, and succeeds elsewhere" if begun else "its workers die before they begin"
+    swarm.outbox.tell(slave, f"is given nothing for {rest:.0f} s, and then one chunk on trial: {why}")
+    rest_now(swarm, slave)
 
 
 def tick(swarm: SwarmState, now: float) -> None:

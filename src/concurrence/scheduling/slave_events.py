@@ -20,6 +20,7 @@ from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.wire import faults
 from concurrence.wire.codec import Frame, Parcel, decode_results, encode_results
 from concurrence.wire.messages import (
+    FAILED,
     FINISHED,
     MAX_CHUNK_TASKS,
     REFUSED,
@@ -60,7 +61,9 @@ def results(swarm: SwarmState, slave: SlaveNodeRecord, parcel: Parcel[ChunkResul
     if settled is None:
         return
     assignment = settled.assignment
-    if settled.ran and swarm.functions.is_known(assignment.spec.function):
+    failed = message.statuses.count(FAILED) == len(message.statuses)
+    # What failed says nothing of what a task takes: chunks would grow, and all of them might fail.
+    if settled.ran and not failed and swarm.functions.is_known(assignment.spec.function):
         swarm.rates.observe(assignment.spec.function, settled.ran, busy, slave.id)
     if settled.done:
         slave.chunks.discard(message.chunk)
@@ -196,7 +199,7 @@ def _judge(swarm: SwarmState, slave: SlaveNodeRecord, settled: Settled, message:
     """Hold against a slave, or for it, what became of a chunk."""
     function = settled.assignment.spec.function
     if FINISHED in message.statuses:
-        resting.succeeded(swarm, slave, function)
+        resting.succeeded(swarm, slave, function, now)
     elif settled.done:
         resting.failed(swarm, slave, function, now)
 
