@@ -16,7 +16,7 @@ PURE = [
     ROOT / "workers" / "slots.py",
     ROOT / "workers" / "slot_state.py",
     ROOT / "workers" / "definitions.py",
-    ROOT / "nodes" / "master_link.py",
+    *(ROOT / "nodes" / f"{name}.py" for name in ("master_link", "owner_traffic", "slave_traffic")),
 ]
 WORLD = {
     *("asyncio", "multiprocessing", "os", "random", "secrets", "select", "selectors", "signal", "socket"),
@@ -30,7 +30,10 @@ ROUTING = [
     *sorted((ROOT / "journal").glob("*.py")),
     *sorted((ROOT / "scheduling").rglob("*.py")),
     *(ROOT / "nodes" / f"{name}.py" for name in ("master", "hosting", "node", "process", "launching", "keys")),
-    *(ROOT / "nodes" / f"{name}.py" for name in ("reactor", "locking", "slave", "sending", "master_link")),
+    *(
+        ROOT / "nodes" / f"{name}.py"
+        for name in ("reactor", "locking", "slave", "sending", "master_link", "slave_traffic")
+    ),
 ]
 """What runs in the processes of master and slave, as far as it handles messages."""
 

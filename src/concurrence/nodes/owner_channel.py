@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import random
 import threading
-from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Protocol, TypeAlias
 
 from concurrence.errors import ConcurrenceError, ConnectionFailed, MessageTooLarge, ProtocolError
 from concurrence.nodes.master_link import LinkEvent, MasterLink
+from concurrence.nodes.owner_traffic import OwnerTraffic
 from concurrence.nodes.reactor import Reactor
 from concurrence.nodes.sending import send_all
 from concurrence.tasks.ownership import Push
@@ -24,17 +24,13 @@ from concurrence.wire.codec import Parcel, decoder_to_owner, encode_results
 from concurrence.wire.messages import (
     FAILED,
     Bye,
-    Delivered,
     Hello,
     Message,
     Output,
     PackedResult,
-    PushAccepted,
     PushRejected,
     PushTasks,
-    Results,
     SystemEnded,
-    SystemResult,
     ToOwner,
     Welcome,
 )
@@ -112,22 +108,21 @@ class OwnerChannel:
         *,
         patience: float | None,
     ) -> None:
-        self.accepted_push = 0
+        self._traffic = OwnerTraffic()
         self._make_client = make_client
         self._reactor = Reactor()
         self._link = MasterLink(make_hello, address, self._reactor.now(), patience=patience, chance=random.random)
         self._decoder = decoder_to_owner()
         self._notifications: SimpleQueue[Notification | None] = SimpleQueue()
-        self._unaccepted: deque[Push] = deque()
-        self._sent_push = 0
-        self._once: deque[tuple[int, Parcel[Message]]] = deque()  # with the last push before it
-        self._received = 0
-        self._delivered = 0
-        self._delivered_sent = 0
         self._client: IClient | None = None
         self._blocked: list[Parcel[Message]] | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="compute-channel", daemon=True)
+
+    @property
+    def accepted_push(self) -> int:
+        """The number of the newest push that the master answered."""
+        return self._traffic.accepted_push
 
     @property
     def error(self) -> ConcurrenceError | None:
@@ -145,21 +140,15 @@ class OwnerChannel:
 
     def submit(self, push: Push) -> None:
         """From any thread: send a push; again after a reconnect, until it is accepted."""
-        self._reactor.post(lambda: self._unaccepted.append(push))
+        self._reactor.post(lambda: self._traffic.submit(push))
 
     def send(self, message: Parcel[Message]) -> None:
         """From any thread: send a message once, when there is a connection; after the pushes before it."""
-        self._reactor.post(lambda: self._send_once(message))
+        self._reactor.post(lambda: self._traffic.send_once(message))
 
     def acknowledge(self, delivery: int) -> None:
         """From any thread: everything up to this delivery was handled."""
-
-        def note() -> None:
-            # A number from before the master forgot this owner must not answer for what the next one delivers.
-            if delivery <= self._received:
-                self._delivered = max(self._delivered, delivery)
-
-        self._reactor.post(note)
+        self._reactor.post(lambda: self._traffic.acknowledge(delivery))
 
     def receive(self, timeout: float | None) -> Notification | None:
         """The next notification; None if none came in time."""
@@ -180,7 +169,7 @@ class OwnerChannel:
             return
 
         def leave() -> None:
-            self._send_once(Parcel(Bye(reason)))
+            self._traffic.send_once(Parcel(Bye(reason)))
             self._closing = True
 
         self._reactor.post(leave)
@@ -233,34 +222,17 @@ class OwnerChannel:
         if self._link.message(message, now):
             self._take_events()
             return
-        if isinstance(message, PushAccepted):
-            self.accepted_push = max(self.accepted_push, message.push)
-            while self._unaccepted and self._unaccepted[0].number <= message.push:
-                self._unaccepted.popleft()
-        elif isinstance(message, PushRejected):
-            self._settle(message.push)
-        elif isinstance(message, Results | SystemResult):
-            self._received = max(self._received, message.delivery)
+        self._traffic.received(message)
         if isinstance(message, Output) and self._notifications.qsize() > _MAX_WAITING:
             return  # the application does not keep up with what its tasks print; results have bounds of their own
         self._notifications.put(parcel)
 
-    def _settle(self, push: int) -> None:
-        """A push was rejected: it is not sent again, and those after it need not wait for it."""
-        self._unaccepted = deque(each for each in self._unaccepted if each.number != push)
-        settled = self._unaccepted[0].number - 1 if self._unaccepted else push
-        self.accepted_push = max(self.accepted_push, settled)
-
     def _take_events(self) -> None:
         for event in self._link.events:
             if event is LinkEvent.READY:
-                self._sent_push = self.accepted_push
-                self._delivered_sent = 0
+                self._traffic.resumed()
             elif event is LinkEvent.FORGOTTEN:
-                self._received = self._delivered = self._delivered_sent = 0
-                if self._unaccepted:
-                    self.accepted_push = self._unaccepted[-1].number
-                self._unaccepted.clear()
+                self._traffic.forgotten()
             self._notifications.put(event)
         self._link.events.clear()
 
@@ -287,7 +259,7 @@ class OwnerChannel:
         """What is sent in the place of what is too large: tasks are rejected, a system's result is its failure."""
         message = parcel.message
         if isinstance(message, PushTasks):
-            self._settle(message.push)
+            self._traffic.settle(message.push)
             hint = f"{error.hint} Put what many tasks use into a Shared, which travels in pieces: docs/data.md."
             self._notifications.put(Parcel(PushRejected(message.push, error.message, hint)))
             return []
@@ -307,21 +279,6 @@ class OwnerChannel:
     def _collect(self) -> list[Parcel[Message]]:
         parcels: list[Parcel[Message]] = [Parcel(message) for message in self._link.outgoing]
         self._link.outgoing.clear()
-        if not self._link.ready:
-            return parcels
-        for push in self._unaccepted:
-            if push.number > self._sent_push:
-                while self._once and self._once[0][0] < push.number:
-                    parcels.append(self._once.popleft()[1])
-                parcels.extend(push.parcels)
-                self._sent_push = push.number
-        if self._delivered > self._delivered_sent:
-            self._delivered_sent = self._delivered
-            parcels.append(Parcel(Delivered(self._delivered)))
-        parcels.extend(message for _, message in self._once)
-        self._once.clear()
+        if self._link.ready:
+            parcels.extend(self._traffic.take())
         return parcels
-
-    def _send_once(self, message: Parcel[Message]) -> None:
-        # Not before what was pushed earlier, and not after what is pushed later: it may cancel everything.
-        self._once.append((self._unaccepted[-1].number if self._unaccepted else self._sent_push, message))

@@ -3,41 +3,34 @@
 from __future__ import annotations
 
 import random
+import signal
 from pathlib import Path
 
 from concurrence.component import ComponentManager
 from concurrence.env.extension_options import ExtensionOption
-from concurrence.env.options import ListOption, PathOption
-from concurrence.errors import ConfigError, ProtocolError, UsageError
+from concurrence.env.options import DurationOption, PathOption
+from concurrence.errors import ProtocolError, UsageError
 from concurrence.nodes.api import NodeType
 from concurrence.nodes.identity import Identity, describe_machine
 from concurrence.nodes.keys import at_host_of, connect_path
-from concurrence.nodes.launching import Ready
+from concurrence.nodes.labels import LabelsOption, parse_labels
+from concurrence.nodes.launching import Dismissed, Ready
 from concurrence.nodes.master_link import LinkEvent, MasterLink
 from concurrence.nodes.node import Node
 from concurrence.nodes.sending import send_all, smaller_results
+from concurrence.nodes.slave_traffic import SlaveTraffic
 from concurrence.transport.api import IClient, IWorkSource
 from concurrence.transport.descriptors import require
 from concurrence.transport.security import Credentials, Role, read_connect_file
 from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_to_slave, encode
-from concurrence.wire.messages import (
-    Bye,
-    ChunkResults,
-    FromSlave,
-    Hello,
-    Message,
-    Output,
-    ToSlave,
-)
+from concurrence.wire.messages import Bye, Drain, Draining, Hello, Message, ToSlave
 from concurrence.workers.api import ITaskManager
 
 _TICK_SECONDS = 0.25
 _SILENCE_SECONDS = 15.0
-_MAX_PARTLY_SENT = 1_024  # chunks; then those that are over are dropped from the set
 _OWN_FILES = 32
 _FILES_PER_WORKER = 4  # its link, its output and its cell; and one for that of a worker that takes its place
-_MAX_HELD_OUTPUT = 256  # messages that are kept while there is no connection
 
 
 class SlaveNode(Node):
@@ -54,18 +47,26 @@ class SlaveNode(Node):
         "ZMQTaskManager",
         "What runs tasks on this machine, and how it gets them: sent by the master, or pulled too.",
     )
-    labels = ListOption(
+    labels = LabelsOption(
         "slavenode", "labels", (), 'Resources beyond cores that tasks may ask for, as in ["gpu=1"].'
+    )
+    stop_grace = DurationOption(
+        "slavenode",
+        "stop_grace",
+        0.0,
+        "On SIGTERM it finishes what runs, for so long at most, and then ends; 0: it ends at once.",
+        live=True,
     )
 
     def __init__(self, manager: ComponentManager) -> None:
         super().__init__(manager)
-        self._upstream: list[Parcel[FromSlave]] = []
-        self._partly_sent: set[int] = set()
+        self._traffic = SlaveTraffic()
         self._blocked: list[Parcel[Message]] | None = None
         self._client: IClient | None = None
         self._source: IWorkSource | None = None
         self._exit_code = 0
+        self._drain_state = Draining(is_on=False)
+        self._is_dismissed = False
         self._decoder = decoder_to_slave()
 
     def app_init(self) -> None:
@@ -73,7 +74,6 @@ class SlaveNode(Node):
 
         Raises:
             UsageError: There is no connect file, or too few open files for so many workers.
-            ConfigError: A label is malformed.
         """
         self._credentials = self._find_credentials()
         self._labels = parse_labels(self.labels)
@@ -91,7 +91,7 @@ class SlaveNode(Node):
         """Run until stopped; the exit code."""
         restore = self.catch_signals()
         try:
-            self._manager.start(self.reactor, self._identity.name, self._upstream.append)
+            self._manager.start(self.reactor, self._identity.name, self._traffic.say)
             self._connect()
             self.start_services()
             if self.launch is not None:
@@ -102,6 +102,8 @@ class SlaveNode(Node):
             restore()
         if self._link.error is not None:
             raise self._link.error
+        if self._is_dismissed and self.launch is not None:
+            self.launch.answer(Dismissed())
         return self._exit_code
 
     # --- start and stop ---
@@ -140,11 +142,9 @@ class SlaveNode(Node):
             )
 
     def _hello(self, resumes: bool) -> Hello:
-        # Results that were handed to the last connection may be lost with it. What they belong to is not named, so
-        # that the master has it run again; should they have arrived, it knows that too.
-        chunks = set(self._manager.chunks) - self._partly_sent
-        chunks.update(_chunks_of(self._upstream) - self._partly_sent)
-        return self._identity.hello(resumes, slave=self._description, chunks=sorted(chunks))
+        chunks = self._traffic.held(self._manager.chunks)
+        drains = self._drain_state.is_on
+        return self._identity.hello(resumes, slave=self._description, chunks=chunks, drains=drains)
 
     def _shut_down(self) -> None:
         try:
@@ -156,7 +156,7 @@ class SlaveNode(Node):
         client = self._client
         if client is not None:
             if self._link.ready:
-                client.send(encode([*self._upstream, Parcel(Bye("the slave stops"))]))
+                client.send(encode([*self._traffic.take(()), Parcel(Bye("the slave stops"))]))
             self._detach()
             client.close()
         self._manager.stop()
@@ -181,9 +181,50 @@ class SlaveNode(Node):
 
     def _handle(self, parcel: Parcel[ToSlave]) -> None:
         try:
-            self._manager.handle(parcel)
+            if isinstance(parcel.message, Drain):
+                self._told_to_drain(parcel.message)
+            else:
+                self._manager.handle(parcel)
         except ProtocolError as error:  # one bad message must not cost what runs here
             self.log.error("bad message from the master, which is dropped: %s", error.message)
+
+    # --- draining ---
+
+    def signalled(self, name: str) -> None:
+        """A signal asks it to stop: upon SIGTERM it may first finish what runs."""
+        grace = self.stop_grace
+        is_child = self.launch is not None  # whoever started it decides how long it may take
+        if name != signal.SIGTERM.name or grace <= 0 or is_child or self._drain_state.by_itself:
+            self.stop(name)
+            return
+        self.log.info("%s: finishing what runs, for %g s at most; a second signal stops at once", name, grace)
+        self._change_drain(Draining(is_on=True, stops=True, by_itself=True))
+        self.reactor.call_later(grace, lambda: self.stop(f"what runs did not end within {grace:g} s"))
+        self._signalled = False
+
+    def _told_to_drain(self, order: Drain) -> None:
+        if self._drain_state.by_itself:
+            self._traffic.say(Parcel(self._drain_state))  # it is leaving, whoever would have it stay
+            return
+        what = "work again" if not order.is_on else "drain and end" if order.stops else "drain"
+        self.log.info("an administrator has this slave %s", what)
+        self._change_drain(Draining(order.is_on, order.is_on and order.stops))
+
+    def _change_drain(self, state: Draining) -> None:
+        """Begin or end to drain; what the task manager gives back leaves before the master is told."""
+        was, self._drain_state = self._drain_state, state
+        if was.is_on != state.is_on:
+            self._manager.handle(Parcel(Drain(state.is_on)))
+            if state.is_on:
+                self._detach()
+            else:
+                self._attach()
+        self._traffic.say(Parcel(state))
+
+    def _stop_if_drained(self) -> None:
+        if self._drain_state.stops and not (self._manager.chunks or self._traffic.waits or self._blocked):
+            self._is_dismissed = True
+            self.stop("it was told to, and everything that ran has ended")
 
     def _take_connection_events(self, client: IClient) -> None:
         now = self.reactor.now()
@@ -205,18 +246,24 @@ class SlaveNode(Node):
         self._link.events.clear()
 
     def _welcomed(self, *, forgotten: bool) -> None:
-        self._partly_sent.clear()
+        self._traffic.welcomed(forgotten=forgotten)
         if forgotten:
             self.log.warning("the master was restarted and does not know this slave's work; it is dropped")
-            self._upstream.clear()
             self._manager.abandon()
-        welcome = self._link.welcome
+        if self._drain_state.is_on:
+            self._traffic.say(Parcel(self._drain_state))
         self._detach()
-        if welcome is not None and welcome.work_address:
-            address = at_host_of(welcome.work_address, self._credentials.address)
-            self._source = self.transport.work_source(address, self._credentials)
-            self._manager.attach(self._source)
+        self._attach()
         self.log.info("registered with the master at %s", self._credentials.address)
+
+    def _attach(self) -> None:
+        """Pull from the master's work queue, if it has one and this slave takes work."""
+        welcome = self._link.welcome
+        if welcome is None or not welcome.work_address or self._drain_state.is_on or self._source is not None:
+            return
+        address = at_host_of(welcome.work_address, self._credentials.address)
+        self._source = self.transport.work_source(address, self._credentials)
+        self._manager.attach(self._source)
 
     def _detach(self) -> None:
         if self._source is not None:
@@ -230,10 +277,14 @@ class SlaveNode(Node):
             client.reconnect()
         self._take_connection_events(client)
         if self._blocked or not self._link.ready:
-            self._trim_held()
+            self._traffic.trim()
         parcels = self._blocked or self._collect()
-        if not parcels:
-            return
+        if parcels:
+            self._send(client, parcels)
+        if self._drain_state.stops:
+            self._stop_if_drained()
+
+    def _send(self, client: IClient, parcels: list[Parcel[Message]]) -> None:
         self._blocked = send_all(client, parcels, smaller_results) or None
         if self._blocked is None:
             self.reactor.watch_writable(client.pollable, None)
@@ -245,43 +296,5 @@ class SlaveNode(Node):
         parcels: list[Parcel[Message]] = [Parcel(message) for message in self._link.outgoing]
         self._link.outgoing.clear()
         if self._link.ready:
-            self._note_sent()
-            parcels.extend(self._upstream)
-            self._upstream.clear()
+            parcels.extend(self._traffic.take(self._manager.chunks))
         return parcels
-
-    def _trim_held(self) -> None:
-        """What tasks print is dropped while nothing can be sent; results are bounded by the credit."""
-        if len(self._upstream) > _MAX_HELD_OUTPUT:
-            self._upstream[:] = [each for each in self._upstream if not isinstance(each.message, Output)]
-
-    def _note_sent(self) -> None:
-        self._partly_sent |= _chunks_of(self._upstream)
-        if len(self._partly_sent) > _MAX_PARTLY_SENT:
-            self._partly_sent.intersection_update(self._manager.chunks)
-
-
-def _chunks_of(parcels: list[Parcel[FromSlave]]) -> set[int]:
-    return {parcel.message.chunk for parcel in parcels if isinstance(parcel.message, ChunkResults)}
-
-
-def parse_labels(texts: tuple[str, ...]) -> dict[str, float]:
-    """Labels as a mapping.
-
-    Args:
-        texts: Each ``name=amount``, or ``name`` for an amount of 1.
-
-    Raises:
-        ConfigError: An amount is no number.
-    """
-    labels: dict[str, float] = {}
-    for text in texts:
-        name, separator, amount = text.partition("=")
-        try:
-            labels[name.strip()] = float(amount) if separator else 1.0
-        except ValueError:
-            raise ConfigError(
-                f"the label {text!r} is not of the form name=amount",
-                hint='In a file: labels = ["gpu=1"]; with --set: slavenode.labels=gpu=1,camera',
-            ) from None
-    return labels

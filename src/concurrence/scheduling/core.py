@@ -11,13 +11,22 @@ from collections.abc import Callable
 from typing import Any
 
 from concurrence.errors import ProtocolError, Refused
-from concurrence.scheduling import greetings, notices, resting, slave_events, status, system_events
+from concurrence.scheduling import (
+    draining,
+    greetings,
+    impossible,
+    notices,
+    resting,
+    slave_events,
+    status,
+    system_events,
+)
 from concurrence.scheduling.api import ITaskScheduler, Limits, SwarmState
 from concurrence.scheduling.handlers import OF_OWNERS, OF_SLAVES, Handler
 from concurrence.scheduling.ledger.ledger import Ledger
 from concurrence.scheduling.ledger.records import Backoff
 from concurrence.scheduling.outbox import Outbox
-from concurrence.scheduling.registry import Node, OwnerNode, Registry, SlaveNodeRecord
+from concurrence.scheduling.registry import Node, OwnerNode, SlaveNodeRecord
 from concurrence.transport.api import Origin
 from concurrence.wire import messages as wire
 from concurrence.wire.codec import Parcel
@@ -70,7 +79,7 @@ class MasterCore:
             backoff=Backoff(limits.retry_delay, limits.longest_retry_delay),
             chance=chance,
         )
-        self.swarm = SwarmState(ledger, Registry(lease=limits.lease, package=package), limits, new_ticket)
+        self.swarm = SwarmState(ledger, limits, package, new_ticket)
         self._story = ledger.story
         self._away: dict[str, float] = {}
         self._next_progress = 0.0
@@ -183,9 +192,11 @@ class MasterCore:
         for node in registry.silent(now):
             self._lost(node, _SILENT)
         resting.tick(self.swarm, now)
+        self.swarm.fairness.admit()
+        self.swarm.reservations.prune(self.swarm.ledger.jobs)
         self.scheduler.tick(self.swarm, now)
         self._lonely_since = notices.tell_lonely(self.swarm, self._lonely_since, now)
-        notices.tell_impossible(self.swarm, now)
+        impossible.look(self.swarm, now)
         if now >= self._next_progress:
             self._next_progress = now + PROGRESS_SECONDS
             for job in self.swarm.ledger.jobs.values():
@@ -205,13 +216,13 @@ class MasterCore:
         """The end of a cycle: give out work if anything happened that may have made room for it."""
         self._story.now = now
         self._answered.clear()
-        if self._slaves_changed:
-            self._slaves_changed = False  # once, however many came back in this cycle
-            greetings.tell_slaves(self.swarm)
         if self.swarm.ledger.wake(now) or self.swarm.changed:
             self.swarm.changed = False
+            self.swarm.fulfil_reservations(now)
             resting.give_trials(self.swarm, now)
             self.scheduler.dispatch(self.swarm, now)
+            self.swarm.end_round()
+        greetings.tell_slaves(self.swarm, now)
 
     # --- greeting and leaving ---
 
@@ -237,8 +248,10 @@ class MasterCore:
         self.outbox.tell(node, f"{'is back' if known else 'registered'} from {origin.address}")
         self.outbox.send(peer, Parcel(self._welcome(node, known=known)))
         if isinstance(node, SlaveNodeRecord):
-            slave_events.reconcile(self.swarm, node, hello.chunks)
-            self._slaves_changed = True
+            draining.greeted(self.swarm, node)
+            # One that is not known drops what it has as soon as it hears so.
+            slave_events.reconcile(self.swarm, node, hello.chunks if known else [])
+            self.swarm.slaves_changed = True
         elif isinstance(node, OwnerNode):
             greetings.greet_owner(self.swarm, node, job)
 
@@ -288,7 +301,7 @@ class MasterCore:
         self.swarm.registry.remove(node)
         if isinstance(node, SlaveNodeRecord):
             slave_events.slave_lost(self.swarm, node)
-            self._slaves_changed = True
+            self.swarm.slaves_changed = True
         elif isinstance(node, OwnerNode):
             system_events.owner_lost(self.swarm, node, reason)
         self.swarm.changed = True

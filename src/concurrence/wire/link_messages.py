@@ -49,6 +49,7 @@ class Hello(Message, frozen=True, array_like=True, gc=False, tag=1):
         ticket: What the master gave a host to prove which task system it runs.
         system: The system a host runs, or the one of a client's plain tasks.
         chunks: What a slave that resumes still has, so that what got lost on the way is given out again.
+        drains: Whether a slave takes no work, because it was told to drain.
     """
 
     protocol: Number
@@ -64,6 +65,7 @@ class Hello(Message, frozen=True, array_like=True, gc=False, tag=1):
     ticket: Name = ""
     system: Number = 0
     chunks: Counters = []  # noqa: RUF012  copied for each message
+    drains: bool = False
 
 
 class Welcome(Message, frozen=True, array_like=True, gc=False, tag=2):
@@ -133,7 +135,14 @@ class Pause(Message, frozen=True, array_like=True, gc=False, tag=90):
 
 
 class NodeStatus(Struct, frozen=True, array_like=True):
-    """A connected node, for people."""
+    """A connected node, for people.
+
+    Attributes:
+        busy_chunks: Chunks that a slave has.
+        finished: Tasks that ran there.
+        drains: Whether a slave takes no more work.
+        note: What else is to be said of it: why it is given no work.
+    """
 
     node: Name
     name: Name
@@ -143,6 +152,7 @@ class NodeStatus(Struct, frozen=True, array_like=True):
     workers: Number
     busy_chunks: Number
     finished: Number
+    drains: bool = False
     note: Text = ""
 
 

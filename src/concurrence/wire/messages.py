@@ -58,7 +58,14 @@ from concurrence.wire.link_messages import (
     StatusRequest,
     Welcome,
 )
-from concurrence.wire.process_messages import ChildExited, ChildStarted, StartChild, StopChild, WorkerReady
+from concurrence.wire.process_messages import (
+    ChildExited,
+    ChildStarted,
+    SignalChild,
+    StartChild,
+    StopChild,
+    WorkerReady,
+)
 from concurrence.wire.result_messages import (
     AttemptLost,
     ChunkResults,
@@ -74,6 +81,7 @@ from concurrence.wire.result_messages import (
     SystemEnded,
     SystemResult,
 )
+from concurrence.wire.steering_messages import Drain, Draining
 from concurrence.wire.task_messages import (
     Assign,
     Cancel,
@@ -99,16 +107,16 @@ ToOwner: TypeAlias = (
     | SystemResult | Progress | Output | SlaveList | Status | ApiAnswer
 )  # fmt: skip
 FromSlave: TypeAlias = (
-    Hello | Ping | Pong | Bye | NeedFunction | ChunkResults | AttemptLost | Claimed | Output
+    Hello | Ping | Pong | Bye | NeedFunction | ChunkResults | AttemptLost | Claimed | Output | Draining
 )  # fmt: skip
 ToSlave: TypeAlias = (
     Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | Assign | TakeBack
-    | Pause
+    | Drain | Pause
 )  # fmt: skip
 ToMaster: TypeAlias = FromOwner | FromSlave
 ToWorker: TypeAlias = DefineBundle | DefineFunction | ForgetFunction | Assign | Bye
 FromWorker: TypeAlias = WorkerReady | ChunkResults | Output
-ToTemplate: TypeAlias = StartChild | StopChild | Bye
+ToTemplate: TypeAlias = StartChild | StopChild | SignalChild | Bye
 FromTemplate: TypeAlias = ChildStarted | ChildExited
 
 __all__ = [
@@ -143,6 +151,8 @@ __all__ = [
     "DefineFunction",
     "Delivered",
     "Digest",
+    "Drain",
+    "Draining",
     "ForgetFunction",
     "Frames",
     "FromOwner",
@@ -172,6 +182,7 @@ __all__ = [
     "Resources",
     "Results",
     "Seconds",
+    "SignalChild",
     "SlaveDescription",
     "SlaveEntry",
     "SlaveList",

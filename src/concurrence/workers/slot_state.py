@@ -5,21 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from concurrence.errors import ProtocolError
 from concurrence.wire.codec import Frame, Parcel, decode_results, decode_tasks, encode_results
 from concurrence.wire.faults import KIND_TIMEOUT, Fault, encode_fault
 from concurrence.wire.messages import (
+    CANCELLED,
     EXPIRED,
     LOST,
     RETURNED,
     Assign,
+    AttemptLost,
     ChunkResults,
     FromSlave,
     PackedResult,
     ToWorker,
 )
+
+FIRST_DELAY: Final = 0.1
+LONGEST_DELAY: Final = 10.0
+"""Seconds before a worker is started when the ones before it died before they were ready."""
+
+HOPELESS_STARTS: Final = 3
+"""After so many of them, and with no other worker, what waits is given back: another slave may do better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,23 @@ class KillWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class InterruptTask:
+    """Ask a worker to end the task at an index of a chunk; repeated until the worker was seen to do so.
+
+    Attributes:
+        worker: The worker.
+        chunk: The chunk.
+        index: The index in it.
+        status: With which the task is to end.
+    """
+
+    worker: int
+    chunk: int
+    index: int
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class StopChunk:
     """Let the worker start no further task of the chunk, then look at the worker."""
 
@@ -90,7 +116,7 @@ class StopChunk:
     chunk: int
 
 
-Instruction: TypeAlias = SendToWorker | SendUpstream | StartWorker | KillWorker | StopChunk
+Instruction: TypeAlias = SendToWorker | SendUpstream | StartWorker | KillWorker | InterruptTask | StopChunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +177,11 @@ class Chunk:
         return f"<chunk {self.number} of {self.count}, {len(self.done)} done, worker {self.worker}>"
 
     @property
+    def cores(self) -> int:
+        """How many workers it takes."""
+        return self.parcel.message.cores
+
+    @property
     def has_timeout(self) -> bool:
         """Whether its tasks may take only so long."""
         return self.parcel.message.timeout > 0
@@ -165,14 +196,24 @@ class Chunk:
         return counters[index] if index is not None and index < len(counters) else None
 
 
+class Asked(NamedTuple):
+    """Which task a worker was asked to end, and how long it had been running then, in seconds."""
+
+    chunk: int
+    position: int
+    elapsed: float
+
+
 class WorkerState:
     """A worker that runs or is to be started."""
 
-    __slots__ = ("bundles", "chunks", "functions", "is_killed", "is_ready")
+    __slots__ = ("asked", "bundles", "chunks", "functions", "is_killed", "is_ready", "kept_for")
 
-    def __init__(self) -> None:
+    def __init__(self, kept_for: int | None = None) -> None:
+        self.kept_for = kept_for  # the chunk at another worker that takes this one too
         self.is_ready = False
         self.is_killed = False
+        self.asked: Asked | None = None
         self.chunks: list[Chunk] = []  # in the order in which it works them off
         self.functions: set[int] = set()
         self.bundles: set[bytes] = set()
@@ -180,7 +221,14 @@ class WorkerState:
     @property
     def is_idle(self) -> bool:
         """Whether it could start a chunk at once."""
-        return self.is_ready and not self.is_killed and not self.chunks
+        return self.is_ready and not self.is_killed and not self.chunks and self.kept_for is None
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether a chunk may be sent to it, to start at once or behind what it is at."""
+        if not self.is_ready or self.is_killed or self.kept_for is not None:
+            return False
+        return all(chunk.cores == 1 for chunk in self.chunks)
 
     def __repr__(self) -> str:
         return f"<worker, ready {self.is_ready}, killed {self.is_killed}, {self.chunks}>"
@@ -238,6 +286,16 @@ def overdue(chunk: Chunk, seen: Seen) -> int | None:
     return None if running in chunk.done else running
 
 
+def unwanted(chunk: Chunk, seen: Seen) -> int | None:
+    """With which status the task of the worker's current chunk is to end now; None if it may go on."""
+    running = chunk.counter_at(seen.index)
+    if running is None or running in chunk.done:
+        return None
+    if chunk.is_killed and chunk.number in seen.stopped:
+        return CANCELLED
+    return EXPIRED if overdue(chunk, seen) is not None else None
+
+
 def expired_result(chunk: Chunk, counter: int) -> Parcel[ChunkResults]:
     """A task took longer than its time-out."""
     timeout = chunk.parcel.message.timeout
@@ -291,3 +349,16 @@ def _results(
 ) -> Parcel[ChunkResults]:
     message = ChunkResults(1 + len(buffers), chunk, counters, statuses, busy)
     return Parcel(message, [encode_results(entries), *buffers])
+
+
+def lost(chunk: Chunk, state: WorkerState, seen: Seen, text: str, peak: int, output: str) -> SendUpstream:
+    """What the master is told of a chunk whose worker died, or for which none comes up."""
+    begun = seen.chunk == chunk.number
+    running = charged(state, chunk, seen) if begun else None
+    message = AttemptLost(chunk.number, running, text, peak, output if begun else "", begun or bool(chunk.done))
+    return SendUpstream(Parcel(message))
+
+
+def start_delay(failures: int) -> float:
+    """Seconds before a worker is started when so many before it died before they were ready."""
+    return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures, 16))

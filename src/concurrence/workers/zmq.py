@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
 
 from concurrence.component import ComponentManager
 from concurrence.errors import ProtocolError
 from concurrence.transport.api import IWorkSource
 from concurrence.wire.codec import Frame, Parcel, decoder_to_slave
-from concurrence.wire.messages import Assign, Claimed, Pause, ToSlave
+from concurrence.wire.messages import Assign, Claimed, Drain, Pause, ToSlave
 from concurrence.workers.generic import GenericTaskManager
 
 _log = logging.getLogger(__name__)
@@ -24,8 +25,7 @@ class ZMQTaskManager(GenericTaskManager):
     def __init__(self, manager: ComponentManager) -> None:
         super().__init__(manager)
         self._source: IWorkSource | None = None
-        self._is_pulling = False
-        self._is_paused = False
+        self._is_pulling = self._is_draining = self._is_paused = False
         self._decoder = decoder_to_slave()
 
     def attach(self, source: IWorkSource | None) -> None:
@@ -36,11 +36,27 @@ class ZMQTaskManager(GenericTaskManager):
         self._changed()
 
     def handle(self, parcel: Parcel[ToSlave]) -> None:
-        """A message from the master: it may also say that nothing is to be pulled for a while."""
-        if isinstance(parcel.message, Pause):
-            self._pause(parcel.message)
-        else:
-            super().handle(parcel)
+        """A message from the master; one that drains also ends the pulling, and what was pulled is given back."""
+        super().handle(parcel)
+        match parcel.message:
+            case Drain(is_on=is_on):
+                self._is_draining = is_on
+                self._changed()
+                if is_on:
+                    self._pause()
+            case Pause(paused=True, reason=reason) if not self._is_paused:
+                _log.warning("this slave pulls no work for now: it %s", reason)
+                self._is_paused = True
+                self._changed()
+                self._pause()
+            case Pause(paused=False) if self._is_paused:
+                _log.info("this slave pulls work again")
+                self._is_paused = False
+                if self._source is not None:
+                    self._source.resume()
+                self._changed()
+            case _:
+                return
 
     def stop(self) -> None:
         """End all workers and leave nothing behind; the queue is closed by whoever opened it."""
@@ -51,24 +67,23 @@ class ZMQTaskManager(GenericTaskManager):
     def _changed(self) -> None:
         # A readable queue that nobody reads would keep the poll loop spinning: it is watched only while
         # there is room.
-        if self._source is None or self._is_stopped or self._is_paused or self.held >= self.credit:
+        if (
+            self._source is None
+            or self._is_stopped
+            or self._slots.room <= 0
+            or self._is_draining
+            or self._is_paused
+        ):
             self._pull_no_more()
         elif not self._is_pulling:
             self._is_pulling = True
             self._reactor.register(self._source.pollable, self._pull)
 
-    def _pause(self, message: Pause) -> None:
-        if message.paused == self._is_paused or self._source is None:
-            return
-        self._is_paused = message.paused
-        if message.paused:
-            _log.warning("this slave pulls no work for now: it %s", message.reason)
+    def _pause(self) -> None:
+        """Disconnect, and take what was on its way: the master knows what is to become of it."""
+        if self._source is not None:
             self._source.pause()
-            self._claim(self._queued(self._source))  # what was on its way; the master knows what to do with it
-        else:
-            _log.info("this slave pulls work again")
-            self._source.resume()
-        self._changed()
+            self._accept(list(self._waiting(self._source)))
 
     def _pull_no_more(self) -> None:
         if self._is_pulling and self._source is not None:
@@ -76,20 +91,20 @@ class ZMQTaskManager(GenericTaskManager):
             self._reactor.unregister(self._source.pollable)
 
     def _pull(self) -> None:
-        if self._source is not None:
-            self._claim(self._queued(self._source, room=self.credit - self.held))
-
-    def _queued(self, source: IWorkSource, room: int | None = None) -> list[Parcel[Assign]]:
-        """What is on the queue for this slave, as far as there is room."""
         chunks: list[Parcel[Assign]] = []
-        while room is None or len(chunks) < room:
-            frames = source.receive()
+        while self._source is not None and len(chunks) < self._slots.room:
+            frames = self._source.receive()
             if frames is None:
                 break
             chunks += self._decoded(frames)
-        return chunks
+        self._accept(chunks)
 
-    def _claim(self, chunks: list[Parcel[Assign]]) -> None:
+    def _waiting(self, source: IWorkSource) -> Iterator[Parcel[Assign]]:
+        """Everything that came before the source was paused."""
+        while (frames := source.receive()) is not None:
+            yield from self._decoded(frames)
+
+    def _accept(self, chunks: Sequence[Parcel[Assign]]) -> None:
         if chunks:
             self._upstream(Parcel(Claimed([chunk.message.chunk for chunk in chunks])))
         for chunk in chunks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from concurrence.errors import ProtocolError
@@ -41,6 +42,10 @@ class Ledger:
     ) -> None:
         self.jobs: dict[int, Job] = {}
         self.assignments: dict[int, Assignment] = {}
+        self.clients: Counter[str] = Counter()
+        """How many jobs each client has."""
+        self.stirred: dict[int, Job] = {}
+        """Jobs that had something queued since whoever chooses among them looked last."""
         self.max_attempts = max_attempts
         self.delays = Delays(backoff or Backoff(), chance or _no_chance)
         self.story = Story()
@@ -50,13 +55,19 @@ class Ledger:
 
     def open(self, job: Job) -> Job:
         """Begin a job; a second one with its id is recognised as the same."""
-        return self.jobs.setdefault(job.system, job)
+        known = self.jobs.setdefault(job.system, job)
+        self.clients[job.client] += known is job
+        return known
 
     def close(self, system: int) -> list[Assignment]:
         """Forget a job with all its tasks; returns the chunks that are still at slaves."""
         job = self.jobs.pop(system, None)
         if job is None:
             return []
+        self.stirred.pop(system, None)
+        self.clients[job.client] -= 1
+        if not self.clients[job.client]:
+            del self.clients[job.client]
         for chunk in job.assignments:
             del self.assignments[chunk]
         self.story.tell(Event.CLOSED, system)
@@ -94,6 +105,7 @@ class Ledger:
         job.bytes_held += size
         job.moved += size
         job.queue.push(spec, new)
+        self.stirred[job.system] = job
         job.changed = True
         self.story.tell(Event.ACCEPTED, job.system, 0, [record.counter for record in new])
         return len(new)
@@ -252,19 +264,22 @@ class Ledger:
         settled = self.lose(chunk, None, "nobody claimed it")
         return settled.assignment if settled is not None else None
 
-    def cancel(self, job: Job, counters: Iterable[int] | None) -> tuple[Ended | None, list[Assignment]]:
-        """Cancel tasks.
+    def cancel(
+        self, job: Job, counters: Iterable[int] | None, status: int = CANCELLED
+    ) -> tuple[Ended | None, list[Assignment]]:
+        """Cancel tasks, or have them fail before their time.
 
         Args:
             job: Whose tasks.
             counters: Which; None for all that are unfinished.
+            status: How they end.
 
         Returns:
             Those that ended, and the chunks under way that contained some of them.
         """
         job.changed = True
         touched: list[Assignment] = []
-        removed, assigned = self._cancel_queued(job, counters)
+        removed, assigned = job.cancel_waiting(counters)
         if assigned:
             for assignment in job.assignments.values():
                 pending = assignment.pending
@@ -277,38 +292,13 @@ class Ledger:
                     touched.append(assignment)
         for record in removed:
             record.state = TaskState.CANCELLED
-            self._end(job, record, CANCELLED)
+            self._end(job, record, status)
         ended = None
         if removed:
-            ended = Ended([record.counter for record in removed], bytes([CANCELLED]) * len(removed))
-            self.story.tell(Event.CANCELLED, job.system, 0, ended.counters)
+            ended = Ended([record.counter for record in removed], bytes([status]) * len(removed))
+            event = Event.CANCELLED if status == CANCELLED else Event.FAILED
+            self.story.tell(event, job.system, 0, ended.counters)
         return ended, touched
-
-    @staticmethod
-    def _cancel_queued(job: Job, counters: Iterable[int] | None) -> tuple[list[TaskRecord], set[int]]:
-        """Take tasks out of the queue; also returns those of them that are under way."""
-        if counters is None:
-            removed = job.queue.clear()
-            removed += [delayed.record for delayed in job.delayed.values()]
-            job.delayed.clear()
-            assigned = {counter for counter, record in job.tasks.items() if record.state == TaskState.ASSIGNED}
-            return removed, assigned
-        removed = list[TaskRecord]()
-        assigned = set[int]()
-        for counter in counters:
-            record = job.tasks.get(counter)
-            if record is None:
-                continue
-            if record.state == TaskState.ASSIGNED:
-                assigned.add(counter)
-            elif record.state == TaskState.QUEUED:
-                job.queue.discard(record)
-                removed.append(record)
-            elif record.state == TaskState.DELAYED:
-                del job.delayed[counter]
-                record.state = TaskState.CANCELLED  # also if it is named twice
-                removed.append(record)
-        return removed, assigned
 
     def _requeue(
         self, assignment: Assignment, records: Sequence[TaskRecord], *, next_attempt: bool = False
@@ -320,6 +310,7 @@ class Ledger:
             if next_attempt:
                 record.attempt += 1
         assignment.job.queue.push(assignment.spec, records, front=True)
+        self.stirred[assignment.job.system] = assignment.job
 
     def _drop(self, assignment: Assignment) -> None:
         del self.assignments[assignment.chunk]
@@ -346,6 +337,7 @@ class Ledger:
             record = delayed.record
             record.state = TaskState.QUEUED
             job.queue.push(delayed.spec, [record], front=True)
+            self.stirred[job.system] = job
             self.story.tell(Event.DUE, job.system, 0, [record.counter], attempt=record.attempt)
         return found
 
