@@ -24,7 +24,7 @@ from concurrence.transport.descriptors import require
 from concurrence.transport.security import Credentials, Role, read_connect_file
 from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_to_slave, encode
-from concurrence.wire.messages import Bye, Drain, Draining, Hello, Message, ToSlave
+from concurrence.wire.messages import Bye, Drain, Draining, Hello, Message, Pause, ToSlave
 from concurrence.workers.api import ITaskManager
 
 _TICK_SECONDS = 0.25
@@ -184,9 +184,17 @@ class SlaveNode(Node):
             if isinstance(parcel.message, Drain):
                 self._told_to_drain(parcel.message)
             else:
+                if isinstance(parcel.message, Pause):
+                    self._tell_pause(parcel.message)
                 self._manager.handle(parcel)
         except ProtocolError as error:  # one bad message must not cost what runs here
             self.log.error("bad message from the master, which is dropped: %s", error.message)
+
+    def _tell_pause(self, message: Pause) -> None:
+        if message.paused:
+            self.log.warning("the master gives this slave no work for now: it %s", message.reason)
+        else:
+            self.log.info("the master gives this slave work again")
 
     # --- draining ---
 

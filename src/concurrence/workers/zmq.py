@@ -44,13 +44,11 @@ class ZMQTaskManager(GenericTaskManager):
                 self._changed()
                 if is_on:
                     self._pause()
-            case Pause(paused=True, reason=reason) if not self._is_paused:
-                _log.warning("this slave pulls no work for now: it %s", reason)
+            case Pause(paused=True) if not self._is_paused:
                 self._is_paused = True
                 self._changed()
                 self._pause()
             case Pause(paused=False) if self._is_paused:
-                _log.info("this slave pulls work again")
                 self._is_paused = False
                 if self._source is not None:
                     self._source.resume()
