@@ -7,7 +7,8 @@ import signal
 from typing import Any
 
 import psutil
-from swarmkit import Program, Relay, Swarm, until
+from relay import Relay
+from swarmkit import Program, Swarm, until
 
 QUICK_LEASE = ("masternode.lease=4s", "masternode.heartbeat=500ms")
 LONG_LEASE = "masternode.lease=10min"  # whoever waits for its end waits in vain

@@ -49,6 +49,7 @@ from concurrence.wire.link_messages import (
     Bye,
     Hello,
     NodeStatus,
+    Pause,
     Ping,
     Pong,
     Refusal,
@@ -111,7 +112,7 @@ FromSlave: TypeAlias = (
 )  # fmt: skip
 ToSlave: TypeAlias = (
     Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | Assign | TakeBack
-    | Drain
+    | Drain | Pause
 )  # fmt: skip
 ToMaster: TypeAlias = FromOwner | FromSlave
 ToWorker: TypeAlias = DefineBundle | DefineFunction | ForgetFunction | Assign | Bye
@@ -168,6 +169,7 @@ __all__ = [
     "Output",
     "PackedResult",
     "PackedTask",
+    "Pause",
     "Ping",
     "Pong",
     "Progress",
