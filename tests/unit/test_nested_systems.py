@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from test_owner import Story, story
@@ -112,11 +112,8 @@ def nested(depth: int) -> ITaskSystem:
 
 def innermost(told: Any) -> Any:
     """What the last of the systems was told, as (position, result, error)."""
-    end: Any = None
-    while isinstance(told, tuple):
-        (end,) = told[0]
-        told = end[1]
-    return end
+    (end,) = cast("list[tuple[int, Any, str]]", told[0])
+    return innermost(end[1]) if isinstance(end[1], tuple) else end
 
 
 def test_grandchildren_and_no_further() -> None:
