@@ -152,7 +152,7 @@ def _is_in_use(one: bool) -> str:
 def _has_room(swarm: SwarmState, slave: SlaveNodeRecord, spec: TaskSpec) -> bool:
     room = slave.room
     if swarm.rates.is_long(spec.function):  # nothing waits behind long tasks
-        room = min(room, slave.workers - len(slave.chunks))
+        room = min(room, slave.idle_workers)
     return room > 0 and swarm.has_free(slave, spec.resources)
 
 

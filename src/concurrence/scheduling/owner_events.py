@@ -52,9 +52,9 @@ def push_tasks(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[PushTasks]) -
         reject(swarm, owner, message.push, refusal)
         return
     owner.accepted_push = message.push
-    spec = TaskSpec(
-        function, message.priority, message.max_retries, message.timeout, tuple(sorted(message.resources.items()))
-    )
+    # Each task takes a worker anyway: one that says so is like all others.
+    needs = tuple(sorted(need for need in message.resources.items() if need[0] != "cpu" or need[1] > 1))
+    spec = TaskSpec(function, message.priority, message.max_retries, message.timeout, needs)
     records: list[TaskRecord] = []
     position = 1
     for task in tasks:

@@ -173,8 +173,7 @@ def close_job(swarm: SwarmState, job: Job, how: str, client: OwnerNode | None = 
         slave = swarm.registry.slave(assignment.slave)
         if slave is not None:
             swarm.outbox.send(slave.peer, Parcel(TakeBack(assignment.chunk, kill=True)))
-    others = any(other.client == job.client for other in swarm.ledger.jobs.values())
-    swarm.fairness.forget(job, client_too=not others)
+    swarm.fairness.forget(job, client_too=job.client not in swarm.ledger.clients)
     if job.function:
         swarm.outbox.stopped_hosts.append(job.system)
     host = swarm.registry.owner(job.owner)
