@@ -83,6 +83,7 @@ from concurrence.wire.result_messages import (
 from concurrence.wire.steering_messages import Drain, Draining
 from concurrence.wire.task_messages import (
     Assign,
+    AttachSystem,
     Cancel,
     DefineBundle,
     DefineFunction,
@@ -98,8 +99,8 @@ from concurrence.wire.task_messages import (
 )
 
 FromOwner: TypeAlias = (
-    Hello | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | PushTasks | PushSystem | Cancel
-    | Delivered | SystemEnded | ReportProgress | Output | StatusRequest | CallApi
+    Hello | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | PushTasks | PushSystem
+    | AttachSystem | Cancel | Delivered | SystemEnded | ReportProgress | Output | StatusRequest | CallApi
 )  # fmt: skip
 ToOwner: TypeAlias = (
     Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | PushAccepted | PushRejected | Results
@@ -136,6 +137,7 @@ __all__ = [
     "RETURNED",
     "ApiAnswer",
     "Assign",
+    "AttachSystem",
     "AttemptLost",
     "Bodied",
     "Bye",

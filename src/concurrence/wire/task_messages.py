@@ -113,12 +113,28 @@ class PushTasks(Bodied, frozen=True, array_like=True, gc=False, tag=20):
 
 
 class PushSystem(Message, frozen=True, array_like=True, gc=False, tag=21):
-    """A task system, whose pickled self is the function ``function``."""
+    """A task system, whose pickled self is the function ``function``.
+
+    Attributes:
+        push: Number of this push in the owner's session.
+        system: The id that its owner gave it.
+        function: The owner's number of the function.
+        name: What people see.
+        detached: Whether it goes on without its client, and is collected by :class:`AttachSystem`.
+    """
 
     push: Number
     system: Number
     function: Number
     name: Name
+    detached: bool = False
+
+
+class AttachSystem(Message, frozen=True, array_like=True, gc=False, tag=70):
+    """A client wants to be told how a detached system of its key goes, and to have its result."""
+
+    push: Number
+    system: Number
 
 
 class PushAccepted(Message, frozen=True, array_like=True, gc=False, tag=22):
