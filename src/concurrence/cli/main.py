@@ -9,7 +9,20 @@ from typing import Annotated
 try:
     import typer
 
-    from concurrence.cli import apps, call, components, config, drain, env, jobs, plugin, run, servers, status
+    from concurrence.cli import (
+        apps,
+        attach,
+        call,
+        components,
+        config,
+        drain,
+        env,
+        jobs,
+        plugin,
+        run,
+        servers,
+        status,
+    )
     from concurrence.cli.failures import INTERRUPTED
     from concurrence.cli.group import Commands, pass_environment_on, use_environment
     from concurrence.version import __version__
@@ -26,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(epilog=run.EPILOG)(run.run)
+app.command(epilog=attach.EPILOG)(attach.attach)
 app.command(epilog=servers.MASTER_EPILOG)(servers.master)
 app.command(epilog=servers.SLAVE_EPILOG)(servers.slave)
 app.command("worker", epilog=servers.SLAVE_EPILOG, hidden=True)(servers.slave)
