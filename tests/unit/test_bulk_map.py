@@ -122,7 +122,7 @@ class TestMap:
         with pytest.raises(ValueError, match="not 3") as caught:
             next(results)
         assert "in picky" in str(caught.value.__cause__)
-        assert "(slave inline, attempt 1)" in str(caught.value.__cause__)
+        assert "slave inline, attempt 1)" in str(caught.value.__cause__)
         assert list(itertools.islice(results, 5)) == [4, 5, 6, 7, 8]
         taken, raised = collect(results)
         assert (len(taken), len(raised)) == (82, 9)

@@ -45,7 +45,7 @@ def push(owner: Owner, system: int = 500, number: int = 1) -> None:
     digest = bundle_digest(b"source")
     owner.say(DefineBundle(1, digest), [b"source"])
     owner.say(definition(9, b"a system", digest, kind=3), [b"a system"])
-    owner.say(PushSystem(number, system, 9, "sums", True))
+    owner.say(PushSystem(number, system, 9, "sums", detached=True))
 
 
 def host_of(master: Master, system: int = 500, **more: bool) -> Owner:

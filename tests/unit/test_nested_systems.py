@@ -112,8 +112,11 @@ def nested(depth: int) -> ITaskSystem:
 
 def innermost(told: Any) -> Any:
     """What the last of the systems was told, as (position, result, error)."""
-    (end,) = cast("list[tuple[int, Any, str]]", told[0])
-    return innermost(end[1]) if isinstance(end[1], tuple) else end
+    end: Any = None
+    while type(told) is tuple:
+        (end,) = cast("Any", told)[0]
+        told = end[1]
+    return end
 
 
 def test_grandchildren_and_no_further() -> None:

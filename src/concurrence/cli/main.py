@@ -21,6 +21,7 @@ try:
         plugin,
         run,
         servers,
+        simulate,
         status,
     )
     from concurrence.cli.failures import INTERRUPTED
@@ -51,6 +52,7 @@ app.command(epilog=jobs.LOGS_EPILOG)(jobs.logs)
 app.command(epilog=drain.EPILOG)(drain.drain)
 app.command(epilog=call.EPILOG)(call.call)
 app.command(epilog=apps.EPILOG)(apps.apps)
+app.command(epilog=simulate.EPILOG)(simulate.simulate)
 app.command(cls=components.ComponentsCommand, epilog=components.EPILOG)(components.components)
 app.add_typer(env.commands, name="env")
 app.add_typer(config.commands, name="config")

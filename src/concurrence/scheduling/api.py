@@ -43,6 +43,7 @@ class Limits(Struct, frozen=True):
         code_window: Bytes of code and shared objects of one owner at the master.
         impossible_fails: Whether tasks fail that no connected slave can ever run; if not, they wait.
         impossible_patience: Seconds after which they do.
+        weights: How much more than others clients of these names may have, as 2 for twice as much.
         retry_delay: Seconds that a task which raised waits before it is tried again; doubled with each failure.
         longest_retry_delay: Never more seconds than this.
     """
@@ -60,6 +61,7 @@ class Limits(Struct, frozen=True):
     impossible_patience: float = 10.0
     retry_delay: float = 0.0
     longest_retry_delay: float = 30.0
+    weights: Mapping[str, float] = {}
 
 
 class SwarmState:
@@ -183,8 +185,15 @@ class SwarmState:
         if assignment.spec.resources:
             self.reservations.cancel(self.roster, job.system, assignment.spec.resources)
         mean = self.rates.mean(assignment.spec.function)
-        self.fairness.charge(job, len(assignment.pending) * (CHUNK_SECONDS if mean is None else mean))
+        seconds = len(assignment.pending) * (CHUNK_SECONDS if mean is None else mean)
+        self.fairness.charge(job, seconds, self._weight_of(job.client))
         return assignment
+
+    def _weight_of(self, client: str) -> float:
+        if not self.limits.weights:
+            return 1.0
+        owner = self.registry.owner(client)
+        return self.limits.weights.get(owner.name, 1.0) if owner is not None else 1.0
 
     def direct(self, assignment: Assignment, slave: SlaveNodeRecord) -> None:
         """Send a chunk to one slave."""

@@ -226,7 +226,8 @@ class MasterCore:
         self.outbox.send(peer, Parcel(self._welcome(node, known=known)))
         if isinstance(node, SlaveNodeRecord):
             draining.greeted(self.swarm, node)
-            slave_events.reconcile(self.swarm, node, hello.chunks)
+            # One that is not known drops what it has as soon as it hears so.
+            slave_events.reconcile(self.swarm, node, hello.chunks if known else [])
             self.swarm.slaves_changed = True
         elif isinstance(node, OwnerNode):
             greetings.greet_owner(self.swarm, node, job)

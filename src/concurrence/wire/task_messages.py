@@ -9,6 +9,8 @@ from msgspec import Meta, Struct
 from concurrence.wire.fields import (
     MAX_BUNDLES,
     MAX_CHUNK_TASKS,
+    MAX_WEIGHT,
+    MIN_WEIGHT,
     Bodied,
     Counters,
     Digest,
@@ -120,6 +122,7 @@ class PushSystem(Message, frozen=True, array_like=True, gc=False, tag=21):
         system: The id that its owner gave it.
         function: The owner's number of the function.
         name: What people see.
+        weight: How much more than other systems of its client it may have.
         detached: Whether it goes on without its client, and is collected by :class:`AttachSystem`.
     """
 
@@ -127,6 +130,7 @@ class PushSystem(Message, frozen=True, array_like=True, gc=False, tag=21):
     system: Number
     function: Number
     name: Name
+    weight: Annotated[float, Meta(ge=MIN_WEIGHT, le=MAX_WEIGHT)] = 1.0
     detached: bool = False
 
 

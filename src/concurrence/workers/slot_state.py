@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from concurrence.errors import ProtocolError
 from concurrence.wire.codec import Frame, Parcel, decode_results, decode_tasks, encode_results
@@ -21,6 +21,10 @@ from concurrence.wire.messages import (
     PackedResult,
     ToWorker,
 )
+
+FIRST_DELAY: Final = 0.1
+LONGEST_DELAY: Final = 10.0
+"""Seconds before a worker is started when the ones before it died before they were ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,3 +345,8 @@ def _results(
 ) -> Parcel[ChunkResults]:
     message = ChunkResults(1 + len(buffers), chunk, counters, statuses, busy)
     return Parcel(message, [encode_results(entries), *buffers])
+
+
+def start_delay(failures: int) -> float:
+    """Seconds before a worker is started when so many before it died before they were ready."""
+    return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures, 16))

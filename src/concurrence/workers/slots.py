@@ -41,6 +41,7 @@ from concurrence.workers.slot_state import (
     expired_result,
     recorded_results,
     returned_results,
+    start_delay,
     unstarted,
     unwanted,
     without,
@@ -49,10 +50,6 @@ from concurrence.workers.wide import leave_worker, weight_of, workers_for
 
 WINDOW: Final = 2
 """Chunks at one worker: one that runs, and one that waits in its socket so that the worker never does."""
-
-FIRST_DELAY: Final = 0.1
-LONGEST_DELAY: Final = 10.0
-"""Seconds before a worker is started when the ones before it died before they were ready."""
 
 
 class Slots:
@@ -239,7 +236,8 @@ class Slots:
             rest = unstarted(state, chunk, seen)
             if chunk.is_stopping or len(rest) < chunk.count:
                 self._return(chunk, rest)
-            else:
+            elif any(other.is_idle for other in self._states.values()):
+                # Only then: it would come back to this worker, which has been told not to run it.
                 state.chunks.remove(chunk)
                 leave_worker(chunk, self._states)
                 self._place(chunk, first=True)
@@ -294,7 +292,7 @@ class Slots:
     def _replace(self, state: WorkerState) -> None:
         delay = 0.0
         if not state.is_ready:
-            delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(self._failed_starts, 16))
+            delay = start_delay(self._failed_starts)
             self._failed_starts += 1
         self._start_worker(delay, state.kept_for)
 

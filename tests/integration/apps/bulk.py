@@ -78,13 +78,14 @@ class Few(Reporting):
         self.tell()
 
 
-class Numbered(Bulk):
+class Numbered(Task):
     def __init__(self, number: int, seconds: float) -> None:
-        super().__init__(seconds)
+        super().__init__()
         self.number = number
+        self.seconds = seconds
 
     def __call__(self) -> int:
-        super().__call__()
+        time.sleep(self.seconds)
         return self.number
 
 

@@ -68,7 +68,7 @@ class Leaving(Reporting):
     count = IntOption("detached", "count", 2, "How many tasks.")
     own = BoolOption("detached", "own", False, "Whether the result is of a class of this module.")
 
-    def get_task_system(self) -> ITaskSystem:
+    def get_task_system(self) -> ITaskSystem | None:
         return Waiting(self.count, self.own)
 
 
