@@ -35,6 +35,7 @@ from concurrence.wire.messages import (
     Drain,
     ForgetFunction,
     Output,
+    Pause,
     TakeBack,
 )
 from concurrence.workers.link import NonBlockingLink
@@ -333,7 +334,8 @@ class Source:
     def pause(self) -> None:
         self.is_paused = True
 
-    def resume(self) -> None: ...
+    def resume(self) -> None:
+        self.is_paused = False
 
     def close(self) -> None:
         os.close(self.reading)
@@ -382,6 +384,26 @@ def test_one_that_drains_pulls_no_more_and_gives_back_what_lay_on_the_queue(slav
     slave.until(lambda: 6000 in slave.values())
     slave.manager.attach(None)
     again.close()
+
+
+def test_a_pause_ends_the_pulling_but_not_what_the_master_sends(slaves: Callable[..., Slave]) -> None:
+    slave = slaves(1, ZMQTaskManager)
+    source = Source()
+    slave.define(square)
+    slave.manager.attach(source)
+    source.put(assignment(1, [(1,)]))  # on its way when the pause begins: it must not be lost
+    slave.manager.handle(Parcel(Pause("rests")))
+    source.put(assignment(2, [(2,)]))
+    slave.assign(3, [(3,)])
+    slave.until(lambda: len(slave.answers()) == 2)
+    assert slave.values() == {1000: 1, 3000: 9}
+    assert [claim.chunks for claim in slave.messages(Claimed)] == [[1]]
+    assert source.is_paused
+    slave.manager.handle(Parcel(Pause(paused=False)))
+    slave.until(lambda: len(slave.answers()) == 3)
+    assert not source.is_paused
+    slave.manager.attach(None)
+    source.close()
 
 
 def fork_and(how: str) -> int:

@@ -262,7 +262,7 @@ def test_a_chunk_that_keeps_killing_workers_before_it_begins_is_lost() -> None:
     slots.assign(assign(1))
     assert upstream(slots.worker_exited(1, Seen(), "died", 0, "")) == []
     assert len(only(slots.worker_ready(2), SendToWorker)) == 1
-    assert upstream(slots.worker_exited(2, Seen(), "died", 0, "")) == [AttemptLost(1, None, "died")]
+    assert upstream(slots.worker_exited(2, Seen(), "died", 0, "")) == [AttemptLost(1, None, "died", begun=False)]
 
 
 def test_workers_that_die_at_start_are_replaced_ever_more_slowly() -> None:
@@ -274,6 +274,23 @@ def test_workers_that_die_at_start_are_replaced_ever_more_slowly() -> None:
     slots.worker_ready(12)
     assert only(slots.worker_exited(12, Seen(), "", 0, ""), StartWorker)[0].delay == 0.0
     assert only(slots.worker_exited(13, Seen(), "", 0, ""), StartWorker)[0].delay == 0.1
+
+
+def test_what_waits_where_no_worker_comes_up_is_given_back_as_lost() -> None:
+    slots = Slots(2)
+    slots.start()
+    slots.define(bundle())
+    slots.define(define())
+    slots.assign(assign(1))
+    assert upstream(slots.worker_exited(1, Seen(), "died at start", 0, "")) == []
+    assert upstream(slots.worker_exited(2, Seen(), "died at start", 0, "")) == []
+    lost = upstream(slots.worker_exited(3, Seen(), "died at start", 0, "its words"))
+    assert lost == [AttemptLost(1, None, "died at start", begun=False)]
+    assert slots.held == 0
+    slots.assign(assign(2))
+    slots.worker_ready(4)
+    assert upstream(slots.worker_exited(5, Seen(), "died at start", 0, "")) == []
+    slots.sanity_check()
 
 
 def test_taking_back_what_waits_here() -> None:

@@ -49,6 +49,7 @@ from concurrence.wire.link_messages import (
     Bye,
     Hello,
     NodeStatus,
+    Pause,
     Ping,
     Pong,
     Refusal,
@@ -84,6 +85,7 @@ from concurrence.wire.result_messages import (
 from concurrence.wire.steering_messages import Drain, Draining
 from concurrence.wire.task_messages import (
     Assign,
+    AttachSystem,
     Cancel,
     DefineBundle,
     DefineFunction,
@@ -99,8 +101,8 @@ from concurrence.wire.task_messages import (
 )
 
 FromOwner: TypeAlias = (
-    Hello | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | PushTasks | PushSystem | Cancel
-    | Delivered | SystemEnded | ReportProgress | Output | StatusRequest | CallApi
+    Hello | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | PushTasks | PushSystem
+    | AttachSystem | Cancel | Delivered | SystemEnded | ReportProgress | Output | StatusRequest | CallApi
 )  # fmt: skip
 ToOwner: TypeAlias = (
     Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | PushAccepted | PushRejected | Results
@@ -111,7 +113,7 @@ FromSlave: TypeAlias = (
 )  # fmt: skip
 ToSlave: TypeAlias = (
     Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | Assign | TakeBack
-    | Drain
+    | Drain | Pause
 )  # fmt: skip
 ToMaster: TypeAlias = FromOwner | FromSlave
 ToWorker: TypeAlias = DefineBundle | DefineFunction | ForgetFunction | Assign | Bye
@@ -137,6 +139,7 @@ __all__ = [
     "RETURNED",
     "ApiAnswer",
     "Assign",
+    "AttachSystem",
     "AttemptLost",
     "Bodied",
     "Bye",
@@ -168,6 +171,7 @@ __all__ = [
     "Output",
     "PackedResult",
     "PackedTask",
+    "Pause",
     "Ping",
     "Pong",
     "Progress",

@@ -16,6 +16,7 @@ from concurrence.wire.messages import (
     LOST,
     RETURNED,
     Assign,
+    AttemptLost,
     ChunkResults,
     FromSlave,
     PackedResult,
@@ -25,6 +26,9 @@ from concurrence.wire.messages import (
 FIRST_DELAY: Final = 0.1
 LONGEST_DELAY: Final = 10.0
 """Seconds before a worker is started when the ones before it died before they were ready."""
+
+HOPELESS_STARTS: Final = 3
+"""After so many of them, and with no other worker, what waits is given back: another slave may do better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,6 +385,14 @@ def _results(
 ) -> Parcel[ChunkResults]:
     message = ChunkResults(1 + len(buffers), chunk, counters, statuses, busy)
     return Parcel(message, [encode_results(entries), *buffers])
+
+
+def lost(chunk: Chunk, state: WorkerState, seen: Seen, text: str, peak: int, output: str) -> SendUpstream:
+    """What the master is told of a chunk whose worker died, or for which none comes up."""
+    begun = seen.chunk == chunk.number
+    running = charged(state, chunk, seen) if begun else None
+    message = AttemptLost(chunk.number, running, text, peak, output if begun else "", begun or bool(chunk.done))
+    return SendUpstream(Parcel(message))
 
 
 def start_delay(failures: int) -> float:

@@ -16,7 +16,6 @@ from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import (
     EXPIRED,
     Assign,
-    AttemptLost,
     ChunkResults,
     DefineBundle,
     DefineFunction,
@@ -36,8 +35,8 @@ from concurrence.workers.slot_state import (
     SendUpstream,
     StopChunk,
     WorkerState,
-    charged,
     expired_result,
+    lost,
     recorded_results,
     returned_results,
     unstarted,
@@ -274,10 +273,8 @@ class Slots:
         for chunk in reversed(state.chunks):
             begun = seen.chunk == chunk.number
             if begun or chunk.done or chunk.is_relocated:
-                running = charged(state, chunk, seen) if begun else None
                 self._remove(chunk)
-                lost = AttemptLost(chunk.number, running, text, peak, output if begun else "")
-                self._out.append(SendUpstream(Parcel(lost)))
+                self._out.append(lost(chunk, state, seen, text, peak, output))
             elif chunk.is_stopping:
                 self._return(chunk, chunk.counters())
             else:
@@ -285,6 +282,10 @@ class Slots:
                 chunk.is_relocated = not state.is_killed
                 self._place(chunk, first=True)
         self._succession.replace(worker, state)
+        if self._succession.is_hopeless:
+            while self._waiting:
+                self._remove(chunk := self._waiting.popleft())
+                self._out.append(lost(chunk, state, Seen(), text, 0, ""))
         self._dispatch()
         return self._taken()
 

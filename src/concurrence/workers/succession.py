@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from concurrence.workers.slot_state import DismissWorker, Instruction, StartWorker, WorkerState, start_delay
+from concurrence.workers.slot_state import (
+    HOPELESS_STARTS,
+    DismissWorker,
+    Instruction,
+    StartWorker,
+    WorkerState,
+    start_delay,
+)
 
 
 class Succession:
@@ -74,6 +81,11 @@ class Succession:
             self._instruct(DismissWorker(worker))
             self._hand_over(worker, state)
             self._renew()
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether no worker is ready, and the last ones died before they were."""
+        return self._failed_starts >= HOPELESS_STARTS and not any(state.is_ready for state in self.states.values())
 
     def replace(self, worker: int, state: WorkerState) -> None:
         """A worker ended, and is not among the states any more: start another unless there is one."""
