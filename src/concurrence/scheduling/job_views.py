@@ -98,7 +98,7 @@ def job_views(swarm: SwarmState, now: float, *, with_ended: bool = False) -> lis
 
 
 def _view(swarm: SwarmState, job: Job, short: str, now: float, seen: blocking.Seen) -> JobView:
-    client = swarm.registry.owner(job.client)
+    client = swarm.client_of(job)
     spec = job.queue.head()
     block = blocking.of_job(swarm, job, spec, seen) if spec is not None else None
     return JobView(
