@@ -104,6 +104,7 @@ class MasterCore:
             self.outbox.send(peer, Parcel(wire.Refusal("hello", text, "", retry=True)))
             return
         node.heard = now
+        node.is_unaware = False
         handlers = self._of_slaves if isinstance(node, SlaveNodeRecord) else self._of_owners
         handler = handlers.get(type(message))
         if handler is None:

@@ -35,6 +35,8 @@ class Node:
 
     Attributes:
         name: What people see; of slaves no two have the same.
+        is_unaware: Whether it believes to be known and was not, and has not shown yet that it heard so: what told
+            it may be lost.
     """
 
     def __init__(self, hello: Hello, origin: Origin, now: float) -> None:
@@ -45,6 +47,7 @@ class Node:
         self.peer: bytes | None = None
         self.joined = now
         self.heard = now
+        self.is_unaware = hello.resumes
         self.finished = 0
 
     @property
@@ -113,7 +116,7 @@ class Greeting(NamedTuple):
 
     Attributes:
         node: The node.
-        known: Whether it was known, as the same incarnation.
+        known: Whether it was known, as the same incarnation, and is not to be told otherwise.
         previous: The connection it had before, if any.
         replaced: The other incarnation whose place it took; whoever that was is gone for good.
     """
@@ -204,7 +207,7 @@ class Registry:
             previous = node.peer
             node.hello = hello
             node.origin = origin
-            return Greeting(self._bind(node, peer, now), True, previous)
+            return Greeting(self._bind(node, peer, now), not node.is_unaware, previous)
         return Greeting(self._bind(self._make(hello, origin, now), peer, now), False)
 
     def disconnect(self, peer: bytes) -> Node | None:
