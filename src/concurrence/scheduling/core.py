@@ -58,7 +58,8 @@ class MasterCore:
         self.work_address = ""
         self.rejected = 0
         ledger = Ledger(first_chunk=first_chunk, max_attempts=limits.max_attempts)
-        self.swarm = SwarmState(ledger, Registry(lease=limits.lease, package=package), limits, new_ticket)
+        registry = Registry(lease=limits.lease, package=package, first=first_chunk)
+        self.swarm = SwarmState(ledger, registry, limits, new_ticket)
         self._away: dict[str, float] = {}
         self._next_progress = 0.0
         self._lonely_since: float | None = None
@@ -104,7 +105,6 @@ class MasterCore:
             self.outbox.send(peer, Parcel(wire.Refusal("hello", text, "", retry=True)))
             return
         node.heard = now
-        node.is_unaware = False
         handlers = self._of_slaves if isinstance(node, SlaveNodeRecord) else self._of_owners
         handler = handlers.get(type(message))
         if handler is None:
@@ -226,6 +226,7 @@ class MasterCore:
             task_window=limits.task_window,
             byte_window=limits.byte_window,
             work_address=self.work_address if node.hello.kind == "slave" else "",
+            registration=node.registration,
         )
 
     def _lost(self, node: Node, reason: str) -> None:

@@ -35,8 +35,8 @@ class Node:
 
     Attributes:
         name: What people see; of slaves no two have the same.
-        is_unaware: Whether it believes to be known and was not, and has not shown yet that it heard so: what told
-            it may be lost.
+        registration: Number of its registration, which no other one had; a node that names another one has not
+            heard yet that it was forgotten meanwhile.
     """
 
     def __init__(self, hello: Hello, origin: Origin, now: float) -> None:
@@ -47,7 +47,7 @@ class Node:
         self.peer: bytes | None = None
         self.joined = now
         self.heard = now
-        self.is_unaware = hello.resumes
+        self.registration = 0
         self.finished = 0
 
     @property
@@ -133,10 +133,12 @@ class Registry:
     Args:
         lease: Seconds of silence after which a node is given up.
         package: This version of Concurrent, for the text of a refusal.
+        first: Number of the first registration, higher than any that a predecessor gave out.
     """
 
-    def __init__(self, *, lease: float, package: str) -> None:
+    def __init__(self, *, lease: float, package: str, first: int = 1) -> None:
         self.lease = lease
+        self._next_registration = first
         self._package = package
         self._nodes: dict[str, Node] = {}
         self._by_peer: dict[bytes, Node] = {}
@@ -207,7 +209,8 @@ class Registry:
             previous = node.peer
             node.hello = hello
             node.origin = origin
-            return Greeting(self._bind(node, peer, now), not node.is_unaware, previous)
+            is_aware = hello.registration in (0, node.registration)
+            return Greeting(self._bind(node, peer, now), is_aware, previous)
         return Greeting(self._bind(self._make(hello, origin, now), peer, now), False)
 
     def disconnect(self, peer: bytes) -> Node | None:
@@ -246,10 +249,13 @@ class Registry:
 
     def _make(self, hello: Hello, origin: Origin, now: float) -> Node:
         if hello.slave is None:
-            return OwnerNode(hello, origin, now)
-        slave = SlaveNodeRecord(hello, origin, now, hello.slave)
-        slave.name = self._free_name(slave)
-        return slave
+            node: Node = OwnerNode(hello, origin, now)
+        else:
+            node = SlaveNodeRecord(hello, origin, now, hello.slave)
+            node.name = self._free_name(node)
+        node.registration = self._next_registration
+        self._next_registration += 1
+        return node
 
     def _free_name(self, slave: SlaveNodeRecord) -> str:
         """Its name, or with a number behind it: several slaves of one machine call themselves by its name."""
