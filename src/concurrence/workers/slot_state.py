@@ -168,19 +168,25 @@ class Chunk:
 class WorkerState:
     """A worker that runs or is to be started."""
 
-    __slots__ = ("bundles", "chunks", "functions", "is_killed", "is_ready")
+    __slots__ = ("bundles", "chunks", "functions", "is_killed", "is_ready", "skipped")
 
     def __init__(self) -> None:
         self.is_ready = False
         self.is_killed = False
         self.chunks: list[Chunk] = []  # in the order in which it works them off
+        self.skipped: set[int] = set()  # taken away, and still in its socket: it has to pass them by
         self.functions: set[int] = set()
         self.bundles: set[bytes] = set()
 
     @property
     def is_idle(self) -> bool:
         """Whether it could start a chunk at once."""
-        return self.is_ready and not self.is_killed and not self.chunks
+        return self.is_ready and not self.is_killed and not self.load
+
+    @property
+    def load(self) -> int:
+        """How many chunks are in its hands or its socket."""
+        return len(self.chunks) + len(self.skipped)
 
     def __repr__(self) -> str:
         return f"<worker, ready {self.is_ready}, killed {self.is_killed}, {self.chunks}>"

@@ -191,6 +191,10 @@ class Slots:
         message = parcel.message
         state = self._states.get(worker)
         chunk = self._chunks.get(message.chunk)
+        if state is not None and message.chunk in state.skipped:
+            state.skipped.discard(message.chunk)
+            self._dispatch()
+            return self._taken()
         if state is None or chunk is None or chunk.worker != worker:
             return []  # what was told of it meanwhile is final
         if len(message.statuses) != len(message.counters) or len(message.counters) > chunk.count:
@@ -211,9 +215,11 @@ class Slots:
         self._answer_recorded(state, seen)
         for chunk in [chunk for chunk in state.chunks if chunk.number in seen.stopped]:
             rest = unstarted(state, chunk, seen)
+            if len(rest) == chunk.count and (chunk.is_stopping or self._is_any_idle()):
+                state.skipped.add(chunk.number)
             if chunk.is_stopping or len(rest) < chunk.count:
                 self._return(chunk, rest)
-            elif any(other.is_idle for other in self._states.values()):
+            elif self._is_any_idle():
                 # Only then: it would come back to this worker, which has been told not to run it.
                 state.chunks.remove(chunk)
                 chunk.worker = None
@@ -298,7 +304,7 @@ class Slots:
 
     def _dispatch(self) -> None:
         while self._waiting:
-            ready = [(len(s.chunks), n) for n, s in self._states.items() if s.is_ready and not s.is_killed]
+            ready = [(s.load, n) for n, s in self._states.items() if s.is_ready and not s.is_killed]
             load, worker = min(ready, default=(WINDOW, 0))
             if load >= WINDOW:
                 return
@@ -356,12 +362,15 @@ class Slots:
             self._out.append(KillWorker(worker))
             self._answer(chunk, expired_result(chunk, running))
 
+    def _is_any_idle(self) -> bool:
+        return any(state.is_idle for state in self._states.values())
+
     def _move_to_idle(self, worker: int, state: WorkerState, seen: Seen) -> None:
         """Fetch what waits behind a chunk that takes long, if another worker has nothing to do."""
         waiting = state.chunks[1:]
         if not waiting or state.is_killed or seen.chunk != state.chunks[0].number:
             return
-        if any(other.is_idle for other in self._states.values()) and waiting[0].number not in seen.stopped:
+        if self._is_any_idle() and waiting[0].number not in seen.stopped:
             self._out.append(StopChunk(worker, waiting[0].number))
 
     def sanity_check(self) -> None:
@@ -377,11 +386,11 @@ class Slots:
         assert all(chunk.worker is None for chunk in places), "a chunk without a worker names one"
         assert all(chunk.parcel.message.function in self._code for chunk in self._waiting)
         for worker, state in self._states.items():
-            assert len(state.chunks) <= WINDOW, "a worker has more chunks than the window"
+            assert state.load <= WINDOW, "a worker has more chunks than the window"
             assert state.is_ready or not state.chunks, "a worker that is not ready has chunks"
             assert all(chunk.worker == worker for chunk in state.chunks), "a chunk is at another worker"
             assert state.functions <= set(self._code.numbers), "a worker knows a function that was forgotten"
-            idle = state.is_ready and not state.is_killed and len(state.chunks) < WINDOW
+            idle = state.is_ready and not state.is_killed and state.load < WINDOW
             assert not (idle and self._waiting), "a chunk waits although a worker has room"
             places += state.chunks
         numbers = [chunk.number for chunk in places]
