@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         ConcurrenceError,
         TaskCancelled,
         TaskError,
+        TaskInterrupted,
         UsageError,
         WouldBlock,
     )
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from concurrence.scripting.futures import Future
     from concurrence.scripting.swarm import Swarm
     from concurrence.tasks.api import ITaskMaster, ITaskSystem, SlaveSummary, Task, TaskCounts
+    from concurrence.tasks.children import push_task, push_tasks
     from concurrence.tasks.functions import task
     from concurrence.tasks.shared import Shared
     from concurrence.transport.api import IClient, IReactor, IServer, ITransport, IWorkQueue, IWorkSource
@@ -85,6 +87,7 @@ _HOMES = {
         "ConcurrenceError",
         "TaskCancelled",
         "TaskError",
+        "TaskInterrupted",
         "UsageError",
         "WouldBlock",
     ),
@@ -107,6 +110,7 @@ _HOMES = {
     ),
     "concurrence.scheduling.registry": ("SlaveNodeRecord",),
     "concurrence.tasks.api": ("ITaskMaster", "ITaskSystem", "SlaveSummary", "Task", "TaskCounts"),
+    "concurrence.tasks.children": ("push_task", "push_tasks"),
     "concurrence.tasks.functions": ("task",),
     "concurrence.tasks.shared": ("Shared",),
     "concurrence.transport.api": ("IClient", "IReactor", "IServer", "ITransport", "IWorkQueue", "IWorkSource"),
@@ -142,6 +146,8 @@ __all__ = [
     "SlaveSummary",
     "Task",
     "TaskCounts",
+    "push_task",
+    "push_tasks",
     "task",
     # errors
     "Backpressure",
@@ -149,6 +155,7 @@ __all__ = [
     "ConcurrenceError",
     "TaskCancelled",
     "TaskError",
+    "TaskInterrupted",
     "UsageError",
     "WouldBlock",
     # identities

@@ -64,6 +64,10 @@ class EnvironmentInvalid(UsageError):
     """The user's fault: the folder is not an environment, or not one that this version can open."""
 
 
+class NotFound(ConcurrenceError):
+    """The caller's fault: what it names is not there, or not any more. The text tells what is."""
+
+
 class AddressInUse(ConcurrenceError):
     """The machine's state: another process listens on the address. Stop it, or choose another port."""
 
@@ -116,6 +120,7 @@ class TaskError(ConcurrenceError):
         cause: The exception itself, if it could be rebuilt here; otherwise None.
         output: The last lines that the task printed or logged.
         hint: What to do about it.
+        task: The task's id, as ``concurrence explain`` takes it; empty if it is not known.
     """
 
     def __init__(
@@ -129,8 +134,10 @@ class TaskError(ConcurrenceError):
         cause: BaseException | None = None,
         output: str = "",
         hint: str = "",
+        task: str = "",
     ) -> None:
         super().__init__(message, hint=hint)
+        self.task = task
         self.kind = kind
         self.remote_traceback = remote_traceback
         self.slave = slave
@@ -139,8 +146,9 @@ class TaskError(ConcurrenceError):
         self.output = output
 
     def __str__(self) -> str:
-        place = f" (slave {self.slave}, attempt {self.attempt})" if self.slave else ""
-        parts = [self.message + place]
+        about = [f"task {self.task}"] if self.task else []
+        about += [f"slave {self.slave}", f"attempt {self.attempt}"] if self.slave else []
+        parts = [f"{self.message} ({', '.join(about)})" if about else self.message]
         if self.hint:
             parts.append(f"  {self.hint}")
         if "\n  File " in self.remote_traceback:  # without a frame it would only say the message again
@@ -149,7 +157,23 @@ class TaskError(ConcurrenceError):
 
 
 class TaskCancelled(TaskError):
-    """Nobody's fault: the task was cancelled by its owner, or its owner went away."""
+    """Nobody's fault: the task was cancelled by its owner or an administrator, or its owner went away."""
+
+
+class TaskInterrupted(BaseException):
+    """Raised within a running task that was cancelled or exceeds its time-out: its chance to clean up.
+
+    Not an error of the task's own, and no :class:`ConcurrenceError`: as with KeyboardInterrupt, ``except
+    Exception`` must not swallow it. ``finally`` blocks, context managers and ``clean_up()`` run. What the task
+    does not finish within ``[taskmanager] kill_grace`` ends with its worker.
+
+    Args:
+        reason: ``cancelled`` or ``timeout``.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def nearest(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str:

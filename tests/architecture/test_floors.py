@@ -50,6 +50,9 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.contracts": {"component"},
     # How tasks are packed and unpacked is needed wherever they are owned or run.
     "concurrence.tasks.bundles": {"nodes", "scripting", "testing"},
+    # What a task pushes is kept where it runs.
+    "concurrence.tasks.children": {"workers"},
+    "concurrence.tasks.nursery": {"workers"},
     "concurrence.tasks.importer": {"nodes", "testing"},
     "concurrence.tasks.forks": {"workers", "scripting"},
     "concurrence.tasks.functions": {"workers", "nodes", "scripting", "testing"},
@@ -101,6 +104,13 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.scheduling.ledger": {"nodes", "testing"},
     "concurrence.scheduling.outbox": {"nodes", "testing"},
     "concurrence.scheduling.registry": {"nodes", "testing"},
+    # What administrators ask and do: nodes offer it as methods of the API.
+    "concurrence.scheduling.draining": {"nodes"},
+    "concurrence.scheduling.explaining": {"nodes"},
+    "concurrence.scheduling.job_views": {"nodes"},
+    "concurrence.scheduling.naming": {"nodes"},
+    "concurrence.scheduling.owner_events": {"nodes"},
+    "concurrence.scheduling.past": {"nodes"},
     # The simulation lets a slave's state machine run without processes.
     "concurrence.workers.slots": {"testing"},
     "concurrence.testing.simulation": {"cli"},

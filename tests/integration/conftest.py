@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ if HERE not in sys.path:
     sys.path.append(HERE)
 
 from swarmkit import Swarm  # noqa: E402  found only now
+from workerkit import Slave  # noqa: E402
 
 
 @pytest.fixture
@@ -24,3 +26,17 @@ def swarm(tmp_path: Path) -> Generator[Swarm]:
         swarm.close()
     finally:
         swarm.kill()
+
+
+@pytest.fixture
+def slaves() -> Generator[Callable[..., Slave]]:
+    """Makes task managers with real workers, without a master, and stops them after the test."""
+    made: list[Slave] = []
+
+    def make(*arguments: Any, **named: Any) -> Slave:
+        made.append(Slave(*arguments, **named))
+        return made[-1]
+
+    yield make
+    for slave in made:
+        slave.close()

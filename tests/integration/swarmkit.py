@@ -32,7 +32,7 @@ from concurrence.transport.security import Credentials, read_connect_file, write
 from concurrence.transport.zmq_transport import ZMQTransport
 
 APPS = Path(__file__).parent / "apps"
-SECONDS_TO_START = 30.0
+SECONDS_TO_START = 60.0
 SECONDS_TO_END = 60.0
 _MARK = "SWARM_OF_TEST"
 _REPORT = "report: "
@@ -40,7 +40,7 @@ _REPORT = "report: "
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], seconds: float = 20.0, what: str = "") -> T:
+def until(condition: Callable[[], T], seconds: float = 60.0, what: str = "") -> T:
     """Wait until a condition holds; what it returned then."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -242,16 +242,16 @@ class Swarm:
             if program.runs:
                 program.send(signal.SIGCONT)
                 program.send(signal.SIGTERM)
-                assert program.finish(15.0) == 0, str(program)
+                assert program.finish(30.0) == 0, str(program)
         self.check_nothing_left()
 
     def check_nothing_left(self) -> None:
         """No process, no temporary folder, no shared memory."""
-        deadline = time.monotonic() + 8.0
+        deadline = time.monotonic() + 30.0
         while (left := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not left, [f"{process.pid} {_command(process)}" for process in left]
-        until(lambda: not self.litter(), 3.0, f"no temporary files, but {self.litter()}")
+        until(lambda: not self.litter(), 10.0, f"no temporary files, but {self.litter()}")
         assert set(os.listdir("/dev/shm")) <= self._shared_memory
         for program in self._programs:
             assert "this is a fault in Concurrent" not in program.output, str(program)

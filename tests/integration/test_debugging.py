@@ -148,6 +148,35 @@ def test_breakpoints_stop_everywhere_inline(tmp_path: Path, source: str, shown: 
         terminal.close()
 
 
+STEPPED = """
+import concurrence
+
+def outer(one):
+    def inner(two):
+        three = one + two
+        breakpoint()
+        return three
+    return inner
+
+with concurrence.local_swarm(inline=True) as swarm:
+    print("result", swarm.submit(outer(1), 2).result())
+"""
+
+
+def test_the_debugger_shows_the_source_of_closures(tmp_path: Path) -> None:
+    (tmp_path / "stepped.py").write_text(STEPPED)
+    terminal = Terminal(["stepped.py"], tmp_path)
+    try:
+        terminal.expect("stepped.py(8)inner()")
+        terminal.expect("-> return three")
+        terminal.expect("(Pdb) ")
+        terminal.type("c")
+        terminal.expect("result 3")
+        assert terminal.finish() == 0, terminal.text
+    finally:
+        terminal.close()
+
+
 def test_a_breakpoint_on_a_worker_says_what_to_do(swarm: Swarm) -> None:
     folder = swarm.folder / "client"
     folder.mkdir()
@@ -241,9 +270,16 @@ def back(n):
 def mutual():
     there(0)
 
+def enclosing(key):
+    def closure():
+        {}[key]
+    return closure
+
+by_value = enclosing("missing"), lambda: {}["missing"]
+
 with concurrence.local_swarm(workers=1) as swarm:
     found = {}
-    for function in (caused, in_context, noted, grouped, lazily, endless, mutual):
+    for function in (caused, in_context, noted, grouped, lazily, endless, mutual, *by_value):
         future = swarm.submit(function)
         future.exception()
         found[function.__name__] = future.error.remote_traceback
@@ -264,6 +300,9 @@ with concurrence.local_swarm(workers=1) as swarm:
     assert "unwell.py" in shown["lazily"]
     assert "SyntaxError" in shown["lazily"]
     assert "more times" in shown["endless"]
+    for name, line in (("closure", "{}[key]"), ("<lambda>", '{}["missing"]')):
+        assert f"in {name}" in shown[name]
+        assert line in shown[name]
     assert shown["mutual"].rstrip().endswith("maximum recursion depth exceeded")
 
 
@@ -300,6 +339,53 @@ def test_json_logs_of_a_run_tell_the_task(swarm: Swarm) -> None:
     assert printed["slave"]
     assert (logged["task"], logged["level"], logged["source"]) == ("one", "ERROR", "mine")
     assert "wrong" in failed["message"]
+
+
+LOGGING = "import logging; print('printed'); logging.getLogger('mine').{level}('logged')"
+
+
+def test_what_is_logged_inline_is_told_as_what_comes_from_workers(swarm: Swarm) -> None:
+    folder = swarm.folder / "client"
+    folder.mkdir()
+    talk, system = LOGGING.format(level="info"), "master.log.info('counted')"
+    (folder / "talking.py").write_text(SYSTEM.format(task=talk, handler=system))
+    program = swarm.command("run", "talking.py", "--inline")
+    assert program.finish() == 0, str(program)
+    assert [program.output.count(line) for line in ("INFO mine: logged\n", "INFO system.Whole: counted\n")] == [
+        1,
+        1,
+    ]
+    program = swarm.command("run", "talking.py", "--inline", "--set", "logging.format=json", "--quiet")
+    assert program.finish() == 0, str(program)
+    lines = [json.loads(line) for line in program.output.splitlines() if line.startswith("{")]
+    logged, counted = lines
+    assert (logged["task"], logged["level"], logged["source"], logged["message"]) == (
+        "one",
+        "INFO",
+        "mine",
+        "logged",
+    )
+    assert (counted["source"], counted["message"]) == ("system.Whole", "counted")
+
+
+def test_logging_of_the_script_itself_is_left_as_it_is(swarm: Swarm) -> None:
+    (swarm.folder / "client").mkdir()
+    (swarm.folder / "client" / "script.py").write_text("""
+import logging, concurrence
+
+def talk(level):
+    logging.getLogger("mine").log(level, f"at {level}")
+
+with concurrence.local_swarm(inline=True) as swarm:
+    swarm.submit(talk, logging.INFO).result()
+    logging.getLogger("mine").info("of the script")
+    logging.basicConfig(level=logging.ERROR, format="own %(message)s")
+    swarm.submit(talk, logging.WARNING).result()
+    swarm.submit(talk, logging.ERROR).result()
+""")
+    program = swarm.start("script.py")
+    assert program.finish() == 0, str(program)
+    assert program.output == "INFO mine: at 20\nown at 40\n"
 
 
 def _script(swarm: Swarm, text: str) -> Any:

@@ -21,6 +21,11 @@ RUNNER = Path(__file__).parent / "run_cells.py"
 
 Outputs = dict[str, list[dict[str, Any]]]
 
+# As bars show them; how long anything takes is up to the machine, and what else it does.
+DURATION = r"(?:\d\.\d s|\d+ s|\d+ min \d+ s)"
+RATE = r"[\d,.]+/s"
+TIME = f"in {DURATION}, {RATE}"
+
 
 def run_cells(swarm: Swarm, cells: dict[str, str]) -> Outputs:
     """Run named cells one after the other in a kernel of their own; what each showed."""
@@ -54,6 +59,7 @@ CELLS = {
     "open": """
         import asyncio, time, dataclasses
         import concurrence
+        from concurrence.scripting.notebook import NotebookDisplay
         swarm = concurrence.local_swarm(workers=2)
         print(swarm.submit(abs, -1).result())
     """,
@@ -114,7 +120,10 @@ CELLS = {
         results = list(swarm.map(lambda n: time.sleep(0.05), range(40), pack=1))
         print("after")
     """,
-    "short": "len(list(swarm.map(abs, range(1000))))",
+    "short": """
+        began = time.monotonic()
+        len(list(swarm.map(abs, range(1000)))), time.monotonic() - began > NotebookDisplay.bar_delay
+    """,
     "wait": """
         for _ in range(8):
             swarm.submit(time.sleep, 0.3)
@@ -240,27 +249,30 @@ def test_lambdas_closures_and_classes_of_cells(outputs: Outputs) -> None:
 
 
 def test_a_long_map_has_a_bar_that_ends_as_a_line_before_what_follows(outputs: Outputs) -> None:
-    assert re.fullmatch(r"<lambda>: 40 done in \d\.\d s, \d+/s\nafter\n", text_of(outputs["bar"]))
+    assert re.fullmatch(rf"<lambda>: 40 done {TIME}\nafter\n", text_of(outputs["bar"]))
     (shown,) = html_of(outputs["bar"])
-    assert re.fullmatch(r'<div style="opacity:0.7">&lt;lambda&gt;: 40 done in \d\.\d s, \d+/s</div>', shown)
+    assert re.fullmatch(rf'<div style="opacity:0.7">&lt;lambda&gt;: 40 done {TIME}</div>', shown)
 
 
 def test_a_short_map_has_none(outputs: Outputs) -> None:
-    assert text_of(outputs["short"]) == "1000"
+    count, has_room_for_a_bar = value(outputs, "short").strip("()").split(", ")
+    assert count == "1000"
+    # On a busy machine it may take long after all.
+    assert bool(html_of(outputs["short"])) <= (has_room_for_a_bar == "True")
 
 
 def test_waiting_and_leaving_the_block_have_a_bar(outputs: Outputs) -> None:
-    assert re.fullmatch(r"unfinished tasks: 8 done in 1\.\d s, .*/s", text_of(outputs["wait"]))
-    assert text_of(outputs["quiet"]).startswith("unfinished tasks: ended after 0 of 1 in 1.2 s\n")
+    assert re.fullmatch(rf"unfinished tasks: 8 done {TIME}", text_of(outputs["wait"]))
+    assert re.match(rf"unfinished tasks: ended after 0 of 1 in {DURATION}\n", text_of(outputs["quiet"]))
     assert "TimeoutError" in text_of(outputs["quiet"])
     bar, swarm = outputs["block"]
-    assert re.fullmatch(r"unfinished tasks: 4 done in 1\.\d s, .*/s", bar["data"]["text/plain"])
+    assert re.fullmatch(rf"unfinished tasks: 4 done {TIME}", bar["data"]["text/plain"])
     assert swarm["data"]["text/plain"] == "<Swarm private, closed: 0 unfinished>"
     assert "closed" in swarm["data"]["text/html"]
 
 
 def test_the_bar_of_a_map_that_nobody_iterates_ends(outputs: Outputs) -> None:
-    assert re.fullmatch(r"sleep: 10 done in 1\.\d s, .*/s", text_of(outputs["background"]))
+    assert re.fullmatch(rf"sleep: 10 done {TIME}", text_of(outputs["background"]))
 
 
 def test_coroutines_where_a_loop_runs_already(outputs: Outputs) -> None:
@@ -268,7 +280,7 @@ def test_coroutines_where_a_loop_runs_already(outputs: Outputs) -> None:
 
 
 def test_failures_are_counted_and_escaped(outputs: Outputs) -> None:
-    assert re.fullmatch(r"picky: 60 done in \d\.\d s, \d+/s, 1 failed", text_of(outputs["failing map"]))
+    assert re.fullmatch(rf"picky: 60 done {TIME}, 1 failed", text_of(outputs["failing map"]))
     assert value(outputs, "map") == "<MapResults: 60 of 60 done>"
     assert "60 of 60 done, 1 failed" in html_of(outputs["map"])[0]
 
@@ -355,5 +367,5 @@ def test_a_terminal_has_a_bar_on_standard_error_alone(swarm: Swarm) -> None:
         except OSError:  # how Linux says that the other end is closed
             pass
     assert (done.returncode, done.stdout) == (0, b"." * 100), shown
-    assert re.search(rb"sleep: \d+ of 100 \(\d+ %\), \d+/s, \d\.\d s left", shown), shown
-    assert re.search(rb"sleep: 100 done in \d\.\d s, \d+/s", shown), shown
+    assert re.search(rf"sleep: \d+ of 100 \(\d+ %\), {RATE}, {DURATION} left", shown.decode()), shown
+    assert re.search(rf"sleep: 100 done {TIME}", shown.decode()), shown

@@ -79,7 +79,7 @@ def test_the_work_of_a_killed_slave_is_done_by_another(swarm: Swarm) -> None:
     until(lambda: len(swarm.probes("start-*")) >= 4)
     before = attic.children()
     attic.send(signal.SIGKILL)
-    _, alive = psutil.wait_procs(before, timeout=5.0)
+    _, alive = psutil.wait_procs(before, timeout=30.0)
     assert not alive
     check_all(run.ends_well(), 12)
     # A task may have ended on a killed worker before its result could leave.
@@ -93,17 +93,19 @@ def test_a_slow_slave_gets_its_part(swarm: Swarm) -> None:
     report = swarm.run("uneven.py:UnevenTasks").ends_well()
     assert set(report["ends"].values()) == {1}
     assert report["where"]["slow"] + report["where"]["fast"] == 200
-    assert 20 <= report["where"]["slow"] <= 60
+    # About a fifth; nearer to a half the busier the machine is, which delays short tasks most.
+    assert 10 <= report["where"]["slow"] <= 90
 
 
 def test_what_waits_is_taken_back_for_a_slave_that_joins(swarm: Swarm) -> None:
     swarm.master(SCHEDULER)
     swarm.slave("attic", MANAGER)
-    run = swarm.run("slow.py:SlowTasks", "slow.count=2", "slow.seconds=5")
+    run = swarm.run("slow.py:SlowTasks", "slow.count=2", "slow.seconds=600")
     until(lambda: swarm.probes("start-*"))
     swarm.slave("cellar", MANAGER)
     until(lambda: len(swarm.probes("start-*")) == 2, what="the waiting task starts at the other slave")
     assert not swarm.probes("end-*"), "both run at the same time"
+    (swarm.probe / "release").touch()
     check_all(run.ends_well(), 2)
     assert len(swarm.probes("start-*")) == 2
     assert finished(swarm) == {"attic": 1, "cellar": 1}

@@ -149,6 +149,6 @@ def test_the_second_interrupt_kills(swarm: Swarm) -> None:
     until(lambda: swarm.probes("master stop"), what=str(master))
     assert not swarm.probes("master kill")
     os.kill(master.pid, signal.SIGINT)
-    assert master.finish(20.0) == 130
+    assert master.finish() == 130
     assert swarm.probes("master kill")
     swarm.check_nothing_left()

@@ -16,10 +16,10 @@ def started(swarm: Swarm) -> None:
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_client_with_a_private_swarm(swarm: Swarm, number: signal.Signals) -> None:
-    run = swarm.run("slow.py:SlowTasks", "slow.seconds=30", workers=2)
+    run = swarm.run("slow.py:SlowTasks", "slow.seconds=600", workers=2)
     started(swarm)
     run.send(number)
-    assert run.finish(10.0) == 130, str(run)
+    assert run.finish() == 130, str(run)
     assert "Traceback" not in run.output
     swarm.check_nothing_left()
 
@@ -28,40 +28,40 @@ def test_a_client_with_a_private_swarm(swarm: Swarm, number: signal.Signals) -> 
 def test_a_client_of_a_master(swarm: Swarm, number: signal.Signals) -> None:
     swarm.master()
     swarm.slave("attic", workers=2)
-    run = swarm.run("slow.py:SlowSystem", "slow.seconds=30")
+    run = swarm.run("slow.py:SlowSystem", "slow.seconds=600")
     started(swarm)
     host = int((swarm.probe / "host").read_text())
     run.send(number)
-    assert run.finish(10.0) == 130, str(run)
+    assert run.finish() == 130, str(run)
     assert "Traceback" not in run.output
-    until(lambda: host not in [each.pid for each in swarm.processes()], 5.0, "the host is gone")
+    until(lambda: host not in [each.pid for each in swarm.processes()], what="the host is gone")
     again = swarm.run("slow.py:SlowTasks", "slow.seconds=0")
-    assert len(again.ends_well(10.0)["results"]) == 8
+    assert len(again.ends_well()["results"]) == 8
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_servers_that_are_busy(swarm: Swarm, number: signal.Signals) -> None:
     master = swarm.master()
     slave = swarm.slave("attic", workers=2)
-    run = swarm.run("slow.py:SlowSystem", "slow.seconds=30")
+    run = swarm.run("slow.py:SlowSystem", "slow.seconds=600")
     started(swarm)
     slave.send(number)
-    assert slave.finish(10.0) == 0, str(slave)
+    assert slave.finish() == 0, str(slave)
     master.send(number)
-    assert master.finish(10.0) == 0, str(master)
+    assert master.finish() == 0, str(master)
     run.wait_for("lost the master")
     run.send(signal.SIGINT)
-    assert run.finish(10.0) == 130, str(run)
+    assert run.finish() == 130, str(run)
     for program in (master, slave, run):
         assert "Traceback" not in program.output, str(program)
 
 
 def test_a_standalone_master_takes_its_slave_along(swarm: Swarm) -> None:
     master = swarm.master("masternode.is_standalone=true", "taskmanager.workers=2")
-    run = swarm.run("slow.py:SlowTasks", "slow.seconds=30")
+    run = swarm.run("slow.py:SlowTasks", "slow.seconds=600")
     started(swarm)
     master.send(signal.SIGINT)
-    assert master.finish(10.0) == 0, str(master)
+    assert master.finish() == 0, str(master)
     run.send(signal.SIGINT)
-    assert run.finish(10.0) == 130, str(run)
+    assert run.finish() == 130, str(run)
     swarm.check_nothing_left()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from typing import Any
 
 import psutil
 from swarmkit import Program, Relay, Swarm, until
 
-QUICK_LEASE = ("masternode.lease=2s", "masternode.heartbeat=500ms")
+QUICK_LEASE = ("masternode.lease=4s", "masternode.heartbeat=500ms")
+LONG_LEASE = "masternode.lease=10min"  # whoever waits for its end waits in vain
 
 
 def started(swarm: Swarm, count: int = 1) -> None:
@@ -49,16 +49,16 @@ def test_a_killed_worker_is_replaced_and_its_task_runs_again(swarm: Swarm) -> No
 
 
 def test_the_work_of_a_killed_slave_is_done_by_another(swarm: Swarm) -> None:
-    swarm.master()
+    swarm.master(LONG_LEASE)
     attic, _ = swarm.slave("attic"), swarm.slave("cellar")
     run = swarm.run("slow.py:SlowTasks", "slow.count=12", "slow.seconds=0.4")
     started(swarm, 4)
     before = attic.children()
     attic.send(signal.SIGKILL)
-    _, alive = psutil.wait_procs(before, timeout=5.0)
+    _, alive = psutil.wait_procs(before, timeout=30.0)
     assert not alive
-    # Long before the lease of ten seconds: a broken connection and no hello are enough.
-    check_all(run.ends_well(9.0), 12)
+    # Long before the end of the lease: a broken connection and no hello are enough.
+    check_all(run.ends_well(), 12)
     # A task may have ended on a killed worker before its result could leave.
     assert 12 <= len(swarm.probes("end-*")) <= 14
 
@@ -76,7 +76,7 @@ def test_a_slave_that_comes_back_keeps_its_work(swarm: Swarm) -> None:
         assert len(swarm.probes("start-*")) == 3
         assert slave.output.count("registered with the master") == 2
         slave.send(signal.SIGTERM)
-        assert slave.finish(10.0) == 0
+        assert slave.finish() == 0
     finally:
         relay.close()
 
@@ -108,7 +108,7 @@ def test_late_results_of_a_stopped_slave_count_for_nothing(swarm: Swarm) -> None
     attic.send(signal.SIGSTOP)
     cellar = swarm.slave("cellar")
     # Whatever the stopped slave had is done by the other after the lease.
-    until(lambda: run.output.count("ended slow") >= 8, 20.0)
+    until(lambda: run.output.count("ended slow") >= 8)
     attic.send(signal.SIGCONT)
     check_all(run.ends_well(), 9)
     until(lambda: attic.output.count("registered with the master") == 2)
@@ -120,14 +120,14 @@ def test_late_results_of_a_stopped_slave_count_for_nothing(swarm: Swarm) -> None
 def test_the_tasks_of_a_killed_client_are_cancelled(swarm: Swarm) -> None:
     swarm.master(*QUICK_LEASE)
     slave = swarm.slave("attic", workers=2)
-    run = swarm.run("slow.py:SlowTasks", "slow.count=50", "slow.seconds=30")
+    run = swarm.run("slow.py:SlowTasks", "slow.count=50", "slow.seconds=600")
     started(swarm, 2)
     run.send(signal.SIGKILL)
     killed = [psutil.Process(int((swarm.probe / f"pid-{n}").read_text())) for n in (0, 1)]
-    _, alive = psutil.wait_procs(killed, timeout=10.0)
+    _, alive = psutil.wait_procs(killed, timeout=30.0)
     assert not alive
     assert len(swarm.probes("start-*")) == 2
-    until(lambda: idle(swarm), 10.0)
+    until(lambda: idle(swarm))
     # A process that was killed cannot remove its own folder.
     swarm.remove_litter()
     again = swarm.run("slow.py:SlowTasks", "slow.count=4", "slow.seconds=0")
@@ -136,7 +136,7 @@ def test_the_tasks_of_a_killed_client_are_cancelled(swarm: Swarm) -> None:
 
 
 def test_a_killed_client_leaves_nothing_of_its_private_swarm(swarm: Swarm) -> None:
-    run = swarm.run("slow.py:SlowTasks", "slow.seconds=30", workers=2)
+    run = swarm.run("slow.py:SlowTasks", "slow.seconds=600", workers=2)
     started(swarm, 2)
     assert len(swarm.processes()) >= 6
     run.send(signal.SIGKILL)
@@ -144,24 +144,22 @@ def test_a_killed_client_leaves_nothing_of_its_private_swarm(swarm: Swarm) -> No
 
 
 def test_a_client_whose_private_master_is_killed_says_so(swarm: Swarm) -> None:
-    run = swarm.run("slow.py:SlowTasks", "slow.seconds=30", workers=2)
+    run = swarm.run("slow.py:SlowTasks", "slow.seconds=600", workers=2)
     started(swarm, 2)
     (master,) = psutil.Process(run.pid).children()
-    began = time.monotonic()
     master.kill()
     ended(swarm, run, 1)
-    assert time.monotonic() - began < 10.0
     assert "private master" in run.output
     assert "SIGKILL" in run.output
 
 
 def test_a_killed_private_slave_is_replaced(swarm: Swarm) -> None:
-    run = swarm.run("slow.py:SlowTasks", "slow.count=4", "slow.seconds=1", workers=2)
+    run = swarm.run("slow.py:SlowTasks", "slow.count=4", "slow.seconds=1", LONG_LEASE, workers=2)
     started(swarm, 2)
     (master,) = psutil.Process(run.pid).children()
     slave = next(each for each in master.children() if "nodes.process" in " ".join(each.cmdline()))
     slave.kill()
-    check_all(run.ends_well(9.0), 4)
+    check_all(run.ends_well(), 4)
     assert "slave was killed by SIGKILL" in run.output
 
 
@@ -182,7 +180,7 @@ def test_a_client_waits_for_a_new_master_and_goes_on(swarm: Swarm) -> None:
     assert set(report["ends"].values()) == {1}
     assert len(report["ends"]) == 4
     assert report["events"] == ["disconnected", "reconnected"]
-    _, alive = psutil.wait_procs(running, timeout=5.0)
+    _, alive = psutil.wait_procs(running, timeout=30.0)
     assert not alive
     assert slave.runs
 
@@ -190,7 +188,7 @@ def test_a_client_waits_for_a_new_master_and_goes_on(swarm: Swarm) -> None:
 def test_a_killed_host_fails_its_system_with_the_reason(swarm: Swarm) -> None:
     swarm.master()
     swarm.slave("attic", workers=2)
-    run = swarm.run("slow.py:SlowSystem", "slow.seconds=30")
+    run = swarm.run("slow.py:SlowSystem", "slow.seconds=600")
     started(swarm, 2)
     os.kill(int((swarm.probe / "host").read_text()), signal.SIGKILL)
     error = run.ends_well()["system_error"]

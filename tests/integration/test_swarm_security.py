@@ -32,7 +32,7 @@ def connected(transport: ZMQTransport, credentials: Credentials) -> IClient:
     return client
 
 
-def answers(client: IClient, seconds: float = 5.0) -> list[Message]:
+def answers(client: IClient, seconds: float = 30.0) -> list[Message]:
     """What comes first."""
     decoder = decoder_to_owner()
     frames = until(client.receive, seconds, "an answer") or []
@@ -82,7 +82,7 @@ def test_garbage_of_an_authenticated_peer_disturbs_nobody(swarm: Swarm, transpor
     until(lambda: swarm.probes("start-*"))
     sent = 0
     deadline = time.monotonic() + 2.0
-    while time.monotonic() < deadline and run.runs:
+    while sent < 6 or (time.monotonic() < deadline and run.runs):
         client = connected(transport, swarm.credentials("client"))
         if sent % 2:
             client.send(encode([Parcel(hello("client"))]))
@@ -92,7 +92,6 @@ def test_garbage_of_an_authenticated_peer_disturbs_nobody(swarm: Swarm, transpor
             continue
         client.close()
         sent += 1
-    assert sent > 3
     assert "bad message from 127.0.0.1" in master.output
     report = run.ends_well()
     assert len(report["results"]) == 520
@@ -113,4 +112,4 @@ def test_a_malformed_task_list_is_refused_before_it_is_anything_else(
     client.send(encode([Parcel(PushTasks(1, 1, greeting.system, 1), [b"\xc1 no list"])]))
     until(lambda: refusal(client))
     client.close()
-    assert len(swarm.run("slow.py:SlowTasks", "slow.seconds=0").ends_well(15.0)["results"]) == 8
+    assert len(swarm.run("slow.py:SlowTasks", "slow.seconds=0").ends_well()["results"]) == 8

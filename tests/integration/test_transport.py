@@ -30,7 +30,7 @@ from concurrence.transport.zmq_transport import ZMQTransport
 from concurrence.transport.zmq_work import ZMQWorkQueue
 from concurrence.wire.codec import Frame
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 ANYWHERE = "tcp://127.0.0.1:0"
 
 Transport: TypeAlias = ZMQTransport | MemoryTransport
@@ -251,7 +251,7 @@ class TestAnyServer:
         client = connected(transport, server, ring)
         poller = zmq.Poller()
         poller.register(client.pollable, zmq.POLLOUT)
-        assert poller.poll(1000)
+        assert poller.poll(30_000)
         while client.send([bytes(20_000)]):
             pass
         wait_for(server.receive, server.pollable)

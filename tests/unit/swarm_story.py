@@ -16,6 +16,7 @@ from concurrence.journal.gate import DurabilityGate
 from concurrence.scheduling.api import ITaskScheduler, Limits
 from concurrence.scheduling.core import MasterCore
 from concurrence.scheduling.generic import GenericTaskScheduler
+from concurrence.scheduling.ledger.sanity import SanityCheck
 from concurrence.scheduling.outbox import HostOrder
 from concurrence.scheduling.pushpull import ZMQTaskScheduler
 from concurrence.scheduling.strategies import (
@@ -128,6 +129,7 @@ class Master:
         self.peers: dict[bytes, Peer] = {}
         self._gate: DurabilityGate[tuple[bytes, Parcel[Any]]] = DurabilityGate()
         self._names = itertools.count(1)
+        self._check = SanityCheck(self.ledger.jobs, self.ledger.assignments, self.ledger.story)
         self.core.tick(self.now)
         self.cycle()
 
@@ -160,7 +162,8 @@ class Master:
             else:
                 peer.inbox += peer.decoder.decode(encode(parcels))
         if self.checked:
-            self.ledger.sanity_check()
+            self._check()
+            self.core.swarm.roster.sanity_check()
 
     def sync(self) -> None:
         """The disk has everything."""

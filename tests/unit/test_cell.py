@@ -144,3 +144,24 @@ def test_a_reader_never_sees_a_mixture() -> None:
         writer.join()
         reader.close()
         os.close(descriptor)
+
+
+def test_only_the_task_that_is_meant_is_interrupted(ends: tuple[CellReader, WorkerCell]) -> None:
+    reader, worker = ends
+    assert worker.asked_to_interrupt() is None
+    worker.begin_chunk(7)
+    worker.begin(0)
+    assert reader.interrupt(7, 1, 5), "a signal is needed"
+    assert worker.asked_to_interrupt() is None, "another one runs"
+    worker.begin(1)
+    assert worker.asked_to_interrupt() == 5
+    assert reader.interrupt(7, 1, 5), "it has not been heard"
+    assert worker.take_interruption() == (7, 1)
+    assert worker.is_at((7, 1))
+    assert worker.asked_to_interrupt() is None, "it is told once"
+    assert not reader.interrupt(7, 1, 5), "it was heard"
+    worker.clear()
+    assert not worker.is_at((7, 1))
+    assert reader.interrupt(8, 1, 3)
+    worker.begin(1)
+    assert worker.asked_to_interrupt() is None, "another chunk is meant"

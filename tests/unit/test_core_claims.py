@@ -6,6 +6,7 @@ import pytest
 from swarm_story import SYSTEM, Master, definition, hello, machine
 
 from concurrence.scheduling import functions
+from concurrence.scheduling.impossible import TELL_SECONDS
 from concurrence.wire.messages import (
     FINISHED,
     Assign,
@@ -103,11 +104,15 @@ class TestImpossibleTasks:
         client, slave = master.client(), master.slave()
         client.define()
         client.push(1, range(3), resources={"gpu": 1.0, "cpu": 2.0})
-        master.wait(4.0, client, slave)
+        master.wait(TELL_SECONDS / 2, client, slave)
         assert not client.take(Output)
         master.wait(20.0, client, slave)
         assert [output.text for output in client.messages(Output)] == [
-            "WARNING f needs cpu=2, gpu=1, which no connected slave offers; 3 tasks wait"
+            (
+                "WARNING f needs cpu=2, gpu=1, which no connected slave offers: the slave has no gpu; 3 tasks "
+                'wait. Start a slave that offers it: concurrence slave --set "slavenode.labels=gpu=1"; or let '
+                "the task need less gpu."
+            )
         ]
         gpu = master.slave("gpu", machine(2, 4, gpu=1.0))
         master.wait(20.0, client, slave, gpu)

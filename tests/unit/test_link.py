@@ -65,7 +65,7 @@ def test_many_messages_of_all_sizes(ends: Ends) -> None:
         slave.flush()
         received += [plain(message) for message in slave.receive()]
     slave.close()
-    thread.join(10)
+    thread.join(60)
     assert received == messages
 
 
@@ -77,7 +77,7 @@ def test_very_many_frames(ends: Ends) -> None:
     received: list[list[Frame]] = []
     while not received:
         received = slave.receive()
-    thread.join(10)
+    thread.join(60)
     assert plain(received[0]) == frames
 
 
@@ -100,7 +100,7 @@ def test_what_the_kernel_does_not_take_is_kept(ends: Ends) -> None:
     thread.start()
     while slave.wants_write:
         slave.flush()
-    thread.join(10)
+    thread.join(60)
     assert [len(message[0]) for message in received] == [3_000_000, 5]
 
 

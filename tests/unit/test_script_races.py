@@ -125,7 +125,7 @@ def test_several_threads_iterate_one_map(given: Any) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
         assert not any(thread.is_alive() for thread in threads)
         assert sorted(itertools.chain(*taken)) == list(range(400))
 
@@ -171,15 +171,15 @@ def test_a_generator_that_exits_does_not_end_the_swarm() -> None:
         pushed = swarm.push_tasks(tasks())
         with pytest.raises(SystemExit):
             list(pushed)
-        assert swarm.submit(abs, -1).result(10) == 1
+        assert swarm.submit(abs, -1).result(60) == 1
 
 
 def test_whoever_waits_for_the_swarm_lets_an_unread_push_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    from concurrence.nodes import owner  # noqa: PLC0415
+    from concurrence.nodes import room  # noqa: PLC0415
     from concurrence.scripting import pushed_tasks  # noqa: PLC0415
 
     monkeypatch.setattr(pushed_tasks, "MAX_UNREAD", 50)
-    monkeypatch.setattr(owner, "SOURCE_TASKS", 100)
+    monkeypatch.setattr(room, "SOURCE_TASKS", 100)
 
     with concurrence.local_swarm(workers=1, display=Silent()) as swarm:
         for drop in (False, True):
@@ -188,7 +188,7 @@ def test_whoever_waits_for_the_swarm_lets_an_unread_push_go_on(monkeypatch: pyte
             assert 50 <= pushed._feed.ended.qsize() < 500
             if drop:
                 pushed = None
-            swarm.wait(10)
+            swarm.wait(60)
         assert swarm.counts.finished == 2000
 
 
@@ -205,7 +205,7 @@ def settle(swarm: Swarm) -> None:
     """Wait until nothing is under way, though there is more to push."""
     import time  # noqa: PLC0415
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     calm = 0
     while calm < 20 and time.monotonic() < deadline:
         calm = calm + 1 if not swarm._loop.unfinished else 0

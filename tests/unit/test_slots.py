@@ -10,6 +10,7 @@ import pytest
 from concurrence.errors import ProtocolError
 from concurrence.wire.codec import Frame, Parcel, decode_results, encode_results, encode_tasks
 from concurrence.wire.messages import (
+    CANCELLED,
     EXPIRED,
     FINISHED,
     RETURNED,
@@ -24,8 +25,10 @@ from concurrence.wire.messages import (
     PackedTask,
 )
 from concurrence.workers.slot_state import (
+    LONGEST_DELAY,
     Drained,
     Instruction,
+    InterruptTask,
     KillWorker,
     Recorded,
     Seen,
@@ -34,7 +37,7 @@ from concurrence.workers.slot_state import (
     StartWorker,
     StopChunk,
 )
-from concurrence.workers.slots import LONGEST_DELAY, Slots
+from concurrence.workers.slots import Slots
 
 DIGEST = b"0123456789abcdef"
 T = TypeVar("T")
@@ -382,3 +385,37 @@ def test_a_task_without_a_time_out_may_take_for_ever() -> None:
     slots.worker_ready(1)
     slots.assign(assign(1))
     assert not slots.worker_seen(1, Seen(1, 0, elapsed=1e6))
+
+
+def test_a_task_is_asked_to_end_before_its_worker_is_killed() -> None:
+    slots = started()
+    slots.grace = 0.5
+    slots.assign(timed(1, timeout=1.0))
+    ask = InterruptTask(1, 1, 0, EXPIRED)
+    assert slots.worker_seen(1, Seen(1, 0, elapsed=1.1)) == [ask]
+    assert slots.worker_seen(1, Seen(1, 0, elapsed=1.5)) == [ask], "until it was seen to hear"
+    out = slots.worker_seen(1, Seen(1, 0, elapsed=1.7))
+    assert only(out, KillWorker) == [KillWorker(1)]
+    assert [(m.counters, m.statuses) for m in upstream(out)] == [([100], bytes([EXPIRED]))]
+
+
+def test_each_task_of_a_chunk_has_its_own_grace() -> None:
+    slots = started()
+    slots.grace = 0.5
+    slots.assign(timed(1, timeout=1.0))
+    slots.worker_seen(1, Seen(1, 0, elapsed=1.1))
+    assert not slots.worker_seen(1, Seen(1, 1, elapsed=0.4)), "the first listened"
+    assert slots.worker_seen(1, Seen(1, 1, elapsed=1.6)) == [InterruptTask(1, 1, 1, EXPIRED)]
+
+
+def test_a_cancelled_task_that_listens_costs_no_worker() -> None:
+    slots = started()
+    slots.grace = 0.5
+    slots.assign(assign(1))
+    slots.take_back(1, kill=True)
+    out = slots.worker_seen(1, Seen(1, 0, stopped={1}, elapsed=9.0))
+    assert only(out, InterruptTask) == [InterruptTask(1, 1, 0, CANCELLED)]
+    assert not only(out, KillWorker)
+    assert len(upstream(slots.worker_results(1, results(1, [100])))) == 1
+    assert slots.held == 0
+    assert slots.states[1].is_idle

@@ -28,6 +28,7 @@ from concurrence.wire.messages import (
 from concurrence.workers.slot_state import (
     Drained,
     Instruction,
+    InterruptTask,
     KillWorker,
     Recorded,
     Seen,
@@ -148,8 +149,16 @@ class SlotsMachine(RuleBasedStateMachine):
                     self.killed.add(number)
                 case StopChunk(number, chunk):
                     self.workers[number].stops.add(chunk)
+                case InterruptTask(number, chunk, index, _):
+                    assert (chunk, self.open_at(chunk, index)) in self.started, "interrupted what did not start"
+                    assert number in self.workers
                 case SendUpstream(parcel):
                     self.hear(parcel.message)
+
+    def open_at(self, chunk: int, index: int) -> int:
+        counter = chunk * 100 + index
+        assert counter in self.open[chunk], "interrupted what was answered"
+        return counter
 
     def hear(self, message: object) -> None:
         if isinstance(message, NeedFunction):

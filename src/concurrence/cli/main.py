@@ -9,7 +9,20 @@ from typing import Annotated
 try:
     import typer
 
-    from concurrence.cli import apps, call, components, config, env, plugin, run, servers, simulate, status
+    from concurrence.cli import (
+        apps,
+        call,
+        components,
+        config,
+        drain,
+        env,
+        jobs,
+        plugin,
+        run,
+        servers,
+        simulate,
+        status,
+    )
     from concurrence.cli.failures import INTERRUPTED
     from concurrence.cli.group import Commands, pass_environment_on, use_environment
     from concurrence.version import __version__
@@ -30,10 +43,15 @@ app.command(epilog=servers.MASTER_EPILOG)(servers.master)
 app.command(epilog=servers.SLAVE_EPILOG)(servers.slave)
 app.command("worker", epilog=servers.SLAVE_EPILOG, hidden=True)(servers.slave)
 app.command(epilog=status.EPILOG)(status.status)
+app.command(epilog=jobs.JOBS_EPILOG)(jobs.jobs)
+app.command(epilog=jobs.EXPLAIN_EPILOG)(jobs.explain)
+app.command(epilog=jobs.CANCEL_EPILOG)(jobs.cancel)
+app.command(epilog=jobs.LOGS_EPILOG)(jobs.logs)
+app.command(epilog=drain.EPILOG)(drain.drain)
 app.command(epilog=call.EPILOG)(call.call)
 app.command(epilog=apps.EPILOG)(apps.apps)
 app.command(epilog=simulate.EPILOG)(simulate.simulate)
-app.command(epilog=components.EPILOG)(components.components)
+app.command(cls=components.ComponentsCommand, epilog=components.EPILOG)(components.components)
 app.add_typer(env.commands, name="env")
 app.add_typer(config.commands, name="config")
 app.add_typer(plugin.commands, name="plugin")

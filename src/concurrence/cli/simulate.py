@@ -88,11 +88,12 @@ def simulate(
         scenarios = [draw(each, policy) for each in chosen]
     else:
         fields: dict[str, Any] = {
-            "slaves": slaves, "tasks": tasks, "policy": policy, "overrides": tuple(settings or ()), "clients": clients,
-            "kinds": kinds, "workers": workers, "spread": spread, "blind": blind, "durations": durations,
-            "seconds": seconds, "labels": labels, "faults": faults, "fault_rate": fault_rate, "latency": latency,
-            "lease": lease, "heartbeats": heartbeats, "codec": codec, "check_every": check_every,
-            "cycle_seconds": cycle_seconds, "message_seconds": message_seconds, "patience": patience,
+            "slaves": slaves, "tasks": tasks, "policy": policy, "overrides": tuple(settings or ()),
+            "clients": clients, "kinds": kinds, "workers": workers, "spread": spread, "blind": blind,
+            "durations": durations, "seconds": seconds, "labels": labels, "faults": faults,
+            "fault_rate": fault_rate, "latency": latency, "lease": lease, "heartbeats": heartbeats, "codec": codec,
+            "check_every": check_every, "cycle_seconds": cycle_seconds, "message_seconds": message_seconds,
+            "patience": patience,
         }  # fmt: skip
         fields["durations"] = Durations(_one_of(durations, [each.value for each in Durations]))
         scenarios = [Scenario(seed=each, **fields) for each in chosen]

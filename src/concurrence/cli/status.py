@@ -61,6 +61,8 @@ def show(answer: Status, address: str) -> None:
     print(f"master {answer.master} at {address}, Concurrent {answer.package}, up {uptime}")
     slaves = [node for node in answer.nodes if node.kind == "slave"]
     print(f"slaves: {len(slaves)}, workers: {sum(node.workers for node in slaves)}")
+    if slaves and all(node.drains for node in slaves) and any(system.queued for system in answer.systems):
+        print("all slaves drain: tasks wait; have one work again: concurrence drain SLAVE --resume")
     if not slaves and any(system.queued for system in answer.systems):
         print("no slaves: tasks wait")
     if answer.nodes:
@@ -83,9 +85,14 @@ def _nodes(answer: Status) -> Table:
     table = Table("kind", "name", "address", box=None, pad_edge=False)
     for heading in ("connected", "workers", "chunks", "finished"):
         table.add_column(heading, justify="right")
+    if any(node.drains for node in answer.nodes):
+        table.add_column("")
     for node in sorted(answer.nodes, key=lambda node: (node.kind, node.name)):
-        numbers = (str(node.workers), str(node.busy_chunks), f"{node.finished:,}") if node.kind == "slave" else ()
-        table.add_row(node.kind, Text(node.name), Text(node.address), human_seconds(node.age), *numbers)
+        cells = [node.kind, Text(node.name), Text(node.address), human_seconds(node.age)]
+        if node.kind == "slave":
+            cells += [str(node.workers), str(node.busy_chunks), f"{node.finished:,}"]
+            cells += ["draining"] if node.drains else []
+        table.add_row(*cells)
     return table
 
 

@@ -13,7 +13,9 @@ from concurrence.env.config import ConfigChanges
 from concurrence.env.config_report import json_value, known_options, unknown_option
 from concurrence.env.environment import Environment
 from concurrence.errors import UsageError
+from concurrence.nodes.job_methods import JobMethods
 from concurrence.nodes.status import Status, status_by_names, without
+from concurrence.nodes.steering_methods import SteeringMethods
 from concurrence.scheduling.core import MasterCore
 from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.telemetry.api import IStats, StatSummary
@@ -54,6 +56,8 @@ class BuiltInMethods:
         """Offer all of them."""
         self._register_swarm(service)
         self._register_config(service)
+        SteeringMethods(self._core).register(service)
+        JobMethods(self._core, self._now).register(service)
 
         @jsonremote(service)
         def ping(request: ApiRequest) -> str:

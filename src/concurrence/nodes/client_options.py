@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from concurrence.component import Component
 from concurrence.env.extension_options import ExtensionOption
-from concurrence.env.options import DurationOption, PathOption
+from concurrence.env.options import DurationOption, IntOption, PathOption
+from concurrence.tasks.ownership import MAX_DEPTH
 from concurrence.transport.api import ITransport
 
 
@@ -22,4 +23,11 @@ class ClientOptions(Component, abstract=True):
     )
     push_timeout = DurationOption(
         "application", "push_timeout", 600.0, "How long a push outside handlers waits for room.", live=True
+    )
+    max_depth = IntOption(
+        "application",
+        "max_depth",
+        MAX_DEPTH,
+        "How many tasks may push one another in a row; beyond it the task that pushes fails.",
+        min=0,
     )

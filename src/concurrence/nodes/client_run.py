@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bdb
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -51,20 +51,24 @@ class RunSettings(Struct):
         credentials: How to reach a master; None to start a private swarm.
         connect_timeout: Seconds to wait for the master's first answer.
         push_timeout: Tells the seconds that a push outside handlers waits for room; it may change.
+        max_depth: How many tasks may push one another in a row.
         workers: Workers of a private swarm; None for what the options say.
         inline: Everything in this process and thread.
         display: What is shown.
         stats: The application's counters.
+        services: Tells the services that plug-ins add to the node.
     """
 
     transport: ITransport
     credentials: Credentials | None
     connect_timeout: float
     push_timeout: Callable[[], float]
+    max_depth: int
     workers: int | None
     inline: bool
     display: IDisplay
     stats: IStats
+    services: Callable[[], Sequence[INodeService]]
 
 
 class ClientRun:
@@ -91,6 +95,7 @@ class ClientRun:
         self._settings = settings
         self._display = settings.display
         self._tasks = OwnedTasks(self.system_id, identity.node, TaskPacker(BundleCollector()))
+        self._tasks.max_depth = settings.max_depth
         self._swarm: LocalSwarm | None = None
         self._owner: Owner | None = None
         self._exit_code = 0
@@ -189,7 +194,7 @@ class ClientRun:
     def _start_services(self) -> None:
         environment, name = self._environment, self.identity.name
         self._services = services = NodeServices(
-            environment.implementations(INodeService),
+            self._settings.services(),
             lambda service: NodeHandle(
                 service, NodeType.CLIENT, name, environment, self._settings.stats, self._loop
             ),
@@ -318,5 +323,6 @@ class ClientRun:
         else:
             done = message.finished + message.failed + message.cancelled
             total = done + message.queued + message.running
-        self._display.progress(done, total, message.text)
+        if message.system in self.owner.systems:  # not of those that these pushed: one bar cannot show all
+            self._display.progress(done, total, message.text)
         self._handlers.progress(SystemId(message.system), done, total, message.text)

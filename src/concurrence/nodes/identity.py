@@ -36,6 +36,7 @@ class Identity:
         chunks: list[int] | None = None,
         system: int = 0,
         ticket: str = "",
+        drains: bool = False,
     ) -> Hello:
         """The greeting.
 
@@ -45,6 +46,7 @@ class Identity:
             chunks: What a slave still has.
             system: A host's system, or that of a client's plain tasks.
             ticket: A host's.
+            drains: Whether a slave takes no work.
         """
         version = platform.python_version_tuple()
         return Hello(
@@ -61,6 +63,7 @@ class Identity:
             ticket=ticket,
             system=system,
             chunks=chunks or [],
+            drains=drains,
         )
 
 

@@ -93,8 +93,12 @@ class Failed(Struct, frozen=True, tag="failed"):
     exit_code: int
 
 
-Answer: TypeAlias = Ready | Failed
-_answer_decoder: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Ready | Failed)
+class Dismissed(Struct, frozen=True, tag="dismissed"):
+    """The node ends because an administrator told it to: nobody should start another one in its place."""
+
+
+Answer: TypeAlias = Ready | Failed | Dismissed
+_answer_decoder: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Ready | Failed | Dismissed)
 
 
 class Launch:
@@ -119,6 +123,10 @@ class Launch:
 
 class LaunchFailed(ConcurrenceError):
     """The node that was started said why it could not: its text and hint are its own."""
+
+
+class ChildDismissed(ConcurrenceError):
+    """Nobody's fault: the node that was started was told to end by somebody who may do that."""
 
 
 class ChildNode:
@@ -187,6 +195,8 @@ class ChildNode:
         answer = _answer_decoder.decode(packet)
         if isinstance(answer, Failed):
             raise _launch_failed(answer)
+        if isinstance(answer, Dismissed):
+            raise ChildDismissed(f"{self._title} was told to end while it was starting")
         return answer
 
     def wait_end(self, timeout: float) -> ConcurrenceError | None:
@@ -209,6 +219,8 @@ class ChildNode:
         answer = _answer_decoder.decode(packet) if packet else None
         if isinstance(answer, Failed):
             return _launch_failed(answer)
+        if isinstance(answer, Dismissed):
+            return ChildDismissed(f"{self._title} (process {self.pid}) ended as it was told to")
         return ConnectionFailed(f"{self._title} (process {self.pid}) {ended}")
 
     def poll(self) -> int | None:

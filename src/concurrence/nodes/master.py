@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from typing import TextIO
@@ -9,7 +10,7 @@ from typing import TextIO
 from concurrence.component import ComponentManager, ExtensionPoint, identity
 from concurrence.env.config import ConfigChanges
 from concurrence.env.extension_options import ExtensionOption
-from concurrence.env.options import BoolOption, ByteSizeOption, DurationOption, IntOption, StrOption
+from concurrence.env.options import BoolOption, IntOption, StrOption
 from concurrence.errors import ConcurrenceError, MessageTooLarge, ProtocolError, UsageError, WorkerStartFailed
 from concurrence.ids import new_node_id, new_session
 from concurrence.journal.api import IJournal
@@ -20,10 +21,10 @@ from concurrence.nodes.api_door import ApiDoor
 from concurrence.nodes.api_methods import BuiltInMethods
 from concurrence.nodes.hosting import Hosting
 from concurrence.nodes.keys import MasterKeys
-from concurrence.nodes.launching import Access, ChildNode, LaunchFailed, LaunchSpec, Ready
+from concurrence.nodes.launching import Access, ChildDismissed, ChildNode, LaunchFailed, LaunchSpec, Ready
 from concurrence.nodes.locking import lock_environment, note_address
-from concurrence.nodes.node import Node
-from concurrence.scheduling.api import ITaskScheduler, Limits
+from concurrence.nodes.master_limits import LimitedNode
+from concurrence.scheduling.api import ITaskScheduler
 from concurrence.scheduling.core import MasterCore
 from concurrence.scheduling.outbox import HostOrder, News
 from concurrence.transport.api import IServer, IWorkQueue
@@ -39,11 +40,10 @@ _START_SECONDS = 30.0
 _PING_SECONDS = 0.5
 _RESTART_SECONDS = 1.0
 _END_SECONDS = 1.0
-_PINGS_PER_LEASE = 3.0  # at least; with fewer a node would be given up for one late ping
 _SLAVE = "the master's own slave"
 
 
-class MasterNode(Node):
+class MasterNode(LimitedNode):
     """Registers nodes, schedules tasks, hosts task systems, notifies clients."""
 
     node_type = NodeType.MASTER
@@ -65,32 +65,6 @@ class MasterNode(Node):
     )
     api_methods = ExtensionPoint(IApiMethods)
     is_standalone = BoolOption("masternode", "is_standalone", False, "Whether the master is its own slave.")
-    lease = DurationOption(
-        "masternode", "lease", 10.0, "A node that is silent for so long is given up.", live=True
-    )
-    heartbeat = DurationOption(
-        "masternode",
-        "heartbeat",
-        2.0,
-        "A node with nothing to say pings this often, but at least three times in a lease.",
-        live=True,
-    )
-    task_window = IntOption(
-        "masternode", "task_window", 131_072, "Unfinished tasks that one owner may have here.", min=1, live=True
-    )
-    delivery_window = ByteSizeOption(
-        "masternode",
-        "delivery_window",
-        256 * 1024 * 1024,
-        "Results that an owner may leave unacknowledged.",
-        live=True,
-    )
-    code_window = ByteSizeOption(
-        "masternode", "code_window", 1 << 30, "Code and shared objects that one owner may have here.", live=True
-    )
-    max_attempts = IntOption(
-        "masternode", "max_attempts", 3, "Workers that a task may kill before it is given up.", min=1, live=True
-    )
 
     def __init__(self, manager: ComponentManager) -> None:
         super().__init__(manager)
@@ -111,12 +85,13 @@ class MasterNode(Node):
         self._is_private = self.launch is not None and self.launch.spec.private
         self._core = MasterCore(
             self.task_scheduler,
-            self._limits(),
+            self.limits(),
             master=new_node_id(),
             package=__version__,
             new_ticket=new_session,
             # Later than whatever a predecessor gave out, at a million chunks a second.
             first_chunk=int(time.time() * 1_000_000),
+            chance=random.random,
         )
 
     def _open_api(self) -> None:
@@ -125,17 +100,7 @@ class MasterNode(Node):
 
     def config_changed(self, changes: ConfigChanges) -> None:
         """Adopt the limits."""
-        self._core.set_limits(self._limits(), self.reactor.now())
-
-    def _limits(self) -> Limits:
-        return Limits(
-            lease=self.lease,
-            heartbeat=min(self.heartbeat, self.lease / _PINGS_PER_LEASE),
-            task_window=self.task_window,
-            delivery_window=self.delivery_window,
-            code_window=self.code_window,
-            max_attempts=self.max_attempts,
-        )
+        self._core.set_limits(self.limits(), self.reactor.now())
 
     def app_main(self) -> int:
         """Run until stopped; the exit code."""
@@ -217,6 +182,11 @@ class MasterNode(Node):
             reason = slave.wait_end(_END_SECONDS)
             if isinstance(reason, LaunchFailed) and reason.exit_code == UsageError.exit_code:
                 raise reason  # another one would end in the same way
+            if isinstance(reason, ChildDismissed):
+                self.log.info("%s; no other is started", reason)
+                slave.stop()
+                self._slave = None
+                return
             self.log.error("%s %s; another one is started", _SLAVE, describe_exit(slave.stop()))
             self._slave = None
             self.reactor.call_later(_RESTART_SECONDS, self._restart_slave)

@@ -63,6 +63,10 @@ class Node(Component, IApp, abstract=True):
         self.log.info("stopping: %s", reason)
         self.reactor.stop()
 
+    def signalled(self, name: str) -> None:
+        """A signal asks the node to stop; on the loop's own thread."""
+        self.stop(name)
+
     def config_changed(self, changes: ConfigChanges) -> None:
         """Live options changed: adopt what is not read afresh each time; on the loop's own thread."""
 
@@ -121,7 +125,7 @@ class Node(Component, IApp, abstract=True):
                 self._interrupted = True
                 raise KeyboardInterrupt
             self._signalled = True
-            self.reactor.post(lambda: self.stop(name))
+            self.reactor.post(lambda: self.signalled(name))
 
         def on_hangup(number: int, frame: FrameType | None) -> None:
             self.reactor.post(self._reload)

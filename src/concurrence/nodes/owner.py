@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from concurrence.errors import Backpressure, ConnectionFailed, UsageError
+from concurrence.errors import Backpressure, ConnectionFailed
 from concurrence.ids import SystemId, TaskId, new_system_id
+from concurrence.nodes import room
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner_channel import IOwnerChannel, Notification
 from concurrence.nodes.owner_handlers import IOwnerHandlers
-from concurrence.nodes.sources import Sources
+from concurrence.nodes.pushes import PushesUnderWay
+from concurrence.nodes.sources import Children, Sources
 from concurrence.tasks.api import ITaskSystem, Task, TaskCounts
 from concurrence.tasks.ownership import OwnedTasks, Push, TaskEnd, system_end
 from concurrence.tasks.waiting import HANDLER, Place, enter, leave
@@ -23,7 +25,6 @@ from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import (
     MAX_CHUNK_TASKS,
     Cancel,
-    Message,
     PushAccepted,
     PushRejected,
     PushSystem,
@@ -32,20 +33,12 @@ from concurrence.wire.messages import (
     SystemResult,
 )
 
-MAX_PENDING_TASKS = 65_536
-"""Unfinished tasks of one owner; beyond it ``push_task`` waits, or raises inside handlers."""
-
-MAX_PENDING_BYTES = 256 * 1024 * 1024
-
-SOURCE_TASKS = 32_768
-"""An iterable is drained only while fewer tasks than this are unfinished."""
-
-SOURCE_BYTES = 64 * 1024 * 1024
-
 UNACCEPTED_PUSHES = 4
 """With fewer pushes under way a task is sent at once; with more it waits for company."""
 
 _BURST = 256  # tasks taken from an iterable, or notifications handled, before the other gets a turn
+_TASKS_CURE = "Give push_tasks a generator: it is drained as room comes."
+_SYSTEMS_CURE = "Push the next one when one has ended, in work_finished() or system_finished()."
 
 
 class Owner:
@@ -63,6 +56,7 @@ class Owner:
         systems: The task systems that have not ended.
         busy: Seconds that workers spent in its tasks.
         moved: Bytes of its tasks and results.
+        stopped: Whether :meth:`stop` was called.
         source: Where the ends come from that it tells of now: a slave, and the number of the attempt.
     """
 
@@ -85,13 +79,13 @@ class Owner:
         self.patience = patience
         self._place = place
         self._sources = Sources()
-        self._pushes: dict[int, object] = {}
-        self._parcels: dict[int, Parcel[Message]] = {}
-        self._last_push = 0
-        self._answered = 0
+        self._pushes = PushesUnderWay()
+        self._room = room.Room(channel, tasks)
         self._in_handler = False
         self._busy = True
-        self._stopped = False
+        self.stopped = False
+        self._stillborn: list[TaskEnd] = []
+        tasks.on_children = self._take_children
 
     @property
     def is_idle(self) -> bool:
@@ -99,19 +93,19 @@ class Owner:
         return not (len(self.tasks) or self._sources or self.systems)
 
     @property
+    def unfinished(self) -> int:
+        """How many tasks and task systems have not ended, those included that tasks pushed and that wait."""
+        return len(self.tasks) + self._sources.children + len(self.systems)
+
+    @property
     def is_settled(self) -> bool:
         """Whether there is nothing to push or hand over before something arrives."""
         return not self._sources or self.room_for_sources <= 0
 
     @property
-    def stopped(self) -> bool:
-        """Whether :meth:`stop` was called."""
-        return self._stopped
-
-    @property
     def counts(self) -> TaskCounts:
         """How many tasks are in which state."""
-        return replace(self.tasks.counts, undrained=len(self._sources))
+        return replace(self.tasks.counts, undrained=len(self._sources), systems=len(self.systems))
 
     @property
     def expected(self) -> int:
@@ -130,7 +124,7 @@ class Owner:
             PackingError: The task cannot be pickled.
         """
         if not self.has_room:
-            self._wait_for_room()
+            self._wait_for_room(lambda: self.has_room, f"{len(self.tasks)} tasks", _TASKS_CURE)
         task_id = self.tasks.add(task)
         self._busy = True
         if self._may_hand_over():
@@ -143,11 +137,6 @@ class Owner:
         Raises:
             UsageError: It is no iterable.
         """
-        if not isinstance(tasks, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  authors need no checker
-            raise UsageError(
-                f"push_tasks was given {tasks!r:.200}, which is no iterable of tasks",
-                hint="Push one task with push_task(task), or as push_tasks([task]).",
-            )
         self._sources.add(tasks, in_handler=self._in_handler)
         self._busy = True
         if not self._in_handler:
@@ -157,8 +146,13 @@ class Owner:
         """Push a task system.
 
         Raises:
+            Backpressure: Too many are unfinished, and this is called from a handler.
+            ConnectionFailed: Too many are unfinished, and no room came in time.
             PackingError: It cannot be pickled.
         """
+        if len(self.systems) >= room.MAX_PENDING_SYSTEMS:
+            count = len(self.systems)
+            self._wait_for_room(lambda: len(self.systems) < count, f"{count} task systems", _SYSTEMS_CURE)
         system_id = new_system_id()
         self.tasks.add_system(system_id, system)
         self.systems.add(system_id)
@@ -170,6 +164,7 @@ class Owner:
         """Cancel tasks of a system, or all of it; their ends come as notifications."""
         if counters is None and system == self.tasks.system:
             self._sources.clear()
+            self.tasks.disown_children()
         self._hand_over(None)
         if counters is None:
             self.channel.send(Parcel(Cancel(system)))
@@ -183,32 +178,32 @@ class Owner:
 
     def _submit(self, push: Push, pushed: object) -> None:
         self.moved += push.bytes
-        self._last_push = push.number
-        self._pushes[push.number] = pushed
-        self._parcels[push.number] = push.parcels[-1]
+        self._pushes.add(push, pushed)
         self.channel.submit(push)
 
-    def _wait_for_room(self) -> None:
+    def _wait_for_room(self, is_there: Callable[[], bool], what: str, cure: str) -> None:
         if self._in_handler:
             raise Backpressure(
-                f"{len(self.tasks)} tasks are unfinished, and a handler pushed one more",
-                hint="A handler may not wait. Give push_tasks a generator: it is drained as room comes.",
+                f"{what} are unfinished, and a handler pushed one more", hint=f"A handler may not wait. {cure}"
             )
         deadline = time.monotonic() + self.patience
-        while not (self.has_room or self._stopped):
+        while not (is_there() or self.stopped):
             if time.monotonic() > deadline:
                 raise ConnectionFailed(
-                    f"no task finished for {self.patience:.0f} s, and {len(self.tasks)} wait",
+                    f"none of {what} ended within {self.patience:.0f} s, and there is no room for more",
                     hint="Is a slave connected? See: concurrence status",
                 )
             self.turn(1.0)
 
     def _refill(self) -> None:
-        while (source := self._sources.first()) is not None and (room := self.room_for_sources) > 0:
+        while (source := self._sources.first()) is not None and (free := self.room_for_sources) > 0:
             self._in_handler = True
             before = enter(self._place)
             try:
-                for _ in range(min(room, _BURST)):
+                if isinstance(source, Children):
+                    self._drain_children(free)
+                    continue
+                for _ in range(min(free, _BURST)):
                     self.tasks.add(next(source.iterator))
                     source.taken += 1
             except StopIteration:
@@ -217,28 +212,35 @@ class Owner:
             finally:
                 leave(before)
                 self._in_handler = False
-            self.flush()
+                self.flush()
+        if self._stillborn:
+            ends, self._stillborn = self._stillborn, []
+            self.end_tasks(ends)
 
-    def _window(self) -> int:
-        welcome = self.channel.welcome
-        return min(MAX_PENDING_TASKS, welcome.task_window) if welcome is not None else MAX_PENDING_TASKS
+    def _take_children(self, tasks: list[Task], size: int) -> None:
+        """A task that has ended pushed others; its own end is told next."""
+        if not tasks or self.stopped:
+            return
+        self._sources.add_children(tasks, size)
+        self._busy = True
+        self._drain_children(self.room_for_sources)
+
+    def _drain_children(self, room: int) -> None:
+        for child, error in self._sources.drain_children(room, self.tasks.add):
+            self._stillborn.append(self.tasks.fail_unpushed(child, error))
 
     @property
     def has_room(self) -> bool:
         """Whether one more task may be pushed now."""
-        return len(self.tasks) < self._window() and self.tasks.pending_bytes < MAX_PENDING_BYTES
+        return self._room.for_one
 
     @property
     def room_for_sources(self) -> int:
-        """How many tasks may be taken from iterables; 0 until it is worth a push: small ones cost as much."""
-        if self.tasks.pending_bytes >= SOURCE_BYTES:
-            return 0
-        window = min(SOURCE_TASKS, self._window())
-        room = window - len(self.tasks)
-        return room if room >= min(_BURST, max(1, window // 4)) else 0
+        """How many tasks may be taken from iterables."""
+        return self._room.for_sources
 
     def _may_hand_over(self) -> bool:
-        return self._last_push - max(self.channel.accepted_push, self._answered) < UNACCEPTED_PUSHES
+        return self._pushes.unanswered(self.channel.accepted_push) < UNACCEPTED_PUSHES
 
     # --- the loop ---
 
@@ -249,15 +251,15 @@ class Owner:
             ConcurrenceError: The channel gave up.
             Exception: Whatever a handler raised.
         """
-        while not self._stopped:
+        while not self.stopped:
             self.turn(None)
-            if self._busy and self.is_idle and not self._stopped:
+            if self._busy and self.is_idle and not self.stopped:
                 self._busy = False
                 self._call(self._handlers.idle)
 
     def stop(self) -> None:
         """End the loop after the present handler."""
-        self._stopped = True
+        self.stopped = True
 
     def turn(self, timeout: float | None) -> None:
         """Drain sources as far as there is room, then handle what has come.
@@ -265,11 +267,15 @@ class Owner:
         Args:
             timeout: Seconds to wait for the first notification; None for as long as it takes.
         """
-        self._refill()
-        self.flush()
+        self.drain()
         if self._busy and self.is_idle:
             timeout = 0
         self.take(self.channel.receive(timeout))
+
+    def drain(self) -> None:
+        """Push what waits, as far as there is room, and hand it over."""
+        self._refill()
+        self.flush()
 
     def flush(self) -> None:
         """Hand over what waits for company, unless enough pushes are under way."""
@@ -280,7 +286,7 @@ class Owner:
         """Handle a notification, and what else has come by now."""
         delivered = 0
         for _ in range(_BURST):
-            if notification is None or self._stopped:
+            if notification is None or self.stopped:
                 break
             delivered = max(delivered, self._handle(notification))
             notification = self.channel.receive(0)
@@ -300,6 +306,8 @@ class Owner:
             self.busy += message.busy
             self.moved += sum(memoryview(frame).nbytes for frame in notification.frames)
             self.end_tasks(self.tasks.settle(Parcel(message, notification.frames)))
+            if self._stillborn or self._sources.children:
+                self._refill()
             return message.delivery
         if isinstance(message, SystemResult):
             self._system_result(Parcel(message, notification.frames))
@@ -341,16 +349,11 @@ class Owner:
         self._call(lambda: self._handlers.system_ended(system_id, result, error))
 
     def _accepted(self, push: int) -> None:
-        while self._pushes and (number := next(iter(self._pushes))) <= push:
-            pushed = self._pushes.pop(number)
-            self._parcels.pop(number, None)
-            if pushed is not None:
-                self._call(lambda pushed=pushed: self._handlers.accepted(pushed))
+        for pushed in self._pushes.accept(push):
+            self._call(lambda pushed=pushed: self._handlers.accepted(pushed))
 
     def _rejected(self, message: PushRejected) -> None:
-        self._answered = max(self._answered, message.push)
-        self._pushes.pop(message.push, None)
-        parcel = self._parcels.pop(message.push, None)
+        parcel = self._pushes.reject(message.push)
         fault = faults.Fault(faults.KIND_LOST, f"the push was not accepted: {message.text}", message.hint)
         if parcel is None:
             return
@@ -373,9 +376,7 @@ class Owner:
                 "the master was restarted without a journal and does not know the task any more",
                 hint="Push it again.",
             )
-            self._pushes.clear()
-            self._parcels.clear()
-            self._answered = self._last_push
+            self._pushes.forget()
             self.tasks.forget_code()
             self.end_tasks(self.tasks.fail_pending(fault))
             self._fail_systems(list(self.systems), fault)

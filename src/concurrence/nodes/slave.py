@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from concurrence.component import ComponentManager
 from concurrence.env.extension_options import ExtensionOption
-from concurrence.env.options import ListOption, PathOption
-from concurrence.errors import ConfigError, ProtocolError, UsageError
+from concurrence.env.options import DurationOption, PathOption
+from concurrence.errors import ProtocolError, UsageError
 from concurrence.nodes.api import NodeType
 from concurrence.nodes.identity import Identity, describe_machine
 from concurrence.nodes.keys import at_host_of, connect_path
-from concurrence.nodes.launching import Ready
+from concurrence.nodes.labels import LabelsOption, parse_labels
+from concurrence.nodes.launching import Dismissed, Ready
 from concurrence.nodes.master_link import LinkEvent, MasterLink
 from concurrence.nodes.node import Node
 from concurrence.nodes.sending import send_all, smaller_results
@@ -20,7 +22,7 @@ from concurrence.transport.api import IClient, IWorkSource
 from concurrence.transport.security import Credentials, Role, read_connect_file
 from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_to_slave, encode
-from concurrence.wire.messages import Bye, Hello, Message, ToSlave
+from concurrence.wire.messages import Bye, Drain, Draining, Hello, Message, ToSlave
 from concurrence.workers.api import ITaskManager
 
 _TICK_SECONDS = 0.25
@@ -41,8 +43,15 @@ class SlaveNode(Node):
         "ZMQTaskManager",
         "What runs tasks on this machine, and how it gets them: sent by the master, or pulled too.",
     )
-    labels = ListOption(
+    labels = LabelsOption(
         "slavenode", "labels", (), 'Resources beyond cores that tasks may ask for, as in ["gpu=1"].'
+    )
+    stop_grace = DurationOption(
+        "slavenode",
+        "stop_grace",
+        0.0,
+        "On SIGTERM it finishes what runs, for so long at most, and then ends; 0: it ends at once.",
+        live=True,
     )
 
     def __init__(self, manager: ComponentManager) -> None:
@@ -52,6 +61,8 @@ class SlaveNode(Node):
         self._client: IClient | None = None
         self._source: IWorkSource | None = None
         self._exit_code = 0
+        self._drain_state = Draining(is_on=False)
+        self._is_dismissed = False
         self._decoder = decoder_to_slave()
 
     def app_init(self) -> None:
@@ -59,7 +70,6 @@ class SlaveNode(Node):
 
         Raises:
             UsageError: There is no connect file.
-            ConfigError: A label is malformed.
         """
         self._credentials = self._find_credentials()
         self._labels = parse_labels(self.labels)
@@ -82,6 +92,8 @@ class SlaveNode(Node):
             restore()
         if self._link.error is not None:
             raise self._link.error
+        if self._is_dismissed and self.launch is not None:
+            self.launch.answer(Dismissed())
         return self._exit_code
 
     # --- start and stop ---
@@ -121,7 +133,8 @@ class SlaveNode(Node):
 
     def _hello(self, resumes: bool) -> Hello:
         chunks = self._traffic.held(self._manager.chunks)
-        return self._identity.hello(resumes, slave=self._description, chunks=chunks)
+        drains = self._drain_state.is_on
+        return self._identity.hello(resumes, slave=self._description, chunks=chunks, drains=drains)
 
     def _shut_down(self) -> None:
         try:
@@ -158,9 +171,50 @@ class SlaveNode(Node):
 
     def _handle(self, parcel: Parcel[ToSlave]) -> None:
         try:
-            self._manager.handle(parcel)
+            if isinstance(parcel.message, Drain):
+                self._told_to_drain(parcel.message)
+            else:
+                self._manager.handle(parcel)
         except ProtocolError as error:  # one bad message must not cost what runs here
             self.log.error("bad message from the master, which is dropped: %s", error.message)
+
+    # --- draining ---
+
+    def signalled(self, name: str) -> None:
+        """A signal asks it to stop: upon SIGTERM it may first finish what runs."""
+        grace = self.stop_grace
+        is_child = self.launch is not None  # whoever started it decides how long it may take
+        if name != signal.SIGTERM.name or grace <= 0 or is_child or self._drain_state.by_itself:
+            self.stop(name)
+            return
+        self.log.info("%s: finishing what runs, for %g s at most; a second signal stops at once", name, grace)
+        self._change_drain(Draining(is_on=True, stops=True, by_itself=True))
+        self.reactor.call_later(grace, lambda: self.stop(f"what runs did not end within {grace:g} s"))
+        self._signalled = False
+
+    def _told_to_drain(self, order: Drain) -> None:
+        if self._drain_state.by_itself:
+            self._traffic.say(Parcel(self._drain_state))  # it is leaving, whoever would have it stay
+            return
+        what = "work again" if not order.is_on else "drain and end" if order.stops else "drain"
+        self.log.info("an administrator has this slave %s", what)
+        self._change_drain(Draining(order.is_on, order.is_on and order.stops))
+
+    def _change_drain(self, state: Draining) -> None:
+        """Begin or end to drain; what the task manager gives back leaves before the master is told."""
+        was, self._drain_state = self._drain_state, state
+        if was.is_on != state.is_on:
+            self._manager.handle(Parcel(Drain(state.is_on)))
+            if state.is_on:
+                self._detach()
+            else:
+                self._attach()
+        self._traffic.say(Parcel(state))
+
+    def _stop_if_drained(self) -> None:
+        if self._drain_state.stops and not (self._manager.chunks or self._traffic.waits or self._blocked):
+            self._is_dismissed = True
+            self.stop("it was told to, and everything that ran has ended")
 
     def _take_connection_events(self, client: IClient) -> None:
         now = self.reactor.now()
@@ -186,13 +240,20 @@ class SlaveNode(Node):
         if forgotten:
             self.log.warning("the master was restarted and does not know this slave's work; it is dropped")
             self._manager.abandon()
-        welcome = self._link.welcome
+        if self._drain_state.is_on:
+            self._traffic.say(Parcel(self._drain_state))
         self._detach()
-        if welcome is not None and welcome.work_address:
-            address = at_host_of(welcome.work_address, self._credentials.address)
-            self._source = self.transport.work_source(address, self._credentials)
-            self._manager.attach(self._source)
+        self._attach()
         self.log.info("registered with the master at %s", self._credentials.address)
+
+    def _attach(self) -> None:
+        """Pull from the master's work queue, if it has one and this slave takes work."""
+        welcome = self._link.welcome
+        if welcome is None or not welcome.work_address or self._drain_state.is_on or self._source is not None:
+            return
+        address = at_host_of(welcome.work_address, self._credentials.address)
+        self._source = self.transport.work_source(address, self._credentials)
+        self._manager.attach(self._source)
 
     def _detach(self) -> None:
         if self._source is not None:
@@ -208,8 +269,12 @@ class SlaveNode(Node):
         if self._blocked or not self._link.ready:
             self._traffic.trim()
         parcels = self._blocked or self._collect()
-        if not parcels:
-            return
+        if parcels:
+            self._send(client, parcels)
+        if self._drain_state.stops:
+            self._stop_if_drained()
+
+    def _send(self, client: IClient, parcels: list[Parcel[Message]]) -> None:
         self._blocked = send_all(client, parcels, smaller_results) or None
         if self._blocked is None:
             self.reactor.watch_writable(client.pollable, None)
@@ -223,25 +288,3 @@ class SlaveNode(Node):
         if self._link.ready:
             parcels.extend(self._traffic.take(self._manager.chunks))
         return parcels
-
-
-def parse_labels(texts: tuple[str, ...]) -> dict[str, float]:
-    """Labels as a mapping.
-
-    Args:
-        texts: Each ``name=amount``, or ``name`` for an amount of 1.
-
-    Raises:
-        ConfigError: An amount is no number.
-    """
-    labels: dict[str, float] = {}
-    for text in texts:
-        name, separator, amount = text.partition("=")
-        try:
-            labels[name.strip()] = float(amount) if separator else 1.0
-        except ValueError:
-            raise ConfigError(
-                f"the label {text!r} is not of the form name=amount",
-                hint='In a file: labels = ["gpu=1"]; with --set: slavenode.labels=gpu=1,camera',
-            ) from None
-    return labels

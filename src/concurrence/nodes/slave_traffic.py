@@ -21,6 +21,11 @@ class SlaveTraffic:
         self._waiting: list[Parcel[FromSlave]] = []
         self._partly_sent: set[int] = set()
 
+    @property
+    def waits(self) -> bool:
+        """Whether there is anything to tell."""
+        return bool(self._waiting)
+
     def say(self, parcel: Parcel[FromSlave]) -> None:
         """Take a message for the master."""
         self._waiting.append(parcel)

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 from concurrence.errors import ProtocolError, Refused
-from concurrence.scheduling import greetings, notices, slave_events, status, system_events
+from concurrence.scheduling import draining, greetings, impossible, notices, slave_events, status, system_events
 from concurrence.scheduling.api import ITaskScheduler, Limits, SwarmState
 from concurrence.scheduling.handlers import OF_OWNERS, OF_SLAVES, Handler
 from concurrence.scheduling.ledger.ledger import Ledger
+from concurrence.scheduling.ledger.records import Backoff
 from concurrence.scheduling.outbox import Outbox
-from concurrence.scheduling.registry import Node, OwnerNode, Registry, SlaveNodeRecord
+from concurrence.scheduling.registry import Node, OwnerNode, SlaveNodeRecord
 from concurrence.transport.api import Origin
 from concurrence.wire import messages as wire
 from concurrence.wire.codec import Parcel
@@ -40,6 +41,7 @@ class MasterCore:
         package: This version of Concurrent.
         new_ticket: Makes the secret that a task system's host must show.
         first_chunk: See :class:`~concurrence.scheduling.ledger.ledger.Ledger`.
+        chance: See :class:`~concurrence.scheduling.ledger.ledger.Ledger`.
     """
 
     def __init__(
@@ -51,15 +53,21 @@ class MasterCore:
         package: str,
         new_ticket: Callable[[], str],
         first_chunk: int = 1,
+        chance: Callable[[], float] | None = None,
     ) -> None:
         self.scheduler = scheduler
         self.master = master
         self.package = package
         self.work_address = ""
         self.rejected = 0
-        ledger = Ledger(first_chunk=first_chunk, max_attempts=limits.max_attempts)
-        registry = Registry(lease=limits.lease, package=package, first=first_chunk)
-        self.swarm = SwarmState(ledger, registry, limits, new_ticket)
+        ledger = Ledger(
+            first_chunk=first_chunk,
+            max_attempts=limits.max_attempts,
+            backoff=Backoff(limits.retry_delay, limits.longest_retry_delay),
+            chance=chance,
+        )
+        self.swarm = SwarmState(ledger, limits, package, new_ticket, first_registration=first_chunk)
+        self._story = ledger.story
         self._away: dict[str, float] = {}
         self._next_progress = 0.0
         self._lonely_since: float | None = None
@@ -95,6 +103,7 @@ class MasterCore:
             origin: Tells who it is as authenticated; asked only for a hello.
             now: The time.
         """
+        self._story.now = now
         message = parcel.message
         node = self.swarm.registry.at(peer)
         if isinstance(message, wire.Hello):
@@ -126,6 +135,7 @@ class MasterCore:
 
     def unreachable(self, peer: bytes, now: float) -> None:
         """A message could not be delivered: the connection is gone; its node may come back on another one."""
+        self._story.now = now
         node = self.swarm.registry.disconnect(peer)
         self.outbox.dropped.append(peer)
         if node is not None and node.peer is None:
@@ -144,6 +154,7 @@ class MasterCore:
 
     def tick(self, now: float) -> None:
         """Time passes: leases, stuck work, progress."""
+        self._story.now = now
         registry = self.swarm.registry
         if self._started is None:
             self._started = self._ticked = now
@@ -164,9 +175,11 @@ class MasterCore:
                 self._lost(node, _SILENT)
         for node in registry.silent(now):
             self._lost(node, _SILENT)
+        self.swarm.fairness.admit()
+        self.swarm.reservations.prune(self.swarm.ledger.jobs)
         self.scheduler.tick(self.swarm, now)
         self._lonely_since = notices.tell_lonely(self.swarm, self._lonely_since, now)
-        notices.tell_impossible(self.swarm, now)
+        impossible.look(self.swarm, now)
         if now >= self._next_progress:
             self._next_progress = now + PROGRESS_SECONDS
             for job in self.swarm.ledger.jobs.values():
@@ -184,10 +197,14 @@ class MasterCore:
 
     def conclude(self, now: float) -> None:
         """The end of a cycle: give out work if anything happened that may have made room for it."""
+        self._story.now = now
         self._answered.clear()
-        if self.swarm.changed:
+        if self.swarm.ledger.wake(now) or self.swarm.changed:
             self.swarm.changed = False
+            self.swarm.fulfil_reservations(now)
             self.scheduler.dispatch(self.swarm, now)
+            self.swarm.end_round()
+        greetings.tell_slaves(self.swarm, now)
 
     # --- greeting and leaving ---
 
@@ -208,9 +225,10 @@ class MasterCore:
         self.outbox.tell(node, f"{'is back' if known else 'registered'} from {origin.address}")
         self.outbox.send(peer, Parcel(self._welcome(node, known=known)))
         if isinstance(node, SlaveNodeRecord):
+            draining.greeted(self.swarm, node)
             # One that is not known drops what it has as soon as it hears so.
             slave_events.reconcile(self.swarm, node, hello.chunks if known else [])
-            greetings.tell_slaves(self.swarm)
+            self.swarm.slaves_changed = True
         elif isinstance(node, OwnerNode):
             greetings.greet_owner(self.swarm, node, job)
 
@@ -236,7 +254,7 @@ class MasterCore:
         self.swarm.registry.remove(node)
         if isinstance(node, SlaveNodeRecord):
             slave_events.slave_lost(self.swarm, node)
-            greetings.tell_slaves(self.swarm)
+            self.swarm.slaves_changed = True
         elif isinstance(node, OwnerNode):
             system_events.owner_lost(self.swarm, node, reason)
         self.swarm.changed = True

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from msgspec.structs import replace
 
-from concurrence.scheduling import api_calls, owner_events, slave_events, system_events
+from concurrence.scheduling import api_calls, draining, owner_events, slave_events, system_events
 from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.registry import Node, SlaveNodeRecord
 from concurrence.wire import messages as wire
@@ -19,6 +19,8 @@ Handler: TypeAlias = Callable[[SwarmState, Any, Parcel[Any], float], None]
 
 def _delivered(swarm: SwarmState, node: Any, parcel: Parcel[wire.Delivered], now: float) -> None:
     node.deliveries.acknowledge(parcel.message.delivery)
+    job = swarm.ledger.jobs.get(node.hello.system)
+    swarm.fairness.admit(job.client if job is not None else node.id)
     swarm.changed = True
 
 
@@ -71,6 +73,10 @@ def _need_function(swarm: SwarmState, node: Any, parcel: Parcel[wire.NeedFunctio
     slave_events.need_function(swarm, node, parcel.message)
 
 
+def _draining(swarm: SwarmState, node: Any, parcel: Parcel[wire.Draining], now: float) -> None:
+    draining.announced(swarm, node, parcel.message)
+
+
 def _ping(swarm: SwarmState, node: Node, parcel: Parcel[wire.Ping], now: float) -> None:
     swarm.outbox.send(node.peer, Parcel(wire.Pong(parcel.message.number)))
 
@@ -83,12 +89,12 @@ def _output(swarm: SwarmState, node: Node, parcel: Parcel[wire.Output], now: flo
     job = swarm.ledger.jobs.get(parcel.message.system)
     if job is None or not (isinstance(node, SlaveNodeRecord) or job.owner == node.id):
         return
-    client = swarm.registry.owner(job.client)
-    if client is None:
-        return
     if node.name != node.hello.name == parcel.message.source:  # the slave does not know that it was numbered
         parcel = Parcel(replace(parcel.message, source=node.name), parcel.frames)
-    swarm.outbox.send(client.peer, parcel)
+    swarm.past.add(parcel.message, now)
+    client = swarm.registry.owner(job.client)
+    if client is not None:
+        swarm.outbox.send(client.peer, parcel)
 
 
 def _call_api(swarm: SwarmState, node: Node, parcel: Parcel[wire.CallApi], now: float) -> None:
@@ -117,5 +123,6 @@ OF_SLAVES: dict[type[Any], Handler] = {
     wire.ChunkResults: _results,
     wire.AttemptLost: _attempt_lost,
     wire.NeedFunction: _need_function,
+    wire.Draining: _draining,
 }
 """What slaves may say."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from concurrence.errors import ProtocolError
 from concurrence.journal.api import JournalEntry
 from concurrence.scheduling.api import SwarmState
@@ -50,9 +52,9 @@ def push_tasks(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[PushTasks]) -
         reject(swarm, owner, message.push, refusal)
         return
     owner.accepted_push = message.push
-    spec = TaskSpec(
-        function, message.priority, message.max_retries, message.timeout, tuple(sorted(message.resources.items()))
-    )
+    # Each task takes a worker anyway: one that says so is like all others.
+    needs = tuple(sorted(need for need in message.resources.items() if need[0] != "cpu" or need[1] > 1))
+    spec = TaskSpec(function, message.priority, message.max_retries, message.timeout, needs)
     records: list[TaskRecord] = []
     position = 1
     for task in tasks:
@@ -68,15 +70,43 @@ def push_tasks(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[PushTasks]) -
 
 
 def cancel(swarm: SwarmState, owner: OwnerNode, message: Cancel) -> None:
-    """An owner cancels tasks, or a client a whole system of its own."""
+    """An owner cancels tasks, or a whole system that it pushed; a client also what such a system pushed."""
     job = swarm.ledger.jobs.get(message.system)
-    if job is None or owner.id not in (job.owner, job.client):
+    if job is None or owner.id not in (job.owner, job.pusher, job.client):
         return
     if job.owner != owner.id and message.counters is None:
-        fault = faults.Fault(faults.KIND_CANCELLED, f"the task system {job.name} was cancelled by its client")
-        end_system(swarm, job, LOST, [encode_results([PackedResult(faults.encode_fault(fault))])])
+        who = "its client" if owner.id == job.client else "the task system that pushed it"
+        cancel_system(swarm, job, who)
         return
-    ended, touched = swarm.ledger.cancel(job, message.counters)
+    cancel_tasks(swarm, job, message.counters, "its owner")
+
+
+def cancel_system(swarm: SwarmState, job: Job, by: str) -> None:
+    """Cancel a task system; its client is told.
+
+    Args:
+        swarm: The state.
+        job: The system's job.
+        by: Who wants that, for people.
+    """
+    fault = faults.Fault(faults.KIND_CANCELLED, f"the task system {job.name} was cancelled by {by}")
+    how = f"cancelled by {by}"
+    end_system(swarm, job, LOST, [encode_results([PackedResult(faults.encode_fault(fault))])], how)
+
+
+def cancel_tasks(swarm: SwarmState, job: Job, counters: Sequence[int] | None, by: str) -> int:
+    """Cancel tasks of a job, queued and running; their owner is told.
+
+    Args:
+        swarm: The state.
+        job: Whose tasks.
+        counters: Which; None for all that are unfinished.
+        by: Who wants that, for people.
+
+    Returns:
+        How many were unfinished.
+    """
+    ended, touched = swarm.ledger.cancel(job, counters)
     for assignment in touched:
         slave = swarm.registry.slave(assignment.slave)
         if slave is None:
@@ -86,8 +116,10 @@ def cancel(swarm: SwarmState, owner: OwnerNode, message: Cancel) -> None:
         else:
             # The worker is ended only if that hurts no other task; what waits there is queued again.
             swarm.outbox.send(slave.peer, Parcel(TakeBack(assignment.chunk, kill=not assignment.pending)))
-    if ended is not None:
-        tell_fault(swarm, job, ended, faults.Fault(faults.KIND_CANCELLED, "the task was cancelled by its owner"))
+    if ended is None:
+        return 0
+    tell_fault(swarm, job, ended, faults.Fault(faults.KIND_CANCELLED, f"the task was cancelled by {by}"))
+    return len(ended.counters)
 
 
 def define_bundle(swarm: SwarmState, owner: Node, parcel: Parcel[DefineBundle]) -> None:
@@ -108,7 +140,7 @@ def forget_function(swarm: SwarmState, owner: OwnerNode, message: ForgetFunction
     for job in swarm.ledger.jobs.values():
         if number is None:
             break  # it had no room here
-        if (job.owner == owner.id and job.uses(number)) or (job.client == owner.id and job.function == number):
+        if (job.owner == owner.id and job.uses(number)) or (job.pusher == owner.id and job.function == number):
             raise ProtocolError(f"function {message.number} is to be forgotten, and tasks of it are unfinished")
     tell_forgotten(swarm, swarm.functions.forget(owner.id, message.number))
 

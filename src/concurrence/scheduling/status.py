@@ -29,4 +29,5 @@ def _node_status(node: Node, now: float) -> NodeStatus:
         workers=slave.workers if slave else 0,
         busy_chunks=len(slave.chunks) if slave else 0,
         finished=node.finished,
+        drains=slave.is_draining if slave else False,
     )

@@ -66,6 +66,7 @@ class SwarmConnection:
         self._identity = Identity("client", "script", __version__)
         self._system_id = new_system_id()
         self.tasks = OwnedTasks(self._system_id, self._identity.node, self.packer)
+        self.tasks.max_depth = client.max_depth
         self._environment = environment
         self._transport: ITransport | None = None if inline else client.transport
         self._credentials = credentials

@@ -121,7 +121,7 @@ class SwarmLoop:
         with self._pushing:
             self._is_working = True
             owner.take(notification)
-            owner.flush()
+            owner.drain()
             if owner.has_room:
                 self._room_waiters.release()
         self._deliver(owner)
@@ -297,7 +297,9 @@ class SwarmLoop:
     @property
     def unfinished(self) -> int:
         """How many tasks and task systems have not ended."""
-        return len(self._settling)
+        count = len(self._settling)
+        # What tasks pushed has no futures.
+        return max(count, self._owner.unfinished) if self._owner is not None else count
 
     def warn_of_unheard(self) -> None:
         """At the end: say how many tasks failed whose futures nobody asked."""

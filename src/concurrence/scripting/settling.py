@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from concurrence.errors import TaskError
+from concurrence.errors import TaskCancelled, TaskError
 from concurrence.ids import SystemId
 from concurrence.scripting.futures import Future
 from concurrence.tasks import waiting
@@ -61,6 +61,9 @@ class Settling:
                 future = self.tasks.pop(task.task_id.counter, None) if task.task_id is not None else None
                 if future is not None:
                     self._end(future, result, error)
+                elif error is not None and not isinstance(error, TaskCancelled) and not _is_told(task):
+                    # A task pushed it: nobody has a future of it.
+                    self._note_unheard(id(error), f"{task!r}: {error}")
             for system_id, result, error in systems:
                 future = self.systems.pop(system_id, None)
                 if future is not None:
@@ -70,9 +73,12 @@ class Settling:
         if callbacks := future.settle(result, error):
             self._calls.extend((future, callback) for callback in callbacks)
         elif error is not None and not _is_told(future.task) and future.is_unheard(self._heard):
-            self._unheard += 1
-            if len(self._first_unheard) < _MAX_KEPT:
-                self._first_unheard[id(future)] = f"{future!r:.2000}"
+            self._note_unheard(id(future), repr(future))
+
+    def _note_unheard(self, key: int, text: str) -> None:
+        self._unheard += 1
+        if len(self._first_unheard) < _MAX_KEPT:
+            self._first_unheard[key] = text[:2000]
 
     def _finish(self, task: Task, result: Any, error: TaskError | None) -> None:
         before = waiting.enter(waiting.CALLBACK)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from concurrence.errors import TaskError
 from concurrence.ids import SystemId, TaskId
+from concurrence.tasks.nursery import nursery
 
 
 class Task:
@@ -40,6 +41,8 @@ class Task:
 
     task_id: TaskId | None = None
     """Its identity; set when it is pushed, and on the worker."""
+    depth: int = 0
+    """How many tasks, each pushed by the one before, led to this one; 0 for what its owner pushed."""
     system_id: SystemId | None = None
     client_id: str | None = None
 
@@ -70,6 +73,30 @@ class Task:
             error: Why it failed; None if it did not.
         """
 
+    def push_task(self, task: Task) -> None:
+        """Within :meth:`__call__`, push a task of the same owner: an application, task system or script.
+
+        It travels with this task's result, as it is now. Its owner pushes it before it is told of this one's end;
+        if this attempt fails, or is cancelled or lost, nothing is pushed. Its own end is told like any other.
+
+        Args:
+            task: The child; it may be a task of this very class.
+
+        Raises:
+            UsageError: This is not the running task, or it pushed too many already.
+            PackingError: The child cannot be pickled.
+        """
+        nursery.push("push_task()", (task,), self)
+
+    def push_tasks(self, tasks: Iterable[Task]) -> None:
+        """Push several tasks, as :meth:`push_task` does; an iterator is drained here and now.
+
+        Raises:
+            UsageError: This is not the running task, or there are more than 10,000, or more than 16 MiB of them.
+            PackingError: One cannot be pickled.
+        """
+        nursery.push("push_tasks()", tasks, self)
+
     @property
     def label(self) -> str:
         """What people see: the name, or what stands in for it."""
@@ -98,8 +125,23 @@ class ITaskMaster(Protocol):
         """Push tasks of this system; an iterator is drained as the swarm takes them."""
         ...
 
+    def push_tasksystem(self, system: ITaskSystem) -> SystemId:
+        """Push a further task system: it gets a process of its own, and ``system_finished`` tells its end.
+
+        It works for the same client, is charged to it, and is cancelled when this system ends before it.
+
+        Raises:
+            Backpressure: Too many of those that this system pushed are unfinished.
+            PackingError: It cannot be pickled.
+        """
+        ...
+
     def cancel(self, task_ids: Iterable[TaskId] | None = None) -> None:
         """Cancel these tasks, or all that are unfinished."""
+        ...
+
+    def cancel_system(self, system_id: SystemId) -> None:
+        """Cancel a task system that this one pushed; ``system_finished`` tells its end."""
         ...
 
     def report_progress(self, done: float, total: float, text: str = "") -> None:
@@ -135,6 +177,7 @@ class TaskCounts:
         failed: Those that failed for good.
         cancelled: Those that were cancelled.
         undrained: Iterables that were pushed and have not been drained to their end.
+        systems: Task systems that were pushed and have not ended.
     """
 
     pushed: int = 0
@@ -142,11 +185,12 @@ class TaskCounts:
     failed: int = 0
     cancelled: int = 0
     undrained: int = 0
+    systems: int = 0
 
     @property
     def unfinished(self) -> int:
-        """Those that have not ended yet; at least 1 while an iterable is not drained."""
-        return self.pushed - self.finished - self.failed - self.cancelled + self.undrained
+        """What has not ended yet, task systems included; at least 1 while an iterable is not drained."""
+        return self.pushed - self.finished - self.failed - self.cancelled + self.undrained + self.systems
 
 
 class ITaskSystem(ABC):
@@ -157,6 +201,8 @@ class ITaskSystem(ABC):
     """
 
     name: str = ""
+    max_depth: int = 1_000
+    """How many of its tasks may push one another in a row; beyond it the task that pushes fails."""
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         """Warn of methods that look like misspelled ones of this class: nobody would call them."""
@@ -185,6 +231,24 @@ class ITaskSystem(ABC):
         Returns:
             Further tasks to push, if any.
         """
+
+    def system_finished(
+        self, master: ITaskMaster, system_id: SystemId, result: Any, error: TaskError | None
+    ) -> Iterable[Task] | None:
+        """A task system that this one pushed ended; the default logs a failure.
+
+        Args:
+            master: The handle on the swarm.
+            system_id: What ``push_tasksystem`` returned.
+            result: Its one result; None if there is an error.
+            error: Why it has none; None if it has.
+
+        Returns:
+            Further tasks to push, if any.
+        """
+        if error is not None:
+            master.log.error("the task system %x failed: %s", system_id, error)
+        return None
 
     def is_complete(self, master: ITaskMaster) -> bool:
         """Whether to end; asked again and again. The default: nothing is unfinished, and nothing left to drain."""

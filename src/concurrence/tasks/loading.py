@@ -25,7 +25,7 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 """The version of Python that runs here, as messages name it."""
 
 
-_REFUSING = os.path.join("concurrence", "workers", "terminal.py")
+_RAISING = tuple(os.path.join("concurrence", "workers", name) for name in ("terminal.py", "interrupts.py"))
 
 
 class CodeMissing(ConcurrenceError):
@@ -233,7 +233,7 @@ def _strip(error: traceback.TracebackException) -> None:
     unseen = [error]
     while unseen:
         each = unseen.pop()
-        frames = [frame for frame in each.stack if not frame.filename.endswith(_REFUSING)]
+        frames = [frame for frame in each.stack if not frame.filename.endswith(_RAISING)]
         first = next((at for at, frame in enumerate(frames) if not _is_framework(frame.filename)), len(frames))
         each.stack = traceback.StackSummary.from_list(frames[first:])
         others = (each.__cause__, each.__context__, *(each.exceptions or ()))

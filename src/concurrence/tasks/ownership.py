@@ -6,13 +6,14 @@ No socket, thread or clock: parcels go out through :meth:`OwnedTasks.take_pushes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
-from concurrence.errors import ProtocolError, TaskError, UsageError
+from concurrence.errors import ConcurrenceError, ProtocolError, TaskError, UsageError
 from concurrence.ids import SystemId, TaskId
 from concurrence.tasks.api import ITaskSystem, Task, TaskCounts
+from concurrence.tasks.children import Offspring, unpack_children
 from concurrence.tasks.definitions import SentDefinitions
 from concurrence.tasks.options import Options, checked_options
 from concurrence.tasks.packing import PackedFunction, TaskPacker
@@ -34,6 +35,9 @@ from concurrence.wire.messages import (
 MAX_BATCH_TASKS = 2_048
 MAX_BATCH_BYTES = 1024 * 1024
 MAX_BATCH_FRAMES = 1_024
+
+MAX_DEPTH = 1_000
+"""How many tasks may push one another in a row, unless an owner allows more."""
 
 TaskEnd: TypeAlias = tuple[Task, Any, TaskError | None]
 """A task with its result, or with why it has none."""
@@ -89,15 +93,23 @@ class OwnedTasks:
         system: The system they belong to: a task system, or the one of a client's plain tasks.
         client: The client's node id, which tasks carry.
         packer: Turns tasks into bytes.
+
+    Attributes:
+        max_depth: How many tasks may push one another in a row.
+        on_children: Takes the tasks that a task pushed, and their size in bytes, before that task's end is told;
+            raises UsageError if there is no room for them.
     """
 
     def __init__(self, system: SystemId, client: str, packer: TaskPacker) -> None:
         self.system = system
         self.pending_bytes = 0
+        self.max_depth = MAX_DEPTH
+        self.on_children: Callable[[list[Task], int], None] = _nobody_takes_children
         self._client = client
         self._packer = packer
         self._pending: dict[int, _Pending] = {}
         self._counter = count()
+        self._childless = 0  # what has a lower number was cancelled with everything, and what it pushes with it
         self._push_number = count(1)
         self._sent = SentDefinitions()
         self._numbers = self._sent.numbers
@@ -181,6 +193,10 @@ class OwnedTasks:
         parcels.append(Parcel(PushSystem(push, system_id, number, name)))
         self._pushes.append(Push(push, parcels, 0, len(packed.blob)))
 
+    def disown_children(self) -> None:
+        """Everything is cancelled: what ends all the same bears no children any more."""
+        self._childless = next(self._counter)
+
     def end_system(self, system_id: SystemId) -> None:
         """A task system has ended: the master need not keep it."""
         self._systems.pop(system_id, None)
@@ -243,13 +259,14 @@ class OwnedTasks:
             self.pending_bytes -= pending.size
             if status == FINISHED:
                 self._finished += 1
-                yield self._finish(pending.task, result.payload, buffers)
+                yield self._finish(pending.task, result.payload, buffers, message)
             else:
                 if status == CANCELLED:
                     self._cancelled += 1
                 else:
                     self._failed += 1
-                yield pending.task, None, error_from(result.payload, message.slave, message.attempt)
+                name = str(TaskId(self.system, counter))
+                yield pending.task, None, error_from(result.payload, message.slave, message.attempt, name)
 
     def fail_pending(self, fault: faults.Fault) -> Iterator[TaskEnd]:
         """End everything unfinished with a fault of this side's finding."""
@@ -273,21 +290,65 @@ class OwnedTasks:
                 self._failed += 1
                 yield pending.task, None, error
 
-    @staticmethod
-    def _finish(task: Task, payload: bytes, buffers: Sequence[Frame]) -> TaskEnd:
+    def fail_unpushed(self, task: Task, error: ConcurrenceError) -> TaskEnd:
+        """End a task that cannot be packed."""
+        task.task_id = TaskId(self.system, next(self._counter))
+        task.system_id, task.client_id = self.system, self._client
+        self._pushed += 1
+        self._failed += 1
+        return task, None, TaskError(error.message, kind=faults.KIND_CODE, cause=error, hint=error.hint)
+
+    def _finish(self, task: Task, payload: bytes, buffers: Sequence[Frame], message: Results) -> TaskEnd:
         try:
-            return task, unpack_result(payload, buffers), None
+            result = unpack_result(payload, buffers)
         except Exception as error:  # noqa: BLE001  unpickling runs the author's code, which may raise anything
             return task, None, _unusable(f"the result of {task!r}", error)
+        if type(result) is Offspring:
+            return self._bear(task, result, buffers, message)
+        return task, result, None
+
+    def _bear(self, task: Task, offspring: Offspring, buffers: Sequence[Frame], message: Results) -> TaskEnd:
+        """The end of a task that pushed others, which are handed on: all of them, or it fails."""
+        what = "the result of"
+        try:
+            result = unpack_result(offspring.result, buffers)
+            what = "what was pushed by"
+            children = unpack_children(offspring)
+            self._check_depth(task)
+            for child in children:
+                child.depth = task.depth + 1
+            if task.task_id is None or task.task_id.counter >= self._childless:
+                self.on_children(children, sum(map(len, offspring.children)))
+        except Exception as error:  # noqa: BLE001  unpickling runs the author's code, which may raise anything
+            self._finished -= 1
+            self._failed += 1
+            if not isinstance(error, ConcurrenceError):
+                return task, None, _unusable(f"{what} {task!r}", error)
+            fault = faults.Fault(faults.KIND_RESULT, error.message, hint=error.hint)
+            return task, None, faults.task_error(fault, slave=message.slave, attempt=message.attempt)
+        return task, result, None
+
+    def _check_depth(self, task: Task) -> None:
+        if task.depth >= self.max_depth:
+            raise UsageError(
+                f"{task!r} pushed further tasks, but {task.depth:,} tasks pushed one another before it, and no "
+                "more may",
+                hint="Does the recursion end? If it is to go on, raise [application] max_depth, or max_depth of "
+                "the task system.",
+            )
 
 
-def error_from(payload: bytes, slave: str, attempt: int) -> TaskError:
-    """The error in the payload of a failed task."""
+def _nobody_takes_children(children: list[Task], size: int) -> None:
+    raise UsageError(f"{len(children)} tasks were pushed by a task whose owner takes none")
+
+
+def error_from(payload: bytes, slave: str, attempt: int, name: str = "") -> TaskError:
+    """The error in the payload of a failed task; ``name`` is its id, as people see it."""
     try:
         fault = faults.decode_fault(payload)
     except ProtocolError as error:
         fault = faults.Fault(faults.KIND_RESULT, f"the task failed, and why is lost: {error.message}")
-    told = faults.task_error(fault, slave=slave, attempt=attempt, cause=rebuild_exception(fault))
+    told = faults.task_error(fault, slave=slave, attempt=attempt, cause=rebuild_exception(fault), task=name)
     told.remote_traceback = with_source_lines(told.remote_traceback)
     return told
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import cloudpickle
 from msgspec import Struct
 
 from concurrence.errors import PackingError, UsageError
@@ -30,6 +29,7 @@ from concurrence.tasks.values import (
     rebuild_exception,
     unpack_result,
 )
+from concurrence.tasks.whole import dump_whole
 from concurrence.wire.codec import Frame
 from concurrence.wire.digests import function_digest
 from concurrence.wire.messages import (
@@ -178,7 +178,7 @@ class TaskPacker:
             raise _no_system(system)
         name = system.name or callable_name(type(system))
         try:
-            blob = cloudpickle.dumps(system, 5)
+            blob = dump_whole(system)
         except Exception as error:
             raise packing_error(system, name, error) from error
         return self._describe(name, KIND_SYSTEM, blob, type(system).__module__)
@@ -224,7 +224,7 @@ class TaskPacker:
     def _pack_function(self, target: Any, kind: int) -> PackedFunction:
         name = callable_name(target)
         try:
-            blob = cloudpickle.dumps(target, 5)
+            blob = dump_whole(target)
         except Exception as error:
             culprit = target.function if isinstance(target, TaskFunction) else target
             raise packing_error(culprit, name, error) from error
@@ -250,7 +250,7 @@ class TaskPacker:
     def _pack_slowly(self, function: PackedFunction, task: Task, content: Any) -> PackedCall:
         buffers = Buffers()
         try:
-            arguments = cloudpickle.dumps(content, 5, buffer_callback=buffers)
+            arguments = dump_whole(content, buffers)
         except Exception as error:
             raise _explain(task, error) from error
         return PackedCall(self._for_arguments(function, arguments), arguments, buffers)

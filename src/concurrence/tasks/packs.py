@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from concurrence.tasks.functions import TaskFunction
 from concurrence.tasks.loading import exception_fault
+from concurrence.tasks.nursery import nursery
 from concurrence.wire.faults import encode_fault
 
 PACK_SECONDS = 0.075
@@ -71,6 +72,7 @@ class PackCall(TaskFunction[..., Any]):
             function = cast("TaskFunction[..., Any]", function).function
         results: list[Any] = []
         faults: list[tuple[int, bytes]] = []
+        nursery.begin_pack(results.__len__)  # extend makes it longer with each item
         started = time.perf_counter()
         rest = map(_Starred(function) if self.is_starred else function, items)
         while len(results) < len(items):
@@ -81,6 +83,7 @@ class PackCall(TaskFunction[..., Any]):
             except BaseException as error:
                 if len(items) == 1:
                     raise
+                nursery.drop(len(results))
                 faults.append((len(results), encode_fault(exception_fault(error))))
                 results.append(None)
         return PackEnd(time.perf_counter() - started, results, faults)

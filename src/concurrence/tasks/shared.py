@@ -303,3 +303,8 @@ class SharedStore:
 
 def _active_code() -> object:
     return next((store.code for store in list(_stores)), ())
+
+
+def refers_to_absent(pickled: bytes) -> bool:
+    """Whether a pickle refers to a shared object that is not in this process."""
+    return _REFERENCE_MARK in pickled and any(find_content(digest) is None for digest in _references(pickled))

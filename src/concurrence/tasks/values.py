@@ -14,10 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import FunctionType, MethodType
 from typing import Any, cast
 
-import cloudpickle
-
 from concurrence.errors import ConcurrenceError, PackingError
 from concurrence.tasks.kept_errors import keep
+from concurrence.tasks.whole import dump_whole
 from concurrence.wire.codec import Frame
 from concurrence.wire.faults import Fault
 
@@ -176,7 +175,7 @@ def describe_error(error: BaseException) -> str:
 def _pack_slowly(value: Any, label: str) -> tuple[bytes, list[Frame]]:
     buffers = Buffers()
     try:
-        payload = cloudpickle.dumps(value, 5, buffer_callback=buffers)
+        payload = dump_whole(value, buffers)
     except Exception as error:
         raise packing_error(value, label, error) from error
     return payload, buffers
@@ -241,7 +240,7 @@ def _refusal(value: Any) -> Exception | None:
 def can_be_pickled(value: Any) -> bool:
     """Whether the value could travel."""
     try:
-        cloudpickle.dumps(value, 5, buffer_callback=Buffers())
+        dump_whole(value, Buffers())
     except Exception as error:  # noqa: BLE001  # any error means no; the caller reports the innermost
         _log.debug("%s cannot be pickled: %s", type(value).__name__, describe_error(error))
         return False

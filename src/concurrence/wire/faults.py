@@ -23,9 +23,11 @@ KIND_RESULT: Final = "result"
 KIND_TIMEOUT: Final = "timeout"
 """The attempt took longer than the task's time-out."""
 KIND_CANCELLED: Final = "cancelled"
-"""The owner cancelled it, or went away."""
+"""The owner or an administrator cancelled it, or the owner went away."""
 KIND_WORKER: Final = "worker"
 """Its workers died while it was running."""
+KIND_IMPOSSIBLE: Final = "impossible"
+"""No connected slave can ever run it, and ``[masternode] impossible_tasks`` says that such tasks fail."""
 KIND_LOST: Final = "lost"
 """The master was restarted and does not know the task any more."""
 KIND_SYSTEM: Final = "system"
@@ -73,7 +75,9 @@ def decode_fault(payload: bytes) -> Fault:
         raise ProtocolError(f"a failed task's payload is not a fault: {error}") from error
 
 
-def task_error(fault: Fault, *, slave: str, attempt: int, cause: BaseException | None = None) -> TaskError:
+def task_error(
+    fault: Fault, *, slave: str, attempt: int, cause: BaseException | None = None, task: str = ""
+) -> TaskError:
     """The error that the owner's handlers see.
 
     Args:
@@ -81,6 +85,7 @@ def task_error(fault: Fault, *, slave: str, attempt: int, cause: BaseException |
         slave: The name of the slave that ran the attempt.
         attempt: Its number.
         cause: The exception, if it could be rebuilt.
+        task: The task's id, as people see it.
     """
     error_class = TaskCancelled if fault.kind == KIND_CANCELLED else TaskError
     error = error_class(
@@ -92,6 +97,7 @@ def task_error(fault: Fault, *, slave: str, attempt: int, cause: BaseException |
         cause=cause,
         output=fault.output,
         hint=fault.hint,
+        task=task,
     )
     error.__cause__ = cause
     return error

@@ -49,6 +49,7 @@ class Hello(Message, frozen=True, array_like=True, gc=False, tag=1):
         ticket: What the master gave a host to prove which task system it runs.
         system: The system a host runs, or the one of a client's plain tasks.
         chunks: What a slave that resumes still has, so that what got lost on the way is given out again.
+        drains: Whether a slave takes no work, because it was told to drain.
         registration: The one that the newest welcome named; 0 before there was any.
     """
 
@@ -65,6 +66,7 @@ class Hello(Message, frozen=True, array_like=True, gc=False, tag=1):
     ticket: Name = ""
     system: Number = 0
     chunks: Counters = []  # noqa: RUF012  copied for each message
+    drains: bool = False
     registration: Number = 0
 
 
@@ -126,7 +128,13 @@ class Bye(Message, frozen=True, array_like=True, gc=False, tag=6):
 
 
 class NodeStatus(Struct, frozen=True, array_like=True):
-    """A connected node, for people."""
+    """A connected node, for people.
+
+    Attributes:
+        busy_chunks: Chunks that a slave has.
+        finished: Tasks that ran there.
+        drains: Whether a slave takes no more work.
+    """
 
     node: Name
     name: Name
@@ -136,6 +144,7 @@ class NodeStatus(Struct, frozen=True, array_like=True):
     workers: Number
     busy_chunks: Number
     finished: Number
+    drains: bool = False
 
 
 class StatusRequest(Message, frozen=True, array_like=True, gc=False, tag=50):

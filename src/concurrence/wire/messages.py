@@ -57,7 +57,14 @@ from concurrence.wire.link_messages import (
     StatusRequest,
     Welcome,
 )
-from concurrence.wire.process_messages import ChildExited, ChildStarted, StartChild, StopChild, WorkerReady
+from concurrence.wire.process_messages import (
+    ChildExited,
+    ChildStarted,
+    SignalChild,
+    StartChild,
+    StopChild,
+    WorkerReady,
+)
 from concurrence.wire.result_messages import (
     AttemptLost,
     ChunkResults,
@@ -73,6 +80,7 @@ from concurrence.wire.result_messages import (
     SystemEnded,
     SystemResult,
 )
+from concurrence.wire.steering_messages import Drain, Draining
 from concurrence.wire.task_messages import (
     Assign,
     Cancel,
@@ -98,15 +106,16 @@ ToOwner: TypeAlias = (
     | SystemResult | Progress | Output | SlaveList | Status | ApiAnswer
 )  # fmt: skip
 FromSlave: TypeAlias = (
-    Hello | Ping | Pong | Bye | NeedFunction | ChunkResults | AttemptLost | Claimed | Output
+    Hello | Ping | Pong | Bye | NeedFunction | ChunkResults | AttemptLost | Claimed | Output | Draining
 )  # fmt: skip
 ToSlave: TypeAlias = (
     Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | Assign | TakeBack
+    | Drain
 )  # fmt: skip
 ToMaster: TypeAlias = FromOwner | FromSlave
 ToWorker: TypeAlias = DefineBundle | DefineFunction | ForgetFunction | Assign | Bye
 FromWorker: TypeAlias = WorkerReady | ChunkResults | Output
-ToTemplate: TypeAlias = StartChild | StopChild | Bye
+ToTemplate: TypeAlias = StartChild | StopChild | SignalChild | Bye
 FromTemplate: TypeAlias = ChildStarted | ChildExited
 
 __all__ = [
@@ -141,6 +150,8 @@ __all__ = [
     "DefineFunction",
     "Delivered",
     "Digest",
+    "Drain",
+    "Draining",
     "ForgetFunction",
     "Frames",
     "FromOwner",
@@ -169,6 +180,7 @@ __all__ = [
     "Resources",
     "Results",
     "Seconds",
+    "SignalChild",
     "SlaveDescription",
     "SlaveEntry",
     "SlaveList",

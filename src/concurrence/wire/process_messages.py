@@ -32,6 +32,13 @@ class StopChild(Message, frozen=True, array_like=True, gc=False, tag=62):
     signal: Number
 
 
+class SignalChild(Message, frozen=True, array_like=True, gc=False, tag=85):
+    """Send a signal to the child alone, and not to what it started."""
+
+    number: Number
+    signal: Number
+
+
 class ChildStarted(Message, frozen=True, array_like=True, gc=False, tag=63):
     """The child runs."""
 

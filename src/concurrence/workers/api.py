@@ -48,7 +48,11 @@ class ITaskManager(Interface):
 
     @abstractmethod
     def handle(self, parcel: Parcel[ToSlave]) -> None:
-        """A message from the master: definitions, chunks, take-backs."""
+        """A message from the master: definitions, chunks, take-backs.
+
+        After ``Drain`` no chunk is taken any more: what has not started of those that are here, and whatever comes
+        nevertheless, is given back, until ``Drain`` with ``is_on`` False.
+        """
 
     @abstractmethod
     def attach(self, source: IWorkSource | None) -> None:
@@ -84,6 +88,18 @@ class ICell(Protocol):
 
     def clear(self) -> None:
         """What was recorded has been sent; also no task runs."""
+        ...
+
+
+class IInterrupts(Protocol):
+    """Tells the executor whether the slave ended a task early."""
+
+    def status(self) -> int | None:
+        """With which status the task that runs is to end; None if it was not interrupted."""
+        ...
+
+    def end_children(self) -> None:
+        """Kill what the running task started and left behind."""
         ...
 
 

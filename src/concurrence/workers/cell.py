@@ -13,12 +13,18 @@ between two looks at the *generation*, which the worker raises whenever it drops
 | 4 | worker | end of the recorded results, as an offset |
 | 5 | slave | raised with every stop |
 | 8... | slave | pairs of (chunk, index): from that index on, tasks of that chunk do not start |
+| 24 | slave | the chunk of which a task is to be interrupted |
+| 25 | slave | index of that task |
+| 26 | slave | why: the status with which it ends |
+| 27 | slave | raised with every interruption, after the words before it |
+| 28 | worker | the last interruption that it carried out, by that number |
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+import signal
 import struct
 import tempfile
 import time
@@ -29,12 +35,20 @@ from concurrence.workers.slot_state import Drained, Recorded, Running
 CAPACITY: Final = 1024 * 1024
 """Bytes for results that are recorded and not sent."""
 
+INTERRUPT: Final[int] = getattr(signal, "SIGRTMIN", getattr(signal, "SIGUSR2", signal.SIGTERM)) + (
+    3 if hasattr(signal, "SIGRTMIN") else 0
+)
+"""The signal on which a worker looks whether it is to interrupt a task: where there are real-time signals one of
+those, which programs and libraries leave alone."""
+
 _HEADER_BYTES = 4096  # one page, so that the slave's words and the results never share one
 _SIZE = _HEADER_BYTES + CAPACITY
 _NONE = 0xFFFF_FFFF_FFFF_FFFF
 _GENERATION, _CHUNK, _INDEX, _STARTED, _END, _STOPS = range(6)
 _STOP_TABLE = 8
 _STOP_ENTRIES = 8  # a worker has two chunks at a time; the others are for chunks that are over
+
+_INTERRUPTED_CHUNK, _INTERRUPTED_INDEX, _REASON, _ASKED, _TAKEN = range(24, 29)
 
 _ENTRY = struct.Struct("<QIB")
 _ATTEMPTS = 3  # a worker that resets its cell faster than it can be read needs no help from the slave
@@ -125,6 +139,30 @@ class WorkerCell(_Memory):
         words[_END] = self._used = _HEADER_BYTES
         words[_GENERATION] += 1
 
+    def asked_to_interrupt(self) -> int | None:
+        """With which status the task that runs right now is to end early; None if it may go on, or knows."""
+        words = self._words
+        if words[_ASKED] == words[_TAKEN] or words[_INDEX] == _NONE:
+            return None
+        if words[_INTERRUPTED_CHUNK] != self._current or words[_INTERRUPTED_INDEX] != words[_INDEX]:
+            return None  # it was meant for a task that has ended meanwhile
+        return words[_REASON]
+
+    def take_interruption(self) -> tuple[int, int]:
+        """The task that runs is being interrupted: the slave need not ask again. Its chunk and index."""
+        words = self._words
+        words[_TAKEN] = words[_ASKED]
+        return self._current, words[_INDEX]
+
+    def is_at(self, place: tuple[int, int]) -> bool:
+        """Whether the task at this chunk and index runs."""
+        return place == (self._current, self._words[_INDEX])
+
+    @property
+    def started(self) -> float:
+        """When the running task started, in seconds of the monotonic clock."""
+        return self._doubles[_STARTED]
+
     def _look_for_stop(self) -> None:
         words = self._words
         self._stops_seen = words[_STOPS]
@@ -143,8 +181,8 @@ class CellReader(_Memory):
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor)
-        for word in range(_STOP_TABLE + 2 * _STOP_ENTRIES):
-            self._words[word] = _NONE if word in (_CHUNK, _INDEX) or word >= _STOP_TABLE else 0
+        for word in range(_TAKEN + 1):
+            self._words[word] = _NONE if word in (_CHUNK, _INDEX) or _STOP_TABLE <= word < _ASKED else 0
         self._next_stop = 0
         self._generation = 0
         self._drained = _HEADER_BYTES
@@ -173,6 +211,27 @@ class CellReader(_Memory):
         words[position + 1] = index
         words[position] = chunk
         words[_STOPS] += 1
+
+    def interrupt(self, chunk: int, index: int, reason: int) -> bool:
+        """Ask the worker to interrupt a task; it looks when a signal tells it to.
+
+        Args:
+            chunk: The task's chunk.
+            index: Its index in it.
+            reason: The status with which it is to end.
+
+        Returns:
+            Whether a signal is needed: False if the worker has carried this out already.
+        """
+        words = self._words
+        if (words[_INTERRUPTED_CHUNK], words[_INTERRUPTED_INDEX]) == (chunk, index):
+            return words[_TAKEN] != words[_ASKED]
+        # A late signal may come in between: without a chunk, nobody is meant.
+        words[_INTERRUPTED_CHUNK] = _NONE
+        words[_INTERRUPTED_INDEX], words[_REASON] = index, reason
+        words[_INTERRUPTED_CHUNK] = chunk
+        words[_ASKED] += 1
+        return True
 
     def drain(self) -> Drained:
         """The results that were recorded since the last call and are still unsent, as far as can be known."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from concurrence.errors import PackingError, ProtocolError
 from concurrence.ids import SystemId, TaskId
 from concurrence.tasks.api import Task
+from concurrence.tasks.children import pack_child, with_children
 from concurrence.tasks.forks import forks
 from concurrence.tasks.functions import FunctionTask
 from concurrence.tasks.loading import (
@@ -24,6 +25,7 @@ from concurrence.tasks.loading import (
     exception_fault,
     one_line,
 )
+from concurrence.tasks.nursery import nursery
 from concurrence.tasks.values import describe_error, pack_value, unpack_value
 from concurrence.tasks.waiting import TASK, enter, leave
 from concurrence.wire.codec import MAX_HEADER_BYTES, Frame, Parcel, decode_tasks, encode_results, frame_size
@@ -45,10 +47,11 @@ from concurrence.wire.messages import (
     PackedTask,
     ToSlave,
 )
+from concurrence.workers.interrupts import call_function, call_task, interruption_fault
 from concurrence.workers.link import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:  # only for their types: workers.api brings the component framework, a worker needs none
-    from concurrence.workers.api import ICell
+    from concurrence.workers.api import ICell, IInterrupts
     from concurrence.workers.output import OutputCapture
 
 MAX_PENDING_BYTES = 512 * 1024
@@ -56,6 +59,8 @@ MAX_PENDING_BYTES = 512 * 1024
 MAX_RESULT_BYTES: Final = MAX_MESSAGE_BYTES - MAX_HEADER_BYTES
 MAX_RESULT_PARTS: Final = MAX_FRAMES - 16
 """What the result of one task may have, so that a message with it keeps within the limits of the link."""
+
+_MAX_NAME = 200
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +93,16 @@ def current_task() -> Task | None:
     return running.task
 
 
+def _name_of_task() -> str:
+    """What people call the task that runs now; empty while it is unpacked."""
+    try:
+        task = current_task()
+        return clean_text(str(task.label)[:_MAX_NAME]) if task is not None else ""
+    except Exception as error:  # noqa: BLE001  the author's class; without its name the output is as good
+        _log.debug("a task does not tell its name: %s", describe_error(error))
+        return ""
+
+
 class Executor:
     """Executes chunks, one task after the other, in this process's main thread.
 
@@ -95,13 +110,24 @@ class Executor:
         cell: Where the slave sees what runs.
         loader: Brings functions.
         output: Takes what tasks print.
+        interrupts: Tells of tasks that were ended early; None where none are.
     """
 
-    def __init__(self, cell: ICell, loader: FunctionLoader, output: OutputCapture) -> None:
+    def __init__(
+        self,
+        cell: ICell,
+        loader: FunctionLoader,
+        output: OutputCapture,
+        interrupts: IInterrupts | None = None,
+    ) -> None:
+        self._interrupts = interrupts
+        self._timeout = 0.0
         self._cell = cell
         self._loader = loader
         self._output = output
+        output.name_of_task = _name_of_task
         self._generation = forks.generation
+        nursery.running, nursery.pack = current_task, pack_child
 
     def define_bundle(self, digest: bytes, blob: Frame) -> None:
         """Keep an application's module sources."""
@@ -129,9 +155,11 @@ class Executor:
         # Not earlier: a client that runs its tasks inline may fork between them.
         self._generation = forks.generation
         self._cell.begin_chunk(chunk.chunk)
+        self._timeout = chunk.timeout
         self._output.begin_chunk(chunk.system, send)
         results = _Results(chunk.chunk, self._cell, self._output)
         before = enter(TASK)
+        nursery.begin()
         try:
             function = self._load(chunk.function, tasks, results)
             results.begin()
@@ -139,6 +167,7 @@ class Executor:
                 self._run_all(chunk, function, tasks, parcel.frames, results)
         finally:
             leave(before)
+            nursery.begin()
             _running.counter = None
             _running.task = None
             _running.arguments = ((), {})
@@ -192,6 +221,8 @@ class Executor:
             _running.counter = counter
             status, payload, result_buffers = run_one(function, packed, buffers)
             self._end_fork()
+            if nursery.is_used:
+                nursery.begin()
             add(counter, status, payload, result_buffers)
 
     def _run_call(
@@ -204,14 +235,15 @@ class Executor:
             return self._refusal(function, error)
         _running.arguments = arguments
         try:
-            result = function.target(*arguments[0], **arguments[1])
+            result = call_function(function.target, arguments[0], arguments[1])
         except BaseException as error:  # noqa: BLE001  # SystemExit ends a task, not a worker; it becomes a Fault
-            return FAILED, self._failure(error), ()
+            return *self._failure(error), ()
         return self._pack(result)
 
     def _run_object(
         self, function: LoadedFunction, packed: PackedTask, buffers: Sequence[Frame]
     ) -> tuple[int, bytes, Sequence[Frame]]:
+        _running.task = None
         try:
             content = unpack_value(packed.arguments, buffers)
             if function.kind == KIND_TASK:
@@ -226,10 +258,10 @@ class Executor:
         except BaseException as error:  # noqa: BLE001  # it runs the author's code; it becomes a Fault
             return self._refusal(function, error)
         _running.task = task
-        failure = b""
+        failure: tuple[int, bytes] | None = None
         result: Any = None
         try:
-            result = task()
+            result = call_task(task)
             self._end_fork()
         except BaseException as error:  # noqa: BLE001  # SystemExit ends a task, not a worker; it becomes a Fault
             failure = self._failure(error)
@@ -239,12 +271,14 @@ class Executor:
             if failure:
                 _log.error("clean_up of %s raised as well: %s", function.name, describe_error(error))
             failure = failure or self._failure(error)
-        return (FAILED, failure, ()) if failure else self._pack(result)
+        return (*failure, ()) if failure else self._pack(result)
 
     def _pack(self, result: Any) -> tuple[int, bytes, Sequence[Frame]]:
         self._end_fork()
         try:
             payload, buffers = pack_value(result)
+            if nursery.is_used:
+                payload = with_children(payload)
             _check_size(payload, buffers)
         except PackingError as error:
             fault = Fault(
@@ -255,12 +289,18 @@ class Executor:
             )
             return FAILED, encode_fault(fault), ()
         except BaseException as error:  # noqa: BLE001  # the author's __reduce__ may raise what is no Exception
-            return FAILED, self._failure(error), ()
+            return *self._failure(error), ()
         return FINISHED, payload, buffers
 
-    def _failure(self, error: BaseException) -> bytes:
+    def _failure(self, error: BaseException) -> tuple[int, bytes]:
+        """The status and the fault of a task that raised."""
         self._end_fork(error)
-        return encode_fault(exception_fault(error, output=self._output.tail()))
+        output = self._output.tail()
+        status = self._interrupts.status() if self._interrupts is not None else None
+        if status is None or self._interrupts is None:
+            return FAILED, encode_fault(exception_fault(error, output=output))
+        self._interrupts.end_children()
+        return status, encode_fault(interruption_fault(error, status, self._timeout, output))
 
     def _refusal(self, function: LoadedFunction, error: BaseException) -> tuple[int, bytes, Sequence[Frame]]:
         self._end_fork(error)

@@ -18,7 +18,7 @@ from typing import Final
 from concurrence.errors import WorkerStartFailed
 from concurrence.transport.api import IReactor
 from concurrence.wire.codec import Parcel, decoder_from_template, encode
-from concurrence.wire.messages import ChildExited, ChildStarted, StartChild, StopChild, ToTemplate
+from concurrence.wire.messages import ChildExited, ChildStarted, SignalChild, StartChild, StopChild, ToTemplate
 from concurrence.workers.template import MAX_PACKET
 
 _THREAD_COUNTS: Final = (
@@ -118,6 +118,11 @@ class Template:
         """Send a signal to a child's process group; nothing if it has ended."""
         if self._control is not None:
             self._send(StopChild(number, number_of_signal), ())
+
+    def signal_alone(self, number: int, number_of_signal: int) -> None:
+        """Send a signal to a child and not to what it started; nothing if it has ended."""
+        if self._control is not None:
+            self._send(SignalChild(number, number_of_signal), ())
 
     def wait(self, seconds: float) -> None:
         """Outside the poll loop, while stopping: wait for news of the children and handle them."""

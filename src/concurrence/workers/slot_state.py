@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from concurrence.errors import ProtocolError
 from concurrence.wire.codec import Frame, Parcel, decode_results, decode_tasks, encode_results
 from concurrence.wire.faults import KIND_TIMEOUT, Fault, encode_fault
 from concurrence.wire.messages import (
+    CANCELLED,
     EXPIRED,
     LOST,
     RETURNED,
@@ -20,6 +21,10 @@ from concurrence.wire.messages import (
     PackedResult,
     ToWorker,
 )
+
+FIRST_DELAY: Final = 0.1
+LONGEST_DELAY: Final = 10.0
+"""Seconds before a worker is started when the ones before it died before they were ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,23 @@ class KillWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class InterruptTask:
+    """Ask a worker to end the task at an index of a chunk; repeated until the worker was seen to do so.
+
+    Attributes:
+        worker: The worker.
+        chunk: The chunk.
+        index: The index in it.
+        status: With which the task is to end.
+    """
+
+    worker: int
+    chunk: int
+    index: int
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class StopChunk:
     """Let the worker start no further task of the chunk, then look at the worker."""
 
@@ -90,7 +112,7 @@ class StopChunk:
     chunk: int
 
 
-Instruction: TypeAlias = SendToWorker | SendUpstream | StartWorker | KillWorker | StopChunk
+Instruction: TypeAlias = SendToWorker | SendUpstream | StartWorker | KillWorker | InterruptTask | StopChunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +173,11 @@ class Chunk:
         return f"<chunk {self.number} of {self.count}, {len(self.done)} done, worker {self.worker}>"
 
     @property
+    def cores(self) -> int:
+        """How many workers it takes."""
+        return self.parcel.message.cores
+
+    @property
     def has_timeout(self) -> bool:
         """Whether its tasks may take only so long."""
         return self.parcel.message.timeout > 0
@@ -165,14 +192,24 @@ class Chunk:
         return counters[index] if index is not None and index < len(counters) else None
 
 
+class Asked(NamedTuple):
+    """Which task a worker was asked to end, and how long it had been running then, in seconds."""
+
+    chunk: int
+    position: int
+    elapsed: float
+
+
 class WorkerState:
     """A worker that runs or is to be started."""
 
-    __slots__ = ("bundles", "chunks", "functions", "is_killed", "is_ready", "skipped")
+    __slots__ = ("asked", "bundles", "chunks", "functions", "is_killed", "is_ready", "kept_for", "skipped")
 
-    def __init__(self) -> None:
+    def __init__(self, kept_for: int | None = None) -> None:
+        self.kept_for = kept_for  # the chunk at another worker that takes this one too
         self.is_ready = False
         self.is_killed = False
+        self.asked: Asked | None = None
         self.chunks: list[Chunk] = []  # in the order in which it works them off
         self.skipped: set[int] = set()  # taken away, and still in its socket: it has to pass them by
         self.functions: set[int] = set()
@@ -181,7 +218,14 @@ class WorkerState:
     @property
     def is_idle(self) -> bool:
         """Whether it could start a chunk at once."""
-        return self.is_ready and not self.is_killed and not self.load
+        return self.is_ready and not self.is_killed and not self.load and self.kept_for is None
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether a chunk may be sent to it, to start at once or behind what it is at."""
+        if not self.is_ready or self.is_killed or self.kept_for is not None:
+            return False
+        return all(chunk.cores == 1 for chunk in self.chunks)
 
     @property
     def load(self) -> int:
@@ -244,6 +288,16 @@ def overdue(chunk: Chunk, seen: Seen) -> int | None:
     return None if running in chunk.done else running
 
 
+def unwanted(chunk: Chunk, seen: Seen) -> int | None:
+    """With which status the task of the worker's current chunk is to end now; None if it may go on."""
+    running = chunk.counter_at(seen.index)
+    if running is None or running in chunk.done:
+        return None
+    if chunk.is_killed and chunk.number in seen.stopped:
+        return CANCELLED
+    return EXPIRED if overdue(chunk, seen) is not None else None
+
+
 def expired_result(chunk: Chunk, counter: int) -> Parcel[ChunkResults]:
     """A task took longer than its time-out."""
     timeout = chunk.parcel.message.timeout
@@ -297,3 +351,8 @@ def _results(
 ) -> Parcel[ChunkResults]:
     message = ChunkResults(1 + len(buffers), chunk, counters, statuses, busy)
     return Parcel(message, [encode_results(entries), *buffers])
+
+
+def start_delay(failures: int) -> float:
+    """Seconds before a worker is started when so many before it died before they were ready."""
+    return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures, 16))

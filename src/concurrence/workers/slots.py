@@ -14,6 +14,7 @@ from typing import Final
 from concurrence.errors import ProtocolError
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import (
+    EXPIRED,
     Assign,
     AttemptLost,
     ChunkResults,
@@ -23,9 +24,12 @@ from concurrence.wire.messages import (
     NeedFunction,
 )
 from concurrence.workers.definitions import Definitions
+from concurrence.workers.slot_checks import check_slots
 from concurrence.workers.slot_state import (
+    Asked,
     Chunk,
     Instruction,
+    InterruptTask,
     KillWorker,
     Seen,
     SendToWorker,
@@ -35,19 +39,17 @@ from concurrence.workers.slot_state import (
     WorkerState,
     charged,
     expired_result,
-    overdue,
     recorded_results,
     returned_results,
+    start_delay,
     unstarted,
+    unwanted,
     without,
 )
+from concurrence.workers.wide import is_any_idle, leave_worker, weight_of, workers_for
 
 WINDOW: Final = 2
 """Chunks at one worker: one that runs, and one that waits in its socket so that the worker never does."""
-
-FIRST_DELAY: Final = 0.1
-LONGEST_DELAY: Final = 10.0
-"""Seconds before a worker is started when the ones before it died before they were ready."""
 
 
 class Slots:
@@ -57,10 +59,12 @@ class Slots:
 
     Args:
         workers: How many there are.
+        grace: Seconds that a task has to end by itself when it was asked to, before its worker is killed.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, *, grace: float = 0.0) -> None:
         self.workers = workers
+        self.grace = grace
         self._states: dict[int, WorkerState] = {}
         self._chunks: dict[int, Chunk] = {}
         self._waiting: deque[Chunk] = deque()
@@ -68,6 +72,7 @@ class Slots:
         self._code = Definitions()
         self._next_worker = 1
         self._failed_starts = 0
+        self._is_draining = False
         self._out: list[Instruction] = []
 
     @property
@@ -79,6 +84,11 @@ class Slots:
     def held(self) -> int:
         """How many chunks are here."""
         return len(self._chunks)
+
+    @property
+    def room(self) -> int:
+        """How many more chunks may be pulled: those that take several workers leave less."""
+        return self.credit - sum(weight_of(chunk, WINDOW) for chunk in self._chunks.values())
 
     @property
     def chunks(self) -> list[int]:
@@ -111,6 +121,7 @@ class Slots:
                 missing = self._code.missing(message)
                 self._out.append(SendUpstream(Parcel(NeedFunction(message.number, missing))))
             self._forget(message.number)
+            self._dispatch()
             return self._taken()
         self._code.add_function(Parcel(message, parcel.frames), self._states.values())
         self._waiting.extend(self._blocked.pop(message.number, ()))
@@ -121,6 +132,7 @@ class Slots:
         """The master will not use a function again."""
         self._forget(parcel.message.number)
         self._code.forget_incomplete(parcel.message.number)
+        self._dispatch()
         return self._taken()
 
     def assign(self, parcel: Parcel[Assign]) -> list[Instruction]:
@@ -133,7 +145,7 @@ class Slots:
         if message.chunk in self._chunks:
             return []
         chunk = Chunk(parcel)
-        if len(self._chunks) >= 2 * self.credit:
+        if self._is_draining or len(self._chunks) >= 2 * self.credit:
             # Twice, because directed and pulled chunks cross; beyond that the bound on memory comes first.
             self._return(chunk, chunk.counters())
             return self._taken()
@@ -150,15 +162,26 @@ class Slots:
         if chunk.worker is None:
             self._unplace(chunk)
             self._return(chunk, chunk.counters())
+            if not self._is_draining:
+                self._dispatch()  # it may have waited for several workers, and others behind it
         else:
             chunk.is_stopping = True
             chunk.is_killed = chunk.is_killed or kill
             self._out.append(StopChunk(chunk.worker, number))
         return self._taken()
 
+    def drain(self, *, is_on: bool) -> list[Instruction]:
+        """Take no more chunks, and give back what has not started of those that are here; or take them again."""
+        self._is_draining = is_on
+        out: list[Instruction] = []
+        for number in self.chunks if is_on else ():
+            out += self.take_back(number, kill=False)
+        return out
+
     def abandon(self) -> list[Instruction]:
         """The master does not know this slave any more: nobody wants what is here."""
         for worker, state in self._states.items():
+            state.kept_for = None
             if state.chunks:
                 state.is_killed = True
                 state.chunks.clear()
@@ -193,7 +216,7 @@ class Slots:
         chunk = self._chunks.get(message.chunk)
         if state is not None and message.chunk in state.skipped:
             state.skipped.discard(message.chunk)
-            self._dispatch()
+            self._dispatch()  # it has passed it by
             return self._taken()
         if state is None or chunk is None or chunk.worker != worker:
             return []  # what was told of it meanwhile is final
@@ -215,17 +238,16 @@ class Slots:
         self._answer_recorded(state, seen)
         for chunk in [chunk for chunk in state.chunks if chunk.number in seen.stopped]:
             rest = unstarted(state, chunk, seen)
-            if len(rest) == chunk.count and (chunk.is_stopping or self._is_any_idle()):
+            if len(rest) == chunk.count and (chunk.is_stopping or is_any_idle(self._states)):
                 state.skipped.add(chunk.number)
             if chunk.is_stopping or len(rest) < chunk.count:
                 self._return(chunk, rest)
-            elif self._is_any_idle():
+            elif is_any_idle(self._states):
                 # Only then: it would come back to this worker, which has been told not to run it.
                 state.chunks.remove(chunk)
-                chunk.worker = None
+                leave_worker(chunk, self._states)
                 self._place(chunk, first=True)
-        self._kill_cancelled(worker, state, seen)
-        self._kill_overdue(worker, state, seen)
+        self._end_unwanted(worker, state, seen)
         self._move_to_idle(worker, state, seen)
         self._dispatch()
         return self._taken()
@@ -255,7 +277,7 @@ class Slots:
             elif chunk.is_stopping:
                 self._return(chunk, chunk.counters())
             else:
-                chunk.worker = None
+                leave_worker(chunk, self._states)
                 chunk.is_relocated = not state.is_killed
                 self._place(chunk, first=True)
         self._replace(state)
@@ -268,17 +290,17 @@ class Slots:
         out, self._out = self._out, []
         return out
 
-    def _start_worker(self, delay: float) -> None:
-        self._states[self._next_worker] = WorkerState()
+    def _start_worker(self, delay: float, kept_for: int | None = None) -> None:
+        self._states[self._next_worker] = WorkerState(kept_for)
         self._out.append(StartWorker(self._next_worker, delay))
         self._next_worker += 1
 
     def _replace(self, state: WorkerState) -> None:
-        if state.is_ready:
-            self._start_worker(0.0)
-            return
-        self._start_worker(min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(self._failed_starts, 16)))
-        self._failed_starts += 1
+        delay = 0.0
+        if not state.is_ready:
+            delay = start_delay(self._failed_starts)
+            self._failed_starts += 1
+        self._start_worker(delay, state.kept_for)
 
     def _place(self, chunk: Chunk, *, first: bool = False) -> None:
         """Put a chunk where it waits for a worker or for its function."""
@@ -296,22 +318,22 @@ class Slots:
     def _unplace(self, chunk: Chunk) -> None:
         function = chunk.parcel.message.function
         blocked = self._blocked.get(function)
-        if blocked is None:
-            self._waiting.remove(chunk)
-        else:
-            # An empty list stays: the function has been asked for.
-            blocked.remove(chunk)
+        # An empty list stays: the function has been asked for.
+        (self._waiting if blocked is None else blocked).remove(chunk)
 
     def _dispatch(self) -> None:
+        """Send what waits to workers, in order: nothing overtakes a chunk that waits for several of them."""
         while self._waiting:
-            ready = [(s.load, n) for n, s in self._states.items() if s.is_ready and not s.is_killed]
-            load, worker = min(ready, default=(WINDOW, 0))
-            if load >= WINDOW:
+            chunk = self._waiting[0]
+            worker, others = workers_for(chunk, self._states, WINDOW)
+            if worker is None:
                 return
-            chunk = self._waiting.popleft()
+            self._waiting.popleft()
             state = self._states[worker]
             chunk.worker = worker
             state.chunks.append(chunk)
+            for other in others:
+                other.kept_for = chunk.number
             definitions = self._code.for_worker(state, chunk.parcel.message.function)
             self._out.append(SendToWorker(worker, [*definitions, chunk.parcel]))
 
@@ -343,34 +365,33 @@ class Slots:
         state = self._states.get(chunk.worker) if chunk.worker is not None else None
         if state is not None:
             state.chunks.remove(chunk)
+        leave_worker(chunk, self._states)
 
-    def _kill_cancelled(self, worker: int, state: WorkerState, seen: Seen) -> None:
-        """Kill the worker if what it is at right now belongs to a chunk whose tasks are to be ended."""
-        for chunk in state.chunks:
-            if chunk.number == seen.chunk and chunk.is_killed and not state.is_killed:
-                running = chunk.counter_at(seen.index)
-                if running is not None and running not in chunk.done and chunk.number in seen.stopped:
-                    state.is_killed = True
-                    self._out.append(KillWorker(worker))
-
-    def _kill_overdue(self, worker: int, state: WorkerState, seen: Seen) -> None:
-        """Kill the worker if its task runs for longer than it may; that is the task's end, whatever it does."""
+    def _end_unwanted(self, worker: int, state: WorkerState, seen: Seen) -> None:
+        """End the task that runs if it was cancelled or takes too long: ask it first, and then kill its worker."""
         chunk = next((chunk for chunk in state.chunks if chunk.number == seen.chunk), None)
-        running = overdue(chunk, seen) if chunk is not None and not state.is_killed else None
-        if chunk is not None and running is not None:
-            state.is_killed = True
-            self._out.append(KillWorker(worker))
-            self._answer(chunk, expired_result(chunk, running))
-
-    def _is_any_idle(self) -> bool:
-        return any(state.is_idle for state in self._states.values())
+        status = unwanted(chunk, seen) if chunk is not None and not state.is_killed else None
+        if chunk is None or status is None or seen.index is None:
+            return
+        asked = state.asked
+        if asked is None or (asked.chunk, asked.position) != (chunk.number, seen.index):
+            asked = state.asked = Asked(chunk.number, seen.index, seen.elapsed)
+        if seen.elapsed < asked.elapsed + self.grace:
+            self._out.append(InterruptTask(worker, chunk.number, seen.index, status))
+            return
+        state.is_killed = True
+        self._out.append(KillWorker(worker))
+        counter = chunk.counter_at(seen.index)
+        if status == EXPIRED and counter is not None:
+            # That is its end, whatever it still does.
+            self._answer(chunk, expired_result(chunk, counter))
 
     def _move_to_idle(self, worker: int, state: WorkerState, seen: Seen) -> None:
         """Fetch what waits behind a chunk that takes long, if another worker has nothing to do."""
         waiting = state.chunks[1:]
         if not waiting or state.is_killed or seen.chunk != state.chunks[0].number:
             return
-        if self._is_any_idle() and waiting[0].number not in seen.stopped:
+        if is_any_idle(self._states) and waiting[0].number not in seen.stopped:
             self._out.append(StopChunk(worker, waiting[0].number))
 
     def sanity_check(self) -> None:
@@ -379,22 +400,6 @@ class Slots:
         Raises:
             AssertionError: One of them does not hold.
         """
-        places = [*self._waiting]
-        for function, chunks in self._blocked.items():
-            assert function not in self._code, "a chunk waits for a function that is known"
-            places += chunks
-        assert all(chunk.worker is None for chunk in places), "a chunk without a worker names one"
-        assert all(chunk.parcel.message.function in self._code for chunk in self._waiting)
-        for worker, state in self._states.items():
-            assert state.load <= WINDOW, "a worker has more chunks than the window"
-            assert state.is_ready or not state.chunks, "a worker that is not ready has chunks"
-            assert all(chunk.worker == worker for chunk in state.chunks), "a chunk is at another worker"
-            assert state.functions <= set(self._code.numbers), "a worker knows a function that was forgotten"
-            idle = state.is_ready and not state.is_killed and state.load < WINDOW
-            assert not (idle and self._waiting), "a chunk waits although a worker has room"
-            places += state.chunks
-        numbers = [chunk.number for chunk in places]
-        assert sorted(numbers) == sorted(self._chunks), "a chunk is not at exactly one place"
-        assert all(len(chunk.done) < chunk.count for chunk in places), "a chunk is over and still here"
+        check_slots(self._states, self._chunks, self._waiting, self._blocked, self._code, WINDOW)
         assert len(self._chunks) <= 2 * self.credit, "more chunks than the bound"
         assert len(self._states) == self.workers, "a worker is missing"

@@ -29,7 +29,7 @@ from typing import Final, NamedTuple, TextIO, TypeAlias, cast
 import msgspec
 
 from concurrence.wire.codec import Parcel, decoder_to_template, encode
-from concurrence.wire.messages import Bye, ChildExited, ChildStarted, Message, StartChild, StopChild
+from concurrence.wire.messages import Bye, ChildExited, ChildStarted, Message, SignalChild, StartChild, StopChild
 
 Entry: TypeAlias = Callable[[bytes, list[int]], int | None]
 """What a child runs: takes its spec and its descriptors, gives its exit code."""
@@ -128,6 +128,8 @@ class TemplateProcess:
                 return self._start(message, descriptors)
             case StopChild() as message:
                 self._signal(message)
+            case SignalChild():
+                self._signal_alone(parcel.message)
             case Bye():
                 self._is_over = True
         return None
@@ -176,6 +178,12 @@ class TemplateProcess:
         pid = self._pids.get(message.number)
         if pid is not None:
             _signal_group(pid, message.signal)
+
+    def _signal_alone(self, message: SignalChild) -> None:
+        pid = self._pids.get(message.number)
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, message.signal)
 
     def _reap(self) -> None:
         """Report the children that ended, and kill what they left in their process groups."""

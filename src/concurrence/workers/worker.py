@@ -25,6 +25,7 @@ from concurrence.wire.messages import (
 )
 from concurrence.workers.cell import WorkerCell
 from concurrence.workers.execution import Executor
+from concurrence.workers.interrupts import Interrupts
 from concurrence.workers.link import BlockingLink
 from concurrence.workers.output import OutputCapture
 from concurrence.workers.terminal import refuse_terminal
@@ -69,7 +70,9 @@ def main(spec: bytes, descriptors: list[int]) -> int:
     output = OutputCapture(settings.slave)
     output.install()
     refuse_terminal(f"slave {settings.slave}")
-    executor = Executor(cell, FunctionLoader(f"slave {settings.slave}"), output)
+    interrupts = Interrupts(cell)
+    interrupts.install()
+    executor = Executor(cell, FunctionLoader(f"slave {settings.slave}"), output, interrupts)
     try:
         serve(link, executor)
     except ConnectionError:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
 
 from concurrence.component import ComponentManager
 from concurrence.errors import ProtocolError
 from concurrence.transport.api import IWorkSource
 from concurrence.wire.codec import Frame, Parcel, decoder_to_slave
-from concurrence.wire.messages import Assign, Claimed
+from concurrence.wire.messages import Assign, Claimed, Drain, ToSlave
 from concurrence.workers.generic import GenericTaskManager
 
 _log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ class ZMQTaskManager(GenericTaskManager):
     def __init__(self, manager: ComponentManager) -> None:
         super().__init__(manager)
         self._source: IWorkSource | None = None
-        self._is_pulling = False
+        self._is_pulling = self._is_draining = False
         self._decoder = decoder_to_slave()
 
     def attach(self, source: IWorkSource | None) -> None:
@@ -32,6 +33,16 @@ class ZMQTaskManager(GenericTaskManager):
         self._pull_no_more()
         self._source = source
         self._changed()
+
+    def handle(self, parcel: Parcel[ToSlave]) -> None:
+        """A message from the master; one that drains also ends the pulling, and what was pulled is given back."""
+        super().handle(parcel)
+        if isinstance(parcel.message, Drain):
+            self._is_draining = parcel.message.is_on
+            self._changed()
+            if self._source is not None and self._is_draining:
+                self._source.pause()
+                self._accept(list(self._waiting(self._source)))
 
     def stop(self) -> None:
         """End all workers and leave nothing behind; the queue is closed by whoever opened it."""
@@ -42,7 +53,7 @@ class ZMQTaskManager(GenericTaskManager):
     def _changed(self) -> None:
         # A readable queue that nobody reads would keep the poll loop spinning: it is watched only while
         # there is room.
-        if self._source is None or self._is_stopped or self.held >= self.credit:
+        if self._source is None or self._is_stopped or self._is_draining or self._slots.room <= 0:
             self._pull_no_more()
         elif not self._is_pulling:
             self._is_pulling = True
@@ -55,11 +66,19 @@ class ZMQTaskManager(GenericTaskManager):
 
     def _pull(self) -> None:
         chunks: list[Parcel[Assign]] = []
-        while self._source is not None and self.held + len(chunks) < self.credit:
+        while self._source is not None and len(chunks) < self._slots.room:
             frames = self._source.receive()
             if frames is None:
                 break
             chunks += self._decoded(frames)
+        self._accept(chunks)
+
+    def _waiting(self, source: IWorkSource) -> Iterator[Parcel[Assign]]:
+        """Everything that came before the source was paused."""
+        while (frames := source.receive()) is not None:
+            yield from self._decoded(frames)
+
+    def _accept(self, chunks: Sequence[Parcel[Assign]]) -> None:
         if chunks:
             self._upstream(Parcel(Claimed([chunk.message.chunk for chunk in chunks])))
         for chunk in chunks:

@@ -1,11 +1,13 @@
-"""Jobs, the tasks of one system; and assignments, the chunks of them that are under way."""
+"""Jobs, the tasks of one system; assignments, the chunks of them that are under way; and how these end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from msgspec import Struct
+
 from concurrence.scheduling.ledger.queue import RunQueue
-from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec, TaskState
+from concurrence.scheduling.ledger.records import Delayed, Ended, TaskRecord, TaskSpec, TaskState
 
 
 class Job:
@@ -19,10 +21,14 @@ class Job:
 
     Attributes:
         function: The master's number of the task system itself; 0 for plain tasks.
+        pusher: Node id of whoever pushed the system and hears its end: its client, or the host of another system.
+        depth: How many systems, each pushed by the one before, led to this one; 0 for what a client pushed.
+        delayed: Tasks that failed and are tried again later, by counter.
         ticket: What the system's host must show.
         done: How far the system says it is, of ``total``, with a ``text``.
         changed: Whether there is news for the client.
-        impossible: What its next task needs and no slave has, and since when; infinity once the client was told.
+        opened: When it began, in seconds of the master's clock.
+        impossible: What queued tasks need and no slave offers; since when, and whether the client was told.
         refusal: Why no slave should have its next task although there is room, as far as the policy says; empty if
             it does not.
     """
@@ -30,11 +36,14 @@ class Job:
     def __init__(self, system: int, client: str, owner: str | None, name: str = "") -> None:
         self.system = system
         self.client = client
+        self.pusher = client
+        self.depth = 0
         self.owner = owner
         self.name = name
         self.queue = RunQueue()
         self.tasks: dict[int, TaskRecord] = {}
         self.assignments: dict[int, Assignment] = {}
+        self.delayed: dict[int, Delayed] = {}
         self.next_counter = 0
         self.running = 0
         self.finished = 0
@@ -49,20 +58,30 @@ class Job:
         self.done = 0.0
         self.total = 0.0
         self.text = ""
-        self.impossible: tuple[object, float] | None = None
+        self.opened = 0.0
+        self.impossible: dict[Sequence[tuple[str, float]], tuple[float, bool]] = {}
         self.refusal = ""
 
     @property
     def queued(self) -> int:
-        """Tasks that wait."""
+        """Tasks that could go now."""
         return len(self.queue)
+
+    @property
+    def waiting(self) -> int:
+        """Tasks that wait: those that could go now, and those that are tried again later."""
+        return len(self.queue) + len(self.delayed)
 
     def uses(self, function: int) -> bool:
         """Whether an unfinished task is of this function."""
-        return any(
-            run.spec.function == function and any(record.state == TaskState.QUEUED for record in run.records)
-            for run in self.queue.runs()
-        ) or any(each.pending and each.spec.function == function for each in self.assignments.values())
+        return (
+            any(
+                run.spec.function == function and any(record.state == TaskState.QUEUED for record in run.records)
+                for run in self.queue.runs()
+            )
+            or any(each.pending and each.spec.function == function for each in self.assignments.values())
+            or any(each.spec.function == function for each in self.delayed.values())
+        )
 
     def __repr__(self) -> str:
         return (
@@ -105,3 +124,21 @@ class Assignment:
     def __repr__(self) -> str:
         where = self.slave or "unclaimed"
         return f"<Assignment {self.chunk} attempt {self.attempt} of {len(self.pending)} tasks at {where}>"
+
+
+class Settled(Struct, frozen=True):
+    """What results of a chunk led to.
+
+    Attributes:
+        assignment: The chunk.
+        ended: What its owner is to be told; None if nothing ended.
+        done: Whether nothing of the chunk is left.
+        fresh: Entries that counted; the others were late.
+        ran: Entries that say how long a task takes; the others did not run, or were cut short.
+    """
+
+    assignment: Assignment
+    ended: Ended | None
+    done: bool
+    fresh: int
+    ran: int = 0

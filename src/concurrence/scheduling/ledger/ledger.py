@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
-from msgspec import Struct
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
 from concurrence.errors import ProtocolError
-from concurrence.scheduling.ledger.jobs import Assignment, Job
-from concurrence.scheduling.ledger.records import Ended, TaskRecord, TaskSpec, TaskState
+from concurrence.scheduling.ledger.delays import Delays
+from concurrence.scheduling.ledger.jobs import Assignment, Job, Settled
+from concurrence.scheduling.ledger.records import Backoff, Ended, TaskRecord, TaskSpec, TaskState
+from concurrence.scheduling.ledger.sanity import check_everything
+from concurrence.scheduling.ledger.story import Event, Story
 from concurrence.wire.messages import CANCELLED, EXPIRED, FAILED, FINISHED, LOST, RETURNED
 
 _RETRIED = (FAILED, EXPIRED)
 _MEASURED = (FINISHED, FAILED, EXPIRED)
-
-
-class Settled(Struct, frozen=True):
-    """What results of a chunk led to.
-
-    Attributes:
-        assignment: The chunk.
-        ended: What its owner is to be told; None if nothing ended.
-        done: Whether nothing of the chunk is left.
-        fresh: Entries that counted; the others were late.
-        ran: Entries that say how long a task takes; the others did not run, or were cut short.
-    """
-
-    assignment: Assignment
-    ended: Ended | None
-    done: bool
-    fresh: int
-    ran: int = 0
 
 
 class Ledger:
@@ -40,27 +24,53 @@ class Ledger:
         first_chunk: Number of the first chunk; higher than any that a predecessor gave out, so that its late
             results are recognised.
         max_attempts: How many workers a task may kill before it fails.
+        backoff: How long a task that raised waits before it is tried again.
+        chance: Numbers from 0 to below 1, so that what failed together is not tried again together.
+
+    Attributes:
+        delays: The tasks that are tried again later.
+        story: What happened to the tasks; its ``now`` is the time of the event that is being handled.
     """
 
-    def __init__(self, *, first_chunk: int = 1, max_attempts: int = 3) -> None:
+    def __init__(
+        self,
+        *,
+        first_chunk: int = 1,
+        max_attempts: int = 3,
+        backoff: Backoff | None = None,
+        chance: Callable[[], float] | None = None,
+    ) -> None:
         self.jobs: dict[int, Job] = {}
         self.assignments: dict[int, Assignment] = {}
+        self.clients: Counter[str] = Counter()
+        """How many jobs each client has."""
+        self.stirred: dict[int, Job] = {}
+        """Jobs that had something queued since whoever chooses among them looked last."""
         self.max_attempts = max_attempts
+        self.delays = Delays(backoff or Backoff(), chance or _no_chance)
+        self.story = Story()
         self._next_chunk = first_chunk
 
     # --- jobs ---
 
     def open(self, job: Job) -> Job:
         """Begin a job; a second one with its id is recognised as the same."""
-        return self.jobs.setdefault(job.system, job)
+        known = self.jobs.setdefault(job.system, job)
+        self.clients[job.client] += known is job
+        return known
 
     def close(self, system: int) -> list[Assignment]:
         """Forget a job with all its tasks; returns the chunks that are still at slaves."""
         job = self.jobs.pop(system, None)
         if job is None:
             return []
+        self.stirred.pop(system, None)
+        self.clients[job.client] -= 1
+        if not self.clients[job.client]:
+            del self.clients[job.client]
         for chunk in job.assignments:
             del self.assignments[chunk]
+        self.story.tell(Event.CLOSED, system)
         return list(job.assignments.values())
 
     def accept(self, job: Job, spec: TaskSpec, records: Sequence[TaskRecord]) -> int:
@@ -95,7 +105,9 @@ class Ledger:
         job.bytes_held += size
         job.moved += size
         job.queue.push(spec, new)
+        self.stirred[job.system] = job
         job.changed = True
+        self.story.tell(Event.ACCEPTED, job.system, 0, [record.counter for record in new])
         return len(new)
 
     # --- chunks ---
@@ -114,6 +126,7 @@ class Ledger:
         self.assignments[assignment.chunk] = job.assignments[assignment.chunk] = assignment
         job.running += len(records)
         job.changed = True
+        self._tell(Event.TAKEN, assignment, records)
         return assignment
 
     def settle(self, chunk: int, counters: Sequence[int], statuses: bytes, busy: float) -> Settled | None:
@@ -169,8 +182,9 @@ class Ledger:
                 kept.append(position)
         job.running -= fresh
         self._requeue(assignment, returned)
+        self._tell(Event.RETURNED, assignment, returned)
         for record in retried:
-            self._requeue(assignment, [record], next_attempt=True)
+            self._delay(assignment, record)
         done = not pending and not assignment.cancelled
         if done:
             self._drop(assignment)
@@ -182,6 +196,7 @@ class Ledger:
                 whole=len(kept) == len(counters),
                 kept=tuple(kept),
             )
+            self._tell_ended(assignment, ended)
         return Settled(assignment, ended, done, fresh, ran)
 
     def _settle_all(self, assignment: Assignment, counters: list[int], statuses: bytes) -> Settled:
@@ -199,14 +214,16 @@ class Ledger:
         done = not assignment.cancelled
         if done:
             self._drop(assignment)
+        self.story.tell(Event.FINISHED, job.system, assignment.chunk, counters)
         return Settled(assignment, Ended(counters, statuses), done, len(counters), len(counters))
 
-    def lose(self, chunk: int, running: int | None) -> Settled | None:
+    def lose(self, chunk: int, running: int | None, why: str = "") -> Settled | None:
         """The worker that had this chunk died; everything unfinished is queued again.
 
         Args:
             chunk: The assignment.
             running: The task that was running, which alone is charged; None if none was.
+            why: For the story.
 
         Returns:
             The consequences, with the charged task among the ended ones, as ``LOST``, if it killed too many;
@@ -221,7 +238,9 @@ class Ledger:
         fresh = len(assignment.pending)
         job.running -= fresh
         charged = assignment.pending.pop(running, None) if running is not None else None
-        self._requeue(assignment, list(assignment.pending.values()), next_attempt=True)
+        lost = list(assignment.pending.values())
+        self._requeue(assignment, lost, next_attempt=True)
+        self._tell(Event.RECALLED, assignment, lost, why)
         assignment.pending.clear()
         ended: Ended | None = None
         if charged is not None:
@@ -229,21 +248,26 @@ class Ledger:
             if charged.deaths >= self.max_attempts:
                 self._end(job, charged, LOST)
                 ended = Ended([charged.counter], bytes([LOST]))
+                self._tell(Event.FAILED, assignment, [charged], why)
             else:
                 self._requeue(assignment, [charged], next_attempt=True)
+                self._tell(Event.CHARGED, assignment, [charged], why)
         return Settled(assignment, ended, True, fresh)
 
     def recall(self, chunk: int) -> Assignment | None:
         """Give up a chunk that nobody claimed: its tasks are queued again, before the others."""
-        settled = self.lose(chunk, None)
+        settled = self.lose(chunk, None, "nobody claimed it")
         return settled.assignment if settled is not None else None
 
-    def cancel(self, job: Job, counters: Iterable[int] | None) -> tuple[Ended | None, list[Assignment]]:
-        """Cancel tasks.
+    def cancel(
+        self, job: Job, counters: Iterable[int] | None, status: int = CANCELLED
+    ) -> tuple[Ended | None, list[Assignment]]:
+        """Cancel tasks, or have them fail before their time.
 
         Args:
             job: Whose tasks.
             counters: Which; None for all that are unfinished.
+            status: How they end.
 
         Returns:
             Those that ended, and the chunks under way that contained some of them.
@@ -263,10 +287,12 @@ class Ledger:
                     touched.append(assignment)
         for record in removed:
             record.state = TaskState.CANCELLED
-            self._end(job, record, CANCELLED)
+            self._end(job, record, status)
         ended = None
         if removed:
-            ended = Ended([record.counter for record in removed], bytes([CANCELLED]) * len(removed))
+            ended = Ended([record.counter for record in removed], bytes([status]) * len(removed))
+            event = Event.CANCELLED if status == CANCELLED else Event.FAILED
+            self.story.tell(event, job.system, 0, ended.counters)
         return ended, touched
 
     @staticmethod
@@ -274,6 +300,8 @@ class Ledger:
         """Take tasks out of the queue; also returns those of them that are under way."""
         if counters is None:
             removed = job.queue.clear()
+            removed += [delayed.record for delayed in job.delayed.values()]
+            job.delayed.clear()
             assigned = {counter for counter, record in job.tasks.items() if record.state == TaskState.ASSIGNED}
             return removed, assigned
         removed = list[TaskRecord]()
@@ -287,6 +315,10 @@ class Ledger:
             elif record.state == TaskState.QUEUED:
                 job.queue.discard(record)
                 removed.append(record)
+            elif record.state == TaskState.DELAYED:
+                del job.delayed[counter]
+                record.state = TaskState.CANCELLED  # also if it is named twice
+                removed.append(record)
         return removed, assigned
 
     def _requeue(
@@ -299,6 +331,7 @@ class Ledger:
             if next_attempt:
                 record.attempt += 1
         assignment.job.queue.push(assignment.spec, records, front=True)
+        self.stirred[assignment.job.system] = assignment.job
 
     def _drop(self, assignment: Assignment) -> None:
         del self.assignments[assignment.chunk]
@@ -314,7 +347,45 @@ class Ledger:
         else:
             job.failed += 1
 
-    # --- invariants ---
+    def wake(self, now: float) -> bool:
+        """Queue again what failed and has waited long enough; whether there was any."""
+        found = False
+        for job, delayed in self.delays.due(now):
+            if self.jobs.get(job.system) is not job:
+                continue
+            found = True
+            record = delayed.record
+            record.state = TaskState.QUEUED
+            job.queue.push(delayed.spec, [record], front=True)
+            self.stirred[job.system] = job
+            self.story.tell(Event.DUE, job.system, 0, [record.counter], attempt=record.attempt)
+        return found
+
+    def _delay(self, assignment: Assignment, record: TaskRecord) -> None:
+        """A task that failed is tried again, at once or later."""
+        wait = self.delays.wait_for(record)
+        if wait > 0:
+            record.attempt += 1
+            self.delays.add(assignment.job, assignment.spec, record, self.story.now + wait)
+        else:
+            self._requeue(assignment, [record], next_attempt=True)
+        self._tell(Event.DELAYED, assignment, [record], f"after {wait:.2g} s")
+
+    # --- the story, and invariants ---
+
+    def _tell(self, event: Event, assignment: Assignment, records: Sequence[TaskRecord], note: str = "") -> None:
+        if records:
+            counters = [record.counter for record in records]
+            system = assignment.job.system
+            self.story.tell(event, system, assignment.chunk, counters, attempt=assignment.attempt, note=note)
+
+    def _tell_ended(self, assignment: Assignment, ended: Ended) -> None:
+        told = list(zip(ended.counters, ended.statuses, strict=True))
+        finished = [counter for counter, status in told if status == FINISHED]
+        failed = [counter for counter, status in told if status != FINISHED]
+        for event, counters in ((Event.FINISHED, finished), (Event.FAILED, failed)):
+            if counters:
+                self.story.tell(event, assignment.job.system, assignment.chunk, counters)
 
     def sanity_check(self) -> None:
         """Check that every task is in exactly one place.
@@ -322,31 +393,8 @@ class Ledger:
         Raises:
             AssertionError: An invariant is broken; the text names it.
         """
-        under_way: dict[int, set[int]] = {system: set() for system in self.jobs}
-        for assignment in self.assignments.values():
-            job = assignment.job
-            assert self.jobs.get(job.system) is job, f"{assignment} belongs to a closed job"
-            assert job.assignments.get(assignment.chunk) is assignment, f"{job} does not know {assignment}"
-            assert assignment.pending or assignment.cancelled, f"{assignment} is over and still here"
-            assert assignment.cancelled.isdisjoint(job.tasks), f"{assignment} has unfinished tasks as cancelled"
-            for counter, record in assignment.pending.items():
-                assert record.state == TaskState.ASSIGNED, f"{record} is under way but not assigned"
-                assert record.attempt == assignment.attempt, f"{record} has another attempt than {assignment}"
-                assert counter not in under_way[job.system], f"{record} is in two chunks"
-                under_way[job.system].add(counter)
-        known = sum(len(job.assignments) for job in self.jobs.values())
-        assert known == len(self.assignments), "a job has a chunk that is not under way"
-        for job in self.jobs.values():
-            for run in job.queue.runs():
-                attempts = {record.attempt for record in run.records[run.position :] if record.state == 0}
-                assert len(attempts) <= 1, f"{job} queues a run of several attempts"
-            queued = [record.counter for record in job.queue]
-            assert len(queued) == len(set(queued)) == job.queued, f"{job} counts its queue wrongly"
-            assert all(record.state == TaskState.QUEUED for record in job.queue), f"{job} queues assigned tasks"
-            assert set(queued).isdisjoint(under_way[job.system]), f"{job} queues tasks that are under way"
-            assert set(queued) | under_way[job.system] == set(job.tasks), f"{job} lost or invented tasks"
-            assert len(under_way[job.system]) == job.running, f"{job} counts its running tasks wrongly"
-            held = sum(record.size for record in job.tasks.values())
-            assert held == job.bytes_held, f"{job} holds {held} bytes and counts {job.bytes_held}"
-            ended = job.finished + job.failed + job.cancelled
-            assert ended + len(job.tasks) <= job.next_counter, f"{job} ended more tasks than it accepted"
+        check_everything(self.jobs, self.assignments)
+
+
+def _no_chance() -> float:
+    return 0.5

@@ -76,6 +76,10 @@ class RunQueue:
         for runs in self._runs.values():
             yield from runs
 
+    def needs(self) -> set[_Needs]:
+        """What waiting tasks need, each combination once; and what only cancelled ones need."""
+        return {resources for _, resources in self._runs}
+
     def push(self, spec: TaskSpec, records: Sequence[TaskRecord], *, front: bool = False) -> None:
         """Add a run of tasks, behind or before the others of its priority.
 

@@ -15,6 +15,7 @@ class TaskState(IntEnum):
     QUEUED = 0
     ASSIGNED = 1
     CANCELLED = 2  # not in the ledger any more; marks what still lies in a queue
+    DELAYED = 3  # failed, and is tried again later
 
 
 class TaskRecord(Struct, gc=False):
@@ -60,6 +61,43 @@ class TaskSpec(Struct, frozen=True):
     max_retries: int = 0
     timeout: float = 0.0
     resources: tuple[tuple[str, float], ...] = ()
+
+
+class Delayed(Struct, frozen=True, gc=False):
+    """A task that failed and waits before it is tried again.
+
+    Attributes:
+        due: When, in seconds of the master's clock.
+        spec: What it has in common with others.
+        record: The task.
+    """
+
+    due: float
+    spec: TaskSpec
+    record: TaskRecord
+
+
+class Backoff(Struct, frozen=True):
+    """How long a task that failed waits before it is tried again.
+
+    Attributes:
+        first: Seconds after the first failure; doubled with each further one.
+        longest: Never more seconds than this.
+    """
+
+    first: float = 0.0
+    longest: float = 30.0
+
+    def delay(self, failures: int, chance: float) -> float:
+        """Seconds to wait: half of the time is fixed, half is left to chance, so that what failed together
+        does not come again together ("equal jitter" in Brooker, "Exponential Backoff And Jitter", AWS 2015).
+
+        Args:
+            failures: How often the task failed, from 1.
+            chance: From 0 to below 1.
+        """
+        whole = min(self.longest, self.first * 2.0 ** min(failures - 1, 32))
+        return whole * (0.5 + 0.5 * chance)
 
 
 class Ended(Struct, frozen=True):

@@ -30,6 +30,7 @@ from concurrence.wire.messages import (
 )
 from concurrence.workers.slot_state import (
     Instruction,
+    InterruptTask,
     KillWorker,
     SendToWorker,
     SendUpstream,
@@ -40,6 +41,7 @@ from concurrence.workers.slots import Slots
 SILENCE = 0.02
 """A worker that says nothing for so long is looked at, if there is something to be seen."""
 
+_GRACE_SECONDS = 0.5
 _START_SECONDS = 0.02
 _DEATH_SECONDS = 0.001
 _EXIT = "worker process {} was killed by signal 9"
@@ -67,7 +69,7 @@ class SimulatedSlave:
         self.plan = plan
         self.is_gone = False
         self.workers: dict[int, SimulatedWorker] = {}
-        self.slots = Slots(plan.workers)
+        self.slots = Slots(plan.workers, grace=_GRACE_SECONDS)
         self.pipe: Pipe | None = None
         self._world = world
         self._timeline = world.timeline
@@ -275,7 +277,7 @@ class SimulatedSlave:
         if pipe is None or not pipe.arrived:
             return
         chunks: list[Parcel[Any]] = []
-        while self.slots.held + len(chunks) < self.slots.credit:
+        while self.slots.room > len(chunks):
             payload = self._queue().pull(pipe)
             if payload is None:
                 break
@@ -299,6 +301,9 @@ class SimulatedSlave:
                 self._timeline.after(delay, self._start_worker, instruction.worker)
             elif isinstance(instruction, KillWorker):
                 self._timeline.after(_DEATH_SECONDS, self._worker_died, self.workers.get(instruction.worker))
+            elif isinstance(instruction, InterruptTask):
+                worker = self.workers[instruction.worker]
+                worker.interrupt(instruction.chunk, instruction.index, instruction.status)
             else:
                 self._stop_chunk(self.workers[instruction.worker], instruction.chunk)
         if self._checked:

@@ -42,10 +42,14 @@ def command(scenario: Scenario, *, drawn: bool) -> str:
 def lines(scenario: Scenario, report: Report, *, drawn: bool = False) -> list[str]:
     """A report for people."""
     said = [
-        f"{scenario.slaves:,} slaves, {scenario.tasks:,} tasks of {scenario.clients:,} clients, seed {scenario.seed}, "
-        f"{scenario.policy}",
-        f"makespan    {report.makespan:.4f} s; at least {report.bound:.4f} s by linear programming: "
-        f"{report.ratio:.3f} times that",
+        (
+            f"{scenario.slaves:,} slaves, {scenario.tasks:,} tasks of {scenario.clients:,} clients, "
+            f"seed {scenario.seed}, {scenario.policy}"
+        ),
+        (
+            f"makespan    {report.makespan:.4f} s; at least {report.bound:.4f} s by linear programming: "
+            f"{report.ratio:.3f} times that"
+        ),
         f"utilisation {report.utilisation:.1%}",
         f"fairness    {report.fairness:.4f} (Jain's index of {scenario.clients} clients while all had work)",
         f"tasks       {report.finished:,} finished, {report.failed:,} failed, {report.cancelled:,} cancelled",
