@@ -246,6 +246,14 @@ def unstarted(state: WorkerState, chunk: Chunk, seen: Seen) -> list[int]:
     return []
 
 
+def next_behind(state: WorkerState, seen: Seen) -> int | None:
+    """The chunk that waits behind what a worker is at, unless it was stopped already; None if there is none."""
+    if len(state.chunks) < 2 or state.is_killed or seen.chunk != state.chunks[0].number:
+        return None
+    number = state.chunks[1].number
+    return None if number in seen.stopped else number
+
+
 def charged(state: WorkerState, chunk: Chunk, seen: Seen) -> int | None:
     """The task of a dead worker's current chunk that has to answer for it."""
     if state.is_killed and not chunk.is_killed:

@@ -39,6 +39,7 @@ from concurrence.workers.slot_state import (
     WorkerState,
     charged,
     expired_result,
+    next_behind,
     recorded_results,
     returned_results,
     start_delay,
@@ -296,20 +297,15 @@ class Slots:
         self._next_worker += 1
 
     def _replace(self, state: WorkerState) -> None:
-        delay = 0.0
-        if not state.is_ready:
-            delay = start_delay(self._failed_starts)
-            self._failed_starts += 1
+        delay = 0.0 if state.is_ready else start_delay(self._failed_starts)
+        self._failed_starts += not state.is_ready
         self._start_worker(delay, state.kept_for)
 
     def _place(self, chunk: Chunk, *, first: bool = False) -> None:
         """Put a chunk where it waits for a worker or for its function."""
         function = chunk.parcel.message.function
         if function in self._code:
-            if first:
-                self._waiting.appendleft(chunk)
-            else:
-                self._waiting.append(chunk)
+            (self._waiting.appendleft if first else self._waiting.append)(chunk)
             return
         if function not in self._blocked:
             self._out.append(SendUpstream(Parcel(NeedFunction(function))))
@@ -388,11 +384,9 @@ class Slots:
 
     def _move_to_idle(self, worker: int, state: WorkerState, seen: Seen) -> None:
         """Fetch what waits behind a chunk that takes long, if another worker has nothing to do."""
-        waiting = state.chunks[1:]
-        if not waiting or state.is_killed or seen.chunk != state.chunks[0].number:
-            return
-        if is_any_idle(self._states) and waiting[0].number not in seen.stopped:
-            self._out.append(StopChunk(worker, waiting[0].number))
+        waiting = next_behind(state, seen)
+        if waiting is not None and is_any_idle(self._states):
+            self._out.append(StopChunk(worker, waiting))
 
     def sanity_check(self) -> None:
         """Check the invariants; for tests and the simulator.
