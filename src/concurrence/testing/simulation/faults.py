@@ -196,9 +196,9 @@ class Faults:
 
     def _kill_worker(self) -> bool:
         slave = self._slave()
-        if slave is None or not slave.workers:
+        if slave is None or not slave.manager.workers:
             return False
-        number = self._random.choice(sorted(slave.workers))
+        number = self._random.choice(sorted(slave.manager.workers))
         self._tell("worker {} of {} is killed", number, slave.name)
         slave.kill_worker(number)
         return True
