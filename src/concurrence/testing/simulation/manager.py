@@ -20,6 +20,7 @@ from concurrence.wire.messages import (
     TakeBack,
 )
 from concurrence.workers.slot_state import (
+    DismissWorker,
     Instruction,
     InterruptTask,
     KillWorker,
@@ -32,6 +33,7 @@ from concurrence.workers.slots import Slots
 SILENCE = 0.02
 """A worker that says nothing for so long is looked at, if there is something to be seen."""
 
+_MAX_TASKS = 40  # of a worker, after which it is replaced
 _GRACE_SECONDS = 0.5
 _START_SECONDS = 0.02
 _DEATH_SECONDS = 0.001
@@ -76,7 +78,7 @@ class SimulatedManager:
     """
 
     def __init__(self, world: World, plan: SlavePlan, host: IHost) -> None:
-        self.slots = Slots(plan.workers, grace=_GRACE_SECONDS)
+        self.slots = Slots(plan.workers, grace=_GRACE_SECONDS, max_tasks=_MAX_TASKS)
         self.workers: dict[int, SimulatedWorker] = {}
         self.is_stopped = False
         self._world = world
@@ -124,6 +126,8 @@ class SimulatedManager:
             elif isinstance(instruction, InterruptTask):
                 worker = self.workers[instruction.worker]
                 worker.interrupt(instruction.chunk, instruction.index, instruction.status)
+            elif isinstance(instruction, DismissWorker):
+                self._timeline.after(_DEATH_SECONDS, self._worker_died, self.workers.get(instruction.worker))
             else:
                 self._stop_chunk(self.workers[instruction.worker], instruction.chunk)
         if self._checked:

@@ -14,7 +14,7 @@ from concurrence.testing.simulation.work_queue import Pipe, WorkQueue
 from concurrence.testing.simulation.workload import SlavePlan
 from concurrence.testing.simulation.world import World
 from concurrence.wire.codec import Parcel, decoder_to_slave
-from concurrence.wire.messages import PROTOCOL_VERSION, Bye, Claimed, FromSlave, Hello, SlaveDescription
+from concurrence.wire.messages import PROTOCOL_VERSION, Bye, Claimed, FromSlave, Hello, Pause, SlaveDescription
 
 _to_slave = decoder_to_slave()
 
@@ -151,8 +151,17 @@ class SimulatedSlave:
             if link.message(parcel.message, now):
                 self._take_events()
             else:
-                self.manager.handle(parcel)
+                self._handle(parcel)
         self.conclude()
+
+    def _handle(self, parcel: Parcel[Any]) -> None:
+        message = parcel.message
+        if isinstance(message, Pause):
+            self._detach()
+            if not message.paused:
+                self._attach()
+        else:
+            self.manager.handle(parcel)
 
     def _tick(self, _: Any) -> None:
         self.do(self._ticked, None)
@@ -184,6 +193,9 @@ class SimulatedSlave:
         if is_forgotten:
             self.manager.apply(self.manager.slots.abandon())
         self._detach()
+        self._attach()
+
+    def _attach(self) -> None:
         welcome = self.master_link.welcome
         if welcome is not None and welcome.work_address:
             self.pipe = self._queue().attach(self.link, self._readable)
