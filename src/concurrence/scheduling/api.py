@@ -75,13 +75,24 @@ class SwarmState:
         limits: Bounds and periods.
         package: This version of Concurrent, for the text of a refusal.
         new_ticket: Makes the secret that a host must show; given from outside, as all randomness is.
+        first_registration: See :class:`~concurrence.scheduling.registry.Registry`.
     """
 
-    def __init__(self, ledger: Ledger, limits: Limits, package: str, new_ticket: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        limits: Limits,
+        package: str,
+        new_ticket: Callable[[], str],
+        *,
+        first_registration: int = 1,
+    ) -> None:
         self.ledger = ledger
         self.roster = Roster()
         """The connected slaves by what they have room for."""
-        self.registry = Registry(lease=limits.lease, package=package, presence=self.roster)
+        self.registry = Registry(
+            lease=limits.lease, package=package, presence=self.roster, first=first_registration
+        )
         self.limits = limits
         self.task_bound = limits.task_window
         """The largest window that an owner may have been told, and so may still use."""
