@@ -24,6 +24,7 @@ from concurrence.wire.messages import (
 )
 from concurrence.workers.definitions import Definitions
 from concurrence.workers.slot_checks import check_slots
+from concurrence.workers.slot_results import expired_result, recorded_results, returned_results, without
 from concurrence.workers.slot_state import (
     Asked,
     Chunk,
@@ -35,14 +36,10 @@ from concurrence.workers.slot_state import (
     SendUpstream,
     StopChunk,
     WorkerState,
-    expired_result,
     lost,
     next_behind,
-    recorded_results,
-    returned_results,
     unstarted,
     unwanted,
-    without,
 )
 from concurrence.workers.succession import Succession
 from concurrence.workers.wide import LONG_SECONDS, NEW, is_any_idle, leave_worker, weight_of, workers_for
@@ -66,7 +63,7 @@ class Slots:
         self.workers = workers
         self.grace = grace
         self._out: list[Instruction] = []
-        self._succession = Succession(self._instruct, max_tasks)
+        self._succession = Succession(self._out.append, max_tasks)
         self._states = self._succession.states
         self._chunks: dict[int, Chunk] = {}
         self._waiting: deque[Chunk] = deque()
@@ -298,11 +295,9 @@ class Slots:
 
     # --- inside --------------------------------------------------------------------------------------------
 
-    def _instruct(self, instruction: Instruction) -> None:
-        self._out.append(instruction)
-
     def _taken(self) -> list[Instruction]:
-        out, self._out = self._out, []
+        out = self._out.copy()
+        self._out.clear()
         return out
 
     def _place(self, chunk: Chunk, *, first: bool = False) -> None:
