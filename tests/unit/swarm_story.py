@@ -20,6 +20,7 @@ from concurrence.scheduling.ledger.sanity import SanityCheck
 from concurrence.scheduling.outbox import HostOrder
 from concurrence.scheduling.pushpull import ZMQTaskScheduler
 from concurrence.scheduling.strategies import (
+    BestOfTwoStrategy,
     GenericTaskScheduleStrategy,
     LeastLoadedStrategy,
     RoundRobinStrategy,
@@ -70,7 +71,7 @@ class Components(ComponentManager):
     def __init__(self, *overrides: str) -> None:
         super().__init__()
         self.config = Config.from_layers(environ={}, overrides=overrides)
-        for component in (GenericTaskScheduleStrategy, LeastLoadedStrategy, RoundRobinStrategy):
+        for component in (GenericTaskScheduleStrategy, LeastLoadedStrategy, RoundRobinStrategy, BestOfTwoStrategy):
             self.register(component)
 
 

@@ -229,6 +229,7 @@ class WorkerState:
         "kept_for",
         "ran",
         "replaces",
+        "skipped",
     )
 
     def __init__(self, kept_for: int | None = None) -> None:
@@ -242,13 +243,14 @@ class WorkerState:
         self.ran = 0  # how many tasks it has answered
         self.asked: Asked | None = None
         self.chunks: list[Chunk] = []  # in the order in which it works them off
+        self.skipped: set[int] = set()  # taken away, and still in its socket: it has to pass them by
         self.functions: set[int] = set()
         self.bundles: set[bytes] = set()
 
     @property
     def is_idle(self) -> bool:
         """Whether it could start a chunk at once."""
-        return self._is_free and not self.chunks
+        return self._is_free and not self.load
 
     @property
     def takes_more(self) -> bool:
@@ -266,6 +268,11 @@ class WorkerState:
             return False
         return self.replaces is None and self.kept_for is None
 
+    @property
+    def load(self) -> int:
+        """How many chunks are in its hands or its socket."""
+        return len(self.chunks) + len(self.skipped)
+
     def __repr__(self) -> str:
         return f"<worker, ready {self.is_ready}, killed {self.is_killed}, {self.chunks}>"
 
@@ -278,6 +285,14 @@ def unstarted(state: WorkerState, chunk: Chunk, seen: Seen) -> list[int]:
     if seen.chunk == chunk.number and seen.index is not None:
         return chunk.counters()[seen.index + 1 :]
     return []
+
+
+def next_behind(state: WorkerState, seen: Seen) -> int | None:
+    """The chunk that waits behind what a worker is at, unless it was stopped already; None if there is none."""
+    if len(state.chunks) < 2 or state.is_killed or seen.chunk != state.chunks[0].number:
+        return None
+    number = state.chunks[1].number
+    return None if number in seen.stopped else number
 
 
 def charged(state: WorkerState, chunk: Chunk, seen: Seen) -> int | None:
