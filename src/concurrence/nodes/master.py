@@ -136,6 +136,7 @@ class MasterNode(LimitedNode):
             work_port = 0 if self._is_private else self.work_port
             self._queue = self.transport.work_queue(f"tcp://{host}:{work_port}", self._keys.ring)
             self._core.work_address = self._queue.address
+            self.reactor.register(self._queue.pollable, self._queue.tend)
         self.reactor.register(server.pollable, lambda: self._drain(server))
         self.reactor.call_every(_TICK_SECONDS, lambda: self._core.tick(self.reactor.now()))
         self.reactor.call_every(_PING_SECONDS, self._ping_busy)
