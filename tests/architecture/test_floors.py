@@ -104,6 +104,17 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.scheduling.ledger": {"nodes", "testing"},
     "concurrence.scheduling.outbox": {"nodes", "testing"},
     "concurrence.scheduling.registry": {"nodes", "testing"},
+    # What administrators ask and do: nodes offer it as methods of the API.
+    "concurrence.scheduling.draining": {"nodes"},
+    "concurrence.scheduling.explaining": {"nodes"},
+    "concurrence.scheduling.job_views": {"nodes"},
+    "concurrence.scheduling.naming": {"nodes"},
+    "concurrence.scheduling.owner_events": {"nodes"},
+    "concurrence.scheduling.past": {"nodes"},
+    # The simulation lets a slave's state machine run without processes.
+    "concurrence.workers.slots": {"testing"},
+    "concurrence.testing.simulation": {"cli"},
+    "concurrence.workers.slot_state": {"testing"},
     "concurrence.workers.execution": {"nodes", "testing"},
     "concurrence.telemetry.stats": {"nodes", "testing"},
     "concurrence.workers.output": {"nodes", "scripting", "testing"},

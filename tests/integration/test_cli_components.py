@@ -52,6 +52,11 @@ def test_the_list_names_components_interfaces_extension_points_and_choices(tmp_p
     assert "task_scheduler: ITaskScheduler -> ZMQTaskScheduler    ([masternode] task_scheduler, default)" in out
 
 
+def test_services_are_behind_an_extension_point_of_each_node_that_has_them(tmp_path: Path) -> None:
+    _, out, _ = call("MasterNode", "SlaveNode", "Hello", folder=tmp_path)
+    assert out.count("services: INodeService -> none") == 3
+
+
 def test_plugins_are_listed_without_being_activated(environment: Path) -> None:
     code, out, err = call("grid", folder=environment)
     assert (code, err) == (0, "")
@@ -86,6 +91,21 @@ def test_the_diagram_is_written_in_the_format_that_the_file_tells(environment: P
         assert "Grid" in text
     code, out, _ = call("--graph", "-", "--format", "mermaid", folder=environment)
     assert (code, out) == (0, text)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["--graph"], "components.svg"),
+        (["--graph", "--set", "node.name=x"], "components.svg"),
+        (["--format", "mermaid", "--graph"], "components.mmd"),
+        (["--graph", "--format=mermaid"], "components.mmd"),
+    ],
+)
+def test_without_a_name_the_diagram_has_that_of_the_command(words: list[str], name: str, tmp_path: Path) -> None:
+    assert call(*words, folder=tmp_path) == (0, f"the diagram: {name}\n", "")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text("utf-8").startswith("<svg " if name.endswith("svg") else "flowchart LR")
 
 
 @pytest.mark.parametrize(

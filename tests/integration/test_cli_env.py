@@ -196,6 +196,17 @@ def test_backups_are_named_by_themselves_and_never_overwritten(folder: Path) -> 
     ok("env", "backup", "mine", "--to", "b.tar.gz", "--force")
 
 
+def test_inside_an_environment_it_needs_no_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for command in ("backup", "upgrade"):
+        code, _, err = call("env", command)
+        assert (code, "Name one: PATH, or make one" in err) == (2, True), err
+    ok("env", "create", "mine")
+    monkeypatch.chdir(folder / "mine" / "plugins")
+    ok("env", "backup")
+    assert len(list(folder.glob("mine-backup-*Z.tar.gz"))) == 1
+    assert "up to date" in ok("env", "upgrade")
+
+
 def test_restore_refuses_what_is_no_backup(folder: Path) -> None:
     (folder / "b.tar.gz").write_text("no")
     code, _, err = call("env", "restore", "b.tar.gz", "new")

@@ -341,6 +341,53 @@ def test_json_logs_of_a_run_tell_the_task(swarm: Swarm) -> None:
     assert "wrong" in failed["message"]
 
 
+LOGGING = "import logging; print('printed'); logging.getLogger('mine').{level}('logged')"
+
+
+def test_what_is_logged_inline_is_told_as_what_comes_from_workers(swarm: Swarm) -> None:
+    folder = swarm.folder / "client"
+    folder.mkdir()
+    talk, system = LOGGING.format(level="info"), "master.log.info('counted')"
+    (folder / "talking.py").write_text(SYSTEM.format(task=talk, handler=system))
+    program = swarm.command("run", "talking.py", "--inline")
+    assert program.finish() == 0, str(program)
+    assert [program.output.count(line) for line in ("INFO mine: logged\n", "INFO system.Whole: counted\n")] == [
+        1,
+        1,
+    ]
+    program = swarm.command("run", "talking.py", "--inline", "--set", "logging.format=json", "--quiet")
+    assert program.finish() == 0, str(program)
+    lines = [json.loads(line) for line in program.output.splitlines() if line.startswith("{")]
+    logged, counted = lines
+    assert (logged["task"], logged["level"], logged["source"], logged["message"]) == (
+        "one",
+        "INFO",
+        "mine",
+        "logged",
+    )
+    assert (counted["source"], counted["message"]) == ("system.Whole", "counted")
+
+
+def test_logging_of_the_script_itself_is_left_as_it_is(swarm: Swarm) -> None:
+    (swarm.folder / "client").mkdir()
+    (swarm.folder / "client" / "script.py").write_text("""
+import logging, concurrence
+
+def talk(level):
+    logging.getLogger("mine").log(level, f"at {level}")
+
+with concurrence.local_swarm(inline=True) as swarm:
+    swarm.submit(talk, logging.INFO).result()
+    logging.getLogger("mine").info("of the script")
+    logging.basicConfig(level=logging.ERROR, format="own %(message)s")
+    swarm.submit(talk, logging.WARNING).result()
+    swarm.submit(talk, logging.ERROR).result()
+""")
+    program = swarm.start("script.py")
+    assert program.finish() == 0, str(program)
+    assert program.output == "INFO mine: at 20\nown at 40\n"
+
+
 def _script(swarm: Swarm, text: str) -> Any:
     folder = swarm.folder / "client"
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,19 +6,25 @@ swapped is the component, by one line of the config.
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 from swarmkit import Swarm
 
+from concurrence.component import identity
+from concurrence.env.api import ICommands
 from concurrence.env.environment import Environment
+from concurrence.env.links import map_links
+from concurrence.nodes.api import IApp
 
 PARTS = '''
 import os
 from pathlib import Path
 
 from concurrence import (
-    Component, IApp, ICommands, IJournal, INodeService, ITaskScheduleStrategy, ZMQTaskManager, ZMQTransport,
+    Component, IApiMethods, IApp, ICommands, IJournal, INodeService, ITaskScheduleStrategy, ZMQTaskManager,
+    ZMQTransport, jsonremote,
 )
 from concurrence.scheduling.pushpull import ZMQTaskScheduler
 
@@ -76,6 +82,14 @@ class MarkingService(Component, INodeService):
     def attach(self, node):
         mark(f"service-{node.kind.name.lower()}")
         return True
+
+
+class MarkingMethods(Component, IApiMethods):
+    def register_api(self, service):
+        @jsonremote(service)
+        def leave_mark(request, what: str) -> str:
+            mark(what)
+            return "left"
 
 
 class MarkingApp(Component, IApp):
@@ -167,6 +181,28 @@ def test_a_command_is_added(swarm: Swarm, env: str) -> None:
     program = swarm.command("--env", env, "mark", "footprint")
     assert program.finish() == 4, str(program)
     assert marks(swarm, "footprint") == 1
+
+
+def test_a_method_of_the_api_is_added(swarm: Swarm, env: str) -> None:
+    master = swarm.command("master", "--env", env, "--port", "0")
+    master.wait_for("Ctrl-C")
+    program = swarm.command("call", "leave_mark", "what=called", "--env", env)
+    assert program.finish() == 0, str(program)
+    assert "left" in program.output
+    assert swarm.probes("called-*") == [f"called-{master.pid}"]
+    master.send(signal.SIGTERM)
+    assert master.finish() == 0
+
+
+def test_no_extension_point_is_forgotten(env: str) -> None:
+    with Environment.open(Path(env), environ={}) as environment:
+        components = map_links(environment).components
+    own = [each for each in components if each.identity.startswith("concurrence.")]
+    points = {link.interface for each in own for link in each.links}
+    # Applications and commands are looked for by the command line.
+    points |= {identity(IApp), identity(ICommands)}
+    parts = [each for each in components if each.identity.startswith("marking:")]
+    assert points - {interface for each in parts for interface in each.interfaces} == set()
 
 
 def test_what_is_disabled_is_not_there(swarm: Swarm, env: str) -> None:

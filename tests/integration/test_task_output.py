@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from swarmkit import Program, Swarm
 
 HEAD = """
@@ -246,4 +248,4 @@ def test_a_task_system_is_heard_too(swarm: Swarm) -> None:
     for text in ("[task system] from the system", "[task system] to standard error", "UserWarning: shaky"):
         assert text in out
     assert "[task system] WARNING system.Talking: logged" in out
-    assert "from the task" in out
+    assert re.search(r"^\[\S+ quiet\] from the task$", out, re.MULTILINE), out

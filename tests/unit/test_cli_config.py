@@ -133,7 +133,7 @@ def test_doc_explains_options(file: Path) -> None:
     assert code == 0
     assert 'lease = "10 s"' in out
     assert "us, ms, s, min, h, d" in out
-    assert "declared by concurrence.nodes.master:MasterNode" in out
+    assert "declared by concurrence.nodes.master_limits:LimitedNode" in out
     told = json.loads(call("doc", "--json")[1])
     assert "ZMQTaskScheduler" in told["masternode"]["task_scheduler"]["choices"]
     assert "### lease" in call("doc", "masternode", "--markdown")[1]
@@ -191,6 +191,20 @@ def test_check(file: Path) -> None:
     assert "error: --set components.x: there is no such component\n" in err
     assert "error: --set masternode.prot: unknown key prot in [masternode]\n  Did you mean port?\n" in err
     assert call("check", "--env", "nowhere")[0] == 2
+
+
+def test_check_finds_defaults_that_are_disabled(file: Path) -> None:
+    scheduler = '"concurrence.scheduling.pushpull:ZMQTaskScheduler" = false\n'
+    file.write_text(f"[components]\n{scheduler}")
+    code, out, err = call("check")
+    assert (code, out) == (1, "")
+    assert err == (
+        "error: default: [masternode] task_scheduler: 'ZMQTaskScheduler' is disabled\n"
+        "  Enable it in [components], or choose another one.\n"
+    )
+    assert call("check", "--set", "masternode.task_scheduler=GenericTaskScheduler")[0] == 0
+    file.write_text(f'[components]\n{scheduler}"concurrence.nodes.master:MasterNode" = false\n')
+    assert call("check")[0] == 0
 
 
 # --- set, unset ---

@@ -153,3 +153,26 @@ def test_mermaid_names_each_box_once_and_quotes_what_it_would_misread() -> None:
     assert len(shapes) == len(set(shapes)) == 9
     used = set(re.findall(r"\b(?:component|point)\d+\b", text))
     assert used == set(shapes)
+
+
+def rectangles(text: str) -> list[tuple[str | None, str | None]]:
+    """Fill and edge of what stands for a source: of the boxes, and of the legend."""
+    found = ET.fromstring(text).iter(f"{SVG}rect")
+    return [(each.get("fill"), each.get("stroke")) for each in found if each.get("height") == "14"]
+
+
+def test_each_source_has_a_colour_of_its_own_and_what_is_built_in_always_the_same() -> None:
+    plugins = [component(f"P{number}", implements=("IPolicy",), source=f"plugin {number}") for number in range(40)]
+    (built_in,) = rectangles(draw_svg(LinkMap((MASTER,))))
+    legend = rectangles(draw_svg(LinkMap((MASTER, *plugins))))
+    assert legend[0] == built_in
+    assert len(set(legend)) == len(legend) == 41
+    assert built_in not in rectangles(draw_svg(LinkMap((plugins[0],))))
+
+
+def test_the_legend_explains_a_disabled_component_that_nobody_could_choose() -> None:
+    links = LinkMap((component("Alone", enabled=False), MASTER))
+    texts = [element.text for element in ET.fromstring(draw_svg(links)).iter(f"{SVG}text")]
+    assert texts.count("is disabled") == 1
+    texts = [element.text for element in ET.fromstring(draw_svg(SOME)).iter(f"{SVG}text")]
+    assert texts.count("is disabled") == 1

@@ -210,7 +210,10 @@ def test_connect_files_of_another_master(used: Path, tmp_path: Path) -> None:
 
 def test_no_authorized_keys(used: Path) -> None:
     (used / "keys" / "authorized.toml").unlink()
-    assert told(check_keys(used))[0] == ("no authorized keys", "authorized.toml")
+    (first, *others) = check_keys(used)
+    assert (first.what, Path(first.where).name) == ("no authorized keys", "authorized.toml")
+    assert first.cure.endswith("start the master, and copy its new connect files to other machines")
+    assert all(other.cure.endswith("when it next starts; copy that to the other machines") for other in others)
 
 
 def test_leftovers_of_killed_processes(path: Path) -> None:
@@ -265,3 +268,12 @@ def test_names_that_hide_or_are_hidden(path: Path) -> None:
     found = {Path(finding.where).name: finding.why for finding in inside(path)}
     assert set(found) == {"check_twin.py", "antigravity.py", "msgspec.py"}
     assert all("PluginError" in why or "taken" in why for why in found.values())
+
+
+def test_a_default_that_is_disabled(path: Path) -> None:
+    (path / "concurrence.toml").write_text('[components]\n"concurrence.transport.*" = false\n')
+    with Environment.open(path, environ={}) as environment:
+        (finding,) = check_opened(environment)
+    assert (finding.what, finding.where) == ("wrong configuration", "default")
+    assert finding.why == "[node] transport: 'ZMQTransport' is disabled"
+    assert finding.cure == "Enable it in [components], or choose another one."

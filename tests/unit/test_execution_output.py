@@ -39,6 +39,7 @@ def test_output_is_attributed_and_kept_with_the_fault(capsys: pytest.CaptureFixt
     finally:
         worker.output.uninstall()
     assert [(output.counter, output.text) for output in worker.written] == [(0, "good"), (1, "bad")]
+    assert [output.name.rpartition(".")[2] for output in worker.written] == ["speak('good')", "speak('bad')"]
     assert outcomes[1].fault.output == "bad"
     assert isinstance(worker.sent[-1].message, ChunkResults)
     assert capsys.readouterr().out == ""

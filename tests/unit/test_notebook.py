@@ -14,7 +14,14 @@ from concurrence.nodes.display import PlainDisplay
 from concurrence.nodes.progress import Progress, Standing, duration, short_number
 from concurrence.scripting.bars import INTERVAL, Bars, since_now, weakly
 from concurrence.scripting.display import choose_display, watch_cells
-from concurrence.scripting.html_views import MAX_SLAVES, bar_html, error_html, future_html, map_html, swarm_html
+from concurrence.scripting.html_views import (
+    MAX_SLAVES,
+    bar_html,
+    error_html,
+    future_html,
+    standing_html,
+    swarm_html,
+)
 from concurrence.scripting.notebook import MAX_CELL_CHARACTERS, NotebookDisplay, running_shell
 from concurrence.tasks.api import SlaveSummary, TaskCounts
 from concurrence.tasks.bundles import BundleCollector
@@ -346,7 +353,9 @@ def test_large_texts_are_cut() -> None:
 
 
 def test_a_map_of_unknown_length() -> None:
-    assert "7 of ? done, 2 failed, cancelled" in map_html(Standing(7, 2, None, is_cancelled=True))
+    assert "7 of ? done, 2 failed, cancelled" in standing_html(
+        "MapResults", Standing(7, 2, None, is_cancelled=True), "done"
+    )
 
 
 # --- what notebooks need of tasks ---

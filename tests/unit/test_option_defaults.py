@@ -9,8 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from concurrence.component import Component, Interface
-from concurrence.env.extension_options import ExtensionOption
+from concurrence.component import Component, ComponentManager, Interface
+from concurrence.env.checks import default_errors
+from concurrence.env.config import Config
+from concurrence.env.extension_options import ExtensionOption, OrderedExtensionsOption
 from concurrence.env.options import (
     AddressOption,
     BoolOption,
@@ -113,3 +115,36 @@ def test_the_error_leads_to_class_and_attribute() -> None:
 )
 def test_values_are_taken(option: Callable[..., Any], default: object) -> None:
     assert option("primes", "limit", default, "How many.").default == default
+
+
+class IKite(Interface):
+    """A contract."""
+
+
+class Box(Component, IKite):
+    """A kite."""
+
+
+class Sky(Component):
+    """Kites fly in it."""
+
+    first = OrderedExtensionsOption("sky", "first", IKite, ["Box"], "Who flies.")
+    second = OrderedExtensionsOption("sky", "second", IKite, ["Bax"], "Who flies, misspelled.")
+    third = ExtensionOption("sky", "third", IKite, "Delta", "Who is not installed.")
+
+
+class Lake(Sky):
+    """It mirrors the sky: the same options."""
+
+
+def test_defaults_that_name_nobody_are_found_once_where_they_hold() -> None:
+    manager = ComponentManager()
+    for cls in (Box, Sky, Lake):
+        manager.register(cls)
+    told = [str(error).partition("\n")[0] for error in default_errors(Config(), manager)]
+    assert told == [
+        "default: [sky] second: no IKite is called 'Bax'",
+        "default: [sky] third: no IKite is called 'Delta'",
+    ]
+    chosen = Config.from_layers(overrides=["sky.second=Box", "sky.third=Box"])
+    assert list(default_errors(chosen, manager)) == []

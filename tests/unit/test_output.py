@@ -49,6 +49,34 @@ def test_a_line_leaves_at_once(capturing: Capturing) -> None:
     assert capturing.sent == [Output(5, 3, "stdout", "s1", "hello")]
 
 
+def test_lines_bear_the_name_of_their_task(capturing: Capturing) -> None:
+    names = iter(["first", "third"])
+    capturing.capture.name_of_task = lambda: next(names)
+    capturing.begin(1)
+    print("one", end="")
+    capturing.capture.begin_task(2)
+    capturing.capture.begin_task(3)
+    print("two")
+    print("three")
+    capturing.capture.begin_task(None)
+    print("after")
+    capturing.capture.flush()
+    told = [(message.counter, message.name) for message in capturing.sent]
+    assert list(dict.fromkeys(told)) == [(1, "first"), (3, "third"), (None, "")]
+
+
+def test_what_tells_the_name_may_print(capturing: Capturing) -> None:
+    def name() -> str:
+        print("asked")
+        return "one"
+
+    capturing.capture.name_of_task = name
+    capturing.begin(1)
+    print("line")
+    capturing.capture.flush()
+    assert capturing.joined().split("\n") == ["asked", "line"]
+
+
 def test_lines_in_quick_succession_leave_together(capturing: Capturing) -> None:
     capturing.begin()
     for number in range(100):

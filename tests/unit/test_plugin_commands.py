@@ -155,6 +155,13 @@ def test_a_disabled_one_has_no_commands(folder: Path) -> None:
     assert call("--env", "env", "count", "3")[0] == 2
 
 
+def test_what_the_config_says_of_a_broken_one_does_not_stop_the_others(folder: Path) -> None:
+    plug_in(folder, "pc_good", GOOD)
+    plug_in(folder, "pc_broken", "import a_module_that_nobody_has")
+    (folder / "env" / "concurrence.toml").write_text("[pc_broken]\nspeed = 3\n")
+    assert call("--env", "env", "count", "3")[:2] == (0, "quiet 3 env True\n")
+
+
 def test_an_environment_that_cannot_be_read_does_not_break_the_help(folder: Path) -> None:
     plug_in(folder, "pc_good", GOOD)
     (folder / "env" / "concurrence.toml").write_text("[node\n")

@@ -1,7 +1,7 @@
 import pickle
 from collections.abc import Callable, MutableMapping
 from types import ModuleType
-from typing import IO, Any
+from typing import Any
 
 class Pickler(pickle.Pickler):
     dispatch_table: MutableMapping[type, Callable[[Any], Any]]
@@ -11,7 +11,3 @@ def dumps(
 ) -> bytes: ...
 def register_pickle_by_value(module: ModuleType) -> None: ...
 def unregister_pickle_by_value(module: ModuleType) -> None: ...
-
-class Pickler:
-    def __init__(self, file: IO[bytes], protocol: int | None = None) -> None: ...
-    def dump(self, obj: object) -> None: ...

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from concurrence.cli.failures import note_broken, report
 from concurrence.cli.options import ConfigOption, EnvOption, JsonOption, SetOption, examples, files_of
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 EPILOG = examples(
     "concurrence components",
     "concurrence components MasterNode SlaveNode",
-    "concurrence components --env swarm --graph components.svg",
+    "concurrence components --env swarm --graph",
+    "concurrence components --graph links.svg",
     "concurrence components --graph - --format mermaid",
 )
 
@@ -34,6 +36,18 @@ class GraphFormat(Enum):
 _SUFFIXES = {".svg": GraphFormat.SVG, ".mmd": GraphFormat.MERMAID, ".mermaid": GraphFormat.MERMAID}
 
 
+class ComponentsCommand(TyperCommand):
+    """The command whose ``--graph`` may stand alone: the file is then named after the command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give a lone ``--graph`` the empty name, for options have a value always or never."""
+        words: list[str] = []
+        for word, after in zip(args, [*args, "--"][1:], strict=True):
+            is_lone = word == "--graph" and after.startswith("-") and after != "-"
+            words += [word, ""] if is_lone else [word]
+        return super().parse_args(ctx, words)
+
+
 def components(
     names: Annotated[
         list[str] | None,
@@ -42,7 +56,9 @@ def components(
     graph: Annotated[
         str | None,
         typer.Option(
-            "--graph", metavar="FILE", help="Draw the links into FILE.svg or FILE.mmd; - for standard output."
+            "--graph",
+            metavar="[FILE]",
+            help="Draw the links into FILE.svg or FILE.mmd, by default components.svg; - for standard output.",
         ),
     ] = None,
     form: Annotated[
@@ -66,6 +82,8 @@ def components(
         raise UsageError("--graph draws all components: --json and NAME do not go with it")
     if form is not None and graph is None:
         raise UsageError("--format needs --graph", hint="For example: concurrence components --graph links.svg")
+    if graph == "":
+        graph = "components.mmd" if form is GraphFormat.MERMAID else "components.svg"
     links, failures = _survey(env, files_of(config), settings or [])
     if graph is not None:
         _write(draw(links, form or _form_of(graph)), graph)

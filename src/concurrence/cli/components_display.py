@@ -20,7 +20,7 @@ def lines(links: LinkMap, *, is_part: bool = False) -> Iterator[str]:
         yield from _component_lines(component)
     if not is_part:
         count = len(links.components)
-        yield f"{count} components; draw their links with: concurrence components --graph components.svg"
+        yield f"{count} components; draw their links with: concurrence components --graph"
 
 
 def as_dict(links: LinkMap) -> dict[str, Any]:

@@ -25,9 +25,6 @@ commands = typer.Typer(
 _AroundArgument: TypeAlias = Annotated[
     Path | None, typer.Argument(metavar="PATH", help="The folder.", show_default="the one around you")
 ]
-_PathArgument: TypeAlias = Annotated[
-    Path, typer.Argument(metavar="PATH", help="The environment's folder.", show_default=False)
-]
 _NAME_IT = "Name one: PATH"
 
 
@@ -102,7 +99,7 @@ def check(
     epilog=examples("concurrence env backup mine", "concurrence env backup mine --to mine.tar.gz --without-keys")
 )
 def backup(
-    path: _PathArgument,
+    path: _AroundArgument = None,
     to: Annotated[
         Path | None,
         typer.Option("--to", metavar="FILE", help="The archive to write.", show_default="PATH-backup-TIME.tar.gz"),
@@ -115,7 +112,8 @@ def backup(
     """Write an environment into one file, from which it can be restored here or on another machine."""
     from concurrence.env.layout import in_shell
 
-    made = _write_backup(path, to, "backup", keys=not without_keys, replace=force)
+    folder = environment_folder(path, hint=_NAME_IT)
+    made = _write_backup(folder, to, "backup", keys=not without_keys, replace=force)
     manifest = made.manifest
     print(f"Wrote {made.path}: {_count(manifest)}, layout {manifest.layout}")
     for line in made.left_out:
@@ -153,7 +151,7 @@ def restore(
 
 @commands.command(epilog=examples("concurrence env upgrade mine", "concurrence env upgrade mine --no-backup"))
 def upgrade(
-    path: _PathArgument,
+    path: _AroundArgument = None,
     no_backup: Annotated[bool, typer.Option("--no-backup", help="Do not write a backup first.")] = False,
 ) -> int:
     """Bring an environment of an older version up to date; a backup is written beside it first."""
@@ -161,7 +159,7 @@ def upgrade(
     from concurrence.env.upgrades import upgrade_folder
     from concurrence.nodes.locking import lock_folder
 
-    folder = path.absolute()
+    folder = environment_folder(path, hint=_NAME_IT).absolute()
     version = check_stamp(folder)
     if version == STAMP_VERSION:
         print(f"{folder} is up to date: layout {version}")

@@ -92,6 +92,7 @@ class PluginCommands:
         for plugin in load_sources(environment, sources, plugins, log=silent):
             if plugin.failure is not None:
                 note_broken([plugin.failure])
+                environment.plugin_failures.append(plugin.failure)
         for cls in environment.implementation_classes(_interface()):
             for name, value in _offered(environment, cls):
                 self._add(commands, cls, name, value)

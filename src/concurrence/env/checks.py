@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
-from concurrence.component import ComponentManager
-from concurrence.env.component_order import check_components
-from concurrence.env.config import COMPONENTS, Config, ConfigValue
+from concurrence.component import Component, ComponentManager
+from concurrence.env.component_order import check_components, unknown_components
+from concurrence.env.config import COMPONENTS, ENVIRONMENT_PREFIX, Config, ConfigValue
 from concurrence.env.option_base import Option
 from concurrence.errors import ConfigError, nearest
 
@@ -25,28 +25,95 @@ def declared_options(classes: Iterable[type]) -> list[Option[Any]]:
     return list(found)
 
 
-def check_config(config: Config, classes: Iterable[type], manager: ComponentManager | None = None) -> None:
+def check_config(
+    config: Config,
+    classes: Iterable[type],
+    manager: ComponentManager | None = None,
+    *,
+    is_partial: bool = False,
+) -> list[ConfigError]:
     """Compare each value of a config with the options of some classes.
 
     Args:
         config: What is checked.
         classes: All classes whose options count, the environment's own included.
         manager: Who knows the components that values name; without one, such names are not checked.
+        is_partial: Whether there are plug-ins that could not be loaded: one of them may be who knows a section, or
+            a component of a module, that nobody here knows.
+
+    Returns:
+        What is excused by ``is_partial``.
 
     Raises:
         ConfigError: Sections or keys are unknown, or values are wrong; the text lists all of them.
     """
     options = declared_options(classes)
-    errors = [
-        error
-        for section, name, value in config.items()
-        for error in _errors(section, name, value, options, manager)
-    ]
+    errors: list[ConfigError] = []
+    excused: list[ConfigError] = []
+    for section, name, value in config.items():
+        is_excused = is_partial and _may_be_of_a_missing_plugin(section, name, value, options, manager)
+        (excused if is_excused else errors).extend(_errors(section, name, value, options, manager))
+    errors += variable_errors(config, options)
     if len(errors) == 1:
         raise errors[0]
     if errors:
         listing = "\n".join(f"  {line}" for error in errors for line in str(error).splitlines())
         raise ConfigError(f"{len(errors)} errors in the configuration:\n{listing}")
+    return excused
+
+
+def variable_errors(config: Config, options: Iterable[Option[Any]]) -> Iterator[ConfigError]:
+    """Environment variables that name an option but for the second underscore, and so set nothing."""
+    keys = {(option.section, option.name) for option in options}
+    names = {_variable(section, name): _variable(section, name, "__") for section, name in sorted(keys)}
+    for variable in config.idle_variables:
+        if variable in names:
+            source = f"environment variable {variable}"
+            yield ConfigError("it sets nothing", source=source, hint=f"Did you mean {names[variable]}?")
+
+
+def _variable(section: str, name: str, dot: str = "_") -> str:
+    return f"{ENVIRONMENT_PREFIX}{section.replace('.', dot)}{dot}{name}".upper()
+
+
+def default_errors(config: Config, manager: ComponentManager) -> Iterator[ConfigError]:
+    """What is wrong with the defaults that hold: they choose components that are unknown or disabled.
+
+    Only who needs such a component fails, so this is for whoever looks for mistakes, not for a node that starts.
+
+    Args:
+        config: Where it has a value, the default does not matter.
+        manager: Who knows the components; the options of those that take part count.
+    """
+    told: set[str] = set()  # of an option that several components declare, once
+    for option in declared_options(cls for cls in manager.registered() if _takes_part(manager, cls)):
+        if config.get(option.section, option.name) is not None:
+            continue
+        try:
+            option.check_default(manager)
+        except ConfigError as error:
+            if error.message not in told:
+                yield error
+            told.add(error.message)
+
+
+def _takes_part(manager: ComponentManager, cls: type[Component]) -> bool:
+    try:
+        return manager.is_enabled(cls)
+    except ConfigError:
+        return False  # what is wrong in [components] is told with its line
+
+
+def _may_be_of_a_missing_plugin(
+    section: str, name: str, value: ConfigValue, options: list[Option[Any]], manager: ComponentManager | None
+) -> bool:
+    if section != COMPONENTS:
+        return bool(section) and all(option.section != section for option in options)
+    if manager is None:
+        return False
+    modules = {cls.__module__ for cls in manager.registered()}
+    parts = [unknown.partition(":") for unknown in unknown_components(name, value, manager)]
+    return bool(parts) and all(separator and module not in modules for module, separator, _ in parts)
 
 
 def _errors(

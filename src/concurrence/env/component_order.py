@@ -82,16 +82,12 @@ def check_components(name: str, value: ConfigValue, manager: ComponentManager | 
         manager: Who knows the components; without one, their names are not checked.
     """
     try:
-        names = _names(value) if name == ORDER else [name]
-        if name != ORDER:
-            _switch(name, value)
+        unknown = _unknown(name, value, manager)
     except ConfigError as error:
         yield error
         return
     known = [] if manager is None else [identity(cls) for cls in manager.registered()]
-    for each in names:
-        if manager is None or is_pattern(each) or each in known:
-            continue
+    for each in unknown:
         which = f": {each!r}" if name == ORDER else ""  # otherwise the key is the component
         yield ConfigError(
             f"{key_prefix(COMPONENTS, name, value)}there is no such component{which}",
@@ -99,6 +95,22 @@ def check_components(name: str, value: ConfigValue, manager: ComponentManager | 
             line=value.line,
             hint=_guess(each, known),
         )
+
+
+def unknown_components(name: str, value: ConfigValue, manager: ComponentManager) -> list[str]:
+    """The components that a key of ``[components]`` names and nobody knows; none if its value is wrong."""
+    try:
+        return _unknown(name, value, manager)
+    except ConfigError:
+        return []
+
+
+def _unknown(name: str, value: ConfigValue, manager: ComponentManager | None) -> list[str]:
+    names = _names(value) if name == ORDER else [name]
+    if name != ORDER:
+        _switch(name, value)
+    known = None if manager is None else {identity(cls) for cls in manager.registered()}
+    return [each for each in names if known is not None and not is_pattern(each) and each not in known]
 
 
 def _guess(name: str, known: Sequence[str]) -> str:

@@ -85,6 +85,9 @@ class Config:
     Args:
         read: Gives the layers, in rising order of precedence.
 
+    Attributes:
+        idle_variables: Environment variables with the prefix that are no config, for they lack ``__``.
+
     Raises:
         ConfigError: A layer cannot be read.
     """
@@ -95,6 +98,7 @@ class Config:
         self._pending: dict[tuple[str, str], tuple[type, str, bool] | None] = {}
         self.revision = 0
         self.reads = CachedReads()
+        self.idle_variables: tuple[str, ...] = ()
 
     @classmethod
     def from_layers(
@@ -128,7 +132,10 @@ class Config:
             own = [path for path in optional if path in seen]
             return [fixed, *(read_file(path) for path in (*own, *paths)), variables, given]
 
-        return cls(read)
+        config = cls(read)
+        prefixed = (name for name in environ or () if name.startswith(ENVIRONMENT_PREFIX))
+        config.idle_variables = tuple(sorted(name for name in prefixed if "__" not in name))
+        return config
 
     def get(self, section: str, name: str) -> ConfigValue | None:
         """The value of a key, or None where no layer has one."""
@@ -154,7 +161,7 @@ class Config:
     def reload(
         self,
         is_live: Callable[[str, str], bool] = lambda _section, _name: True,
-        check: Callable[[Config], None] = lambda _fresh: None,
+        check: Callable[[Config], object] = lambda _fresh: None,
     ) -> ConfigChanges:
         """Read the layers again and adopt what changed; ``revision`` rises if that is anything.
 

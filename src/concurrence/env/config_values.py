@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from concurrence.env.checks import check_config
+from concurrence.env.checks import check_config, declared_options, default_errors, variable_errors
 from concurrence.env.component_order import ORDER, check_components
 from concurrence.env.config import COMPONENTS, Config, ConfigValue
 from concurrence.env.config_report import KnownOption, json_value
@@ -96,13 +96,15 @@ def effective_value(
 
 
 def config_errors(environment: Environment, sources: Sources) -> list[ConfigError]:
-    """Everything that is wrong with a configuration, the layers that cannot be read first."""
+    """Everything that is wrong with a configuration: layers that cannot be read, values, and then defaults."""
     errors = list(sources.errors)
     merged: dict[tuple[str, str], ConfigValue] = {}
     for layer in sources.layers:
         merged |= layer
     places = sorted(merged.items(), key=lambda item: (item[1].source, item[1].line or 0))
-    return errors + [error for key, value in places for error in value_errors(environment, *key, value)]
+    errors += [error for key, value in places for error in value_errors(environment, *key, value)]
+    errors += variable_errors(environment.config, declared_options([type(environment), *environment.registered()]))
+    return [*errors, *default_errors(environment.config, environment)]
 
 
 def value_errors(environment: Environment, section: str, name: str, value: ConfigValue) -> list[ConfigError]:

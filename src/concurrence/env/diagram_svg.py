@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from colorsys import hls_to_rgb
 from xml.sax.saxutils import escape
 
 from concurrence.env.diagram_layout import ROW, Box, Connection, Layout, Strength, lay_out
 from concurrence.env.links import LinkMap
 
 _INK, _MUTED, _BROKEN, _PAPER = "#1f2933", "#7b8794", "#c0392b", "#ffffff"
+_BUILT_IN = ("#e3eefc", "#2f6fb7")
+_DISABLED = ("#f0f1f3", _MUTED)
 _PALETTE = (
-    ("#e3eefc", "#2f6fb7"),  # what is built in
     ("#e2f4e5", "#2e8b47"),
     ("#fdeedc", "#c77a1f"),
     ("#f3e6fa", "#8a4fb0"),
     ("#fde4ea", "#b8446a"),
     ("#dff3f4", "#228a93"),
 )
+_GOLDEN = 0.618034
+"""Steps of this part of a circle come near each other as late as can be."""
 _LEGEND_ROW = 22.0
 _LEGEND_WIDTH = 330.0
 _LINES = {
@@ -36,7 +40,9 @@ def draw_svg(links: LinkMap, title: str = "Components and their extension points
     layout = lay_out(links)
     sources = list(dict.fromkeys(box.source for box in layout.boxes.values()))
     sources.sort(key=lambda source: source != "built in")
-    colours = {source: _PALETTE[number % len(_PALETTE)] for number, source in enumerate(sources)}
+    others = (source for source in sources if source != "built in")
+    colours = {source: _BUILT_IN for source in sources if source == "built in"}
+    colours |= {source: _colours(number) for number, source in enumerate(others)}
     legend = list(_legend(layout, colours))
     width = max(layout.width, _LEGEND_WIDTH)
     height = layout.height + _LEGEND_ROW * len(legend) + 12
@@ -54,6 +60,18 @@ def draw_svg(links: LinkMap, title: str = "Components and their extension points
         y = layout.height + _LEGEND_ROW * number + 6
         parts.append(f'<g transform="translate(24 {y:.1f})">{mark}{_text(46, 4, text, _INK)}</g>')
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _colours(number: int) -> tuple[str, str]:
+    """Fill and edge of the boxes of a plug-in; those after the first few go round the wheel, blue left out."""
+    if number < len(_PALETTE):
+        return _PALETTE[number]
+    hue = (0.7 + 0.85 * ((number * _GOLDEN) % 1.0)) % 1.0
+    return _hex(hue, 0.94), _hex(hue, 0.42)
+
+
+def _hex(hue: float, lightness: float) -> str:
+    return "#" + "".join(f"{round(255 * part):02x}" for part in hls_to_rgb(hue, lightness, 0.55))
 
 
 def _is_strong(connection: Connection) -> bool:
@@ -87,7 +105,7 @@ def _pill(pill: Box) -> Iterator[str]:
 
 
 def _box(box: Box, colours: tuple[str, str]) -> Iterator[str]:
-    fill, edge = colours if box.enabled else ("#f0f1f3", _MUTED)
+    fill, edge = colours if box.enabled else _DISABLED
     dash = "" if box.enabled else ' stroke-dasharray="4 3"'
     yield (
         f'<rect x="{box.x:.1f}" y="{box.y:.1f}" width="{box.width:.1f}" height="{box.height:.1f}" rx="5" '
@@ -117,10 +135,13 @@ def _text(x: float, y: float, text: str, colour: str, style: str = "") -> str:
 def _legend(layout: Layout, colours: dict[str, tuple[str, str]]) -> Iterator[tuple[str, str]]:
     for source, (fill, edge) in colours.items():
         yield f'<rect y="-7" width="34" height="14" rx="4" fill="{fill}" stroke="{edge}"/>', source
+    if not all(box.enabled for box in layout.boxes.values()):
+        fill, edge = _DISABLED
+        mark = f'<rect y="-7" width="34" height="14" rx="4" fill="{fill}" stroke="{edge}" stroke-dasharray="4 3"/>'
+        yield mark, "is disabled"
     meanings = {
         Strength.CHOSEN: "has the extension point; is chosen",
         Strength.POSSIBLE: "could be chosen instead",
-        Strength.DISABLED: "is disabled",
     }
     drawn = {connection.strength for connection in layout.connections}
     for strength, meaning in meanings.items():

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from concurrence.env.checks import check_config
+from concurrence.env.checks import check_config, declared_options, default_errors, variable_errors
 from concurrence.env.config import Config, ConfigValue
 from concurrence.env.environment import Environment
 from concurrence.env.layout import (
@@ -212,6 +212,9 @@ def _check_config(environment: Environment) -> Iterator[Finding]:
             check_config(_only(section, name, value), [type(environment), *environment.registered()], environment)
         except ConfigError as error:
             yield config_finding(error)
+    options = declared_options([type(environment), *environment.registered()])
+    yield from map(config_finding, variable_errors(environment.config, options))
+    yield from map(config_finding, default_errors(environment.config, environment))
 
 
 def _only(section: str, name: str, value: ConfigValue) -> Config:

@@ -21,7 +21,7 @@ from concurrence.env.options import ChoiceOption, StrOption
 from concurrence.env.plugins import PluginFailure, load_path, load_plugins, unload
 from concurrence.env.watching import tell_changes
 from concurrence.env.whole import whole_folder
-from concurrence.errors import EnvironmentInvalid
+from concurrence.errors import ConfigError, EnvironmentInvalid
 
 _TEMPORARY = "concurrence-"
 _SILENT = logging.getLogger(f"{LOGGER}.silent")
@@ -196,10 +196,15 @@ class Environment(ComponentManager):
     def check(self) -> None:
         """Check the whole config against the options of all registered components.
 
+        While plug-ins are left out because they cannot be loaded, sections and components that may be theirs are
+        only warned of: a broken plug-in does not keep the others from working.
+
         Raises:
             ConfigError: Something is unknown or wrong; the text lists everything that is.
         """
-        check_config(self.config, [type(self), *self.registered()], self)
+        names = ", ".join(failure.name for failure in self.plugin_failures)
+        for excused in self._check_fresh(self.config):
+            self.log.warning("%s; it may belong to a plug-in that is left out (%s)", excused.message, names)
 
     def reload(self, *, is_child: bool = False) -> ConfigChanges:
         """Read the config again and adopt the options that are marked live; both kinds of change are logged.
@@ -261,8 +266,9 @@ class Environment(ComponentManager):
     def __repr__(self) -> str:
         return f"Environment({str(self.path)!r})"
 
-    def _check_fresh(self, fresh: Config) -> None:
-        check_config(fresh, [type(self), *self.registered()], self)
+    def _check_fresh(self, fresh: Config) -> list[ConfigError]:
+        classes = [type(self), *self.registered()]
+        return check_config(fresh, classes, self, is_partial=bool(self.plugin_failures))
 
 
 def _remove_litter() -> None:

@@ -73,6 +73,10 @@ class ExtensionOption(Option[InterfaceT]):
         if manager is not None:
             find_component(self, manager, self.interface, name, value)
 
+    def check_default(self, manager: ComponentManager) -> None:
+        """Find out whether the default names a component that takes part."""
+        find_component(self, manager, self.interface, self.default_name, None)
+
     def resolve(self, manager: object, value: ConfigValue | None) -> InterfaceT:
         """The component itself, activated."""
         name = self.component_name(value)
@@ -139,6 +143,10 @@ class OrderedExtensionsOption(Option[tuple[InterfaceT, ...]]):
         names = self.component_names(value)
         if manager is not None:
             self._full_names(manager, names, value)
+
+    def check_default(self, manager: ComponentManager) -> None:
+        """Find out whether the default names components; disabled ones are left out."""
+        self._full_names(manager, self.default_names, None)
 
     def resolve(self, manager: object, value: ConfigValue | None) -> tuple[InterfaceT, ...]:
         """The components themselves, activated."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import tomllib
 from typing import ClassVar, Generic, Protocol, Self, TypeVar, cast, overload
 
 from concurrence.component import ComponentManager
@@ -162,6 +163,14 @@ class Option(Generic[T]):
         del manager
         self.parse(value)
 
+    def check_default(self, manager: ComponentManager) -> None:
+        """Find out whether the default is right for a manager; most options said so when they were declared.
+
+        Raises:
+            ConfigError: It is not: it means a component that is unknown or disabled here.
+        """
+        del manager
+
     def resolve(self, manager: object, value: ConfigValue | None) -> T:
         """The option's value for the components of a manager, where the config has this value or none."""
         del manager
@@ -211,14 +220,24 @@ def string(raw: object) -> str:
 
 
 def strings(value: ConfigValue) -> tuple[str, ...]:
-    """An array of strings; as text, words between commas.
+    """An array of strings; as text, words between commas, or an array as in a file.
 
     Raises:
         TypeError: The value is neither.
     """
-    if value.is_text:
+    raw = _array(str(value.raw)) if value.is_text else value.raw
+    if raw is None:
         return tuple(part.strip() for part in str(value.raw).split(",") if part.strip())
-    raw = value.raw
     if not isinstance(raw, list):
         raise TypeError
     return tuple(string(item) for item in cast("list[object]", raw))
+
+
+def _array(text: str) -> object:
+    """The array that a text writes as files do; None if it is none, though it may be a pattern in brackets."""
+    if not text.strip().startswith("["):
+        return None
+    try:
+        return tomllib.loads(f"array = {text.strip()}")["array"]
+    except tomllib.TOMLDecodeError:
+        return None

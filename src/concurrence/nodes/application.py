@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from concurrence.component import ComponentManager
+from concurrence.component import ComponentManager, ExtensionPoint
 from concurrence.env.config import Config
 from concurrence.env.environment import Environment
 from concurrence.errors import ComponentError, TaskError, UsageError
 from concurrence.ids import NodeId, SystemId, TaskId
-from concurrence.nodes.api import IApp, IApplicationHandlers
+from concurrence.nodes.api import IApp, IApplicationHandlers, INodeService
 from concurrence.nodes.client_options import ClientOptions
 from concurrence.nodes.client_run import ClientRun, RunSettings
 from concurrence.nodes.display import IDisplay, PlainDisplay, RunSummary
@@ -36,6 +36,8 @@ class ApplicationNode(ClientOptions, IApp, IApplicationHandlers, abstract=True):
         display: What it shows while it runs.
         summary: What the run took; None until it ended.
     """
+
+    node_services = ExtensionPoint(INodeService)
 
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs: object) -> None:
         """Warn of methods that look like misspelled handlers: nobody would call them."""
@@ -224,6 +226,7 @@ class ApplicationNode(ClientOptions, IApp, IApplicationHandlers, abstract=True):
             inline=self.inline,
             display=self.display,
             stats=self.stats,
+            services=lambda: self.node_services,
         )
         self.__run = run = ClientRun(self, self.env, Identity("client", self.name, __version__), settings)
         try:

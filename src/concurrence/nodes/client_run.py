@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bdb
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -56,6 +56,7 @@ class RunSettings(Struct):
         inline: Everything in this process and thread.
         display: What is shown.
         stats: The application's counters.
+        services: Tells the services that plug-ins add to the node.
     """
 
     transport: ITransport
@@ -67,6 +68,7 @@ class RunSettings(Struct):
     inline: bool
     display: IDisplay
     stats: IStats
+    services: Callable[[], Sequence[INodeService]]
 
 
 class ClientRun:
@@ -192,7 +194,7 @@ class ClientRun:
     def _start_services(self) -> None:
         environment, name = self._environment, self.identity.name
         self._services = services = NodeServices(
-            environment.implementations(INodeService),
+            self._settings.services(),
             lambda service: NodeHandle(
                 service, NodeType.CLIENT, name, environment, self._settings.stats, self._loop
             ),
@@ -321,5 +323,6 @@ class ClientRun:
         else:
             done = message.finished + message.failed + message.cancelled
             total = done + message.queued + message.running
-        self._display.progress(done, total, message.text)
+        if message.system in self.owner.systems:  # not of those that these pushed: one bar cannot show all
+            self._display.progress(done, total, message.text)
         self._handlers.progress(SystemId(message.system), done, total, message.text)

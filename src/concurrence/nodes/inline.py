@@ -19,6 +19,7 @@ from concurrence.env.environment import Environment
 from concurrence.errors import ConcurrenceError, ConnectionFailed
 from concurrence.ids import SystemId, new_node_id, new_session
 from concurrence.nodes.identity import Identity, describe_machine
+from concurrence.nodes.inline_logs import heard_logs
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner_channel import Notification
 from concurrence.nodes.system_runner import SystemRunner
@@ -178,7 +179,7 @@ class InlineSwarm:
             if runner.owner.stopped:
                 del self._runners[system]
             elif self._channels[_host_peer(system)].has_news() or not runner.owner.is_settled:
-                with keeping_errors():
+                with keeping_errors(), heard_logs():
                     runner.turn(0)
                 return True
         if self._chunks:
@@ -228,7 +229,7 @@ class InlineSwarm:
 
         restore = self._watch_interrupt()
         try:
-            with keeping_errors():
+            with keeping_errors(), heard_logs():
                 self._executor.run(chunk, send)
         finally:
             restore()
@@ -274,7 +275,7 @@ class InlineSwarm:
                 tasks = OwnedTasks(system_id, order.client, TaskPacker(BundleCollector()))
                 runner = InlineRunner(system, system_id, channel, tasks, order.name)
                 self._runners[order.system] = runner
-                with keeping_errors():
+                with keeping_errors(), heard_logs():
                     runner.begin()
                 return
 

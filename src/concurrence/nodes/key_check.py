@@ -13,7 +13,7 @@ from concurrence.nodes.keys import PUBLISHED_ROLES
 from concurrence.nodes.locking import LOCK_FILE
 from concurrence.transport.security import AUTHORIZED_FILE, MASTER_FILE, KeyRing, Role, read_connect_file
 
-_RESTART = "the master makes a new one when it next starts, which has to be copied to the other machines"
+_RESTART = "the master makes a new one when it next starts; copy that to the other machines"
 
 
 def check_keys(path: Path) -> Iterator[Finding]:
@@ -95,9 +95,7 @@ def _connect_files(path: Path) -> list[Path]:
 def _check_authorized(authorized: Path, ring: KeyRing) -> Iterator[Finding]:
     if not ring.authorized():
         why = "the master's key is there, but no key may connect to it: all connect files are void"
-        cure = (
-            f"Restore it from a backup; or start the master: {_RESTART.replace('a new one', 'new connect files')}."
-        )
+        cure = "Restore it from a backup; or start the master, and copy its new connect files to other machines"
         yield Finding("no authorized keys", str(authorized), why, cure)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrence.env.options import ByteSizeOption, ChoiceOption, DurationOption, IntOption
+from concurrence.nodes.labels import WeightsOption, parse_weights
 from concurrence.nodes.node import Node
 from concurrence.scheduling.api import Limits
 
@@ -64,6 +65,14 @@ class LimitedNode(Node, abstract=True):
         "masternode", "longest_retry_delay", 30.0, "The longest wait before a task is tried again.", live=True
     )
 
+    weights = WeightsOption(
+        "masternode",
+        "weights",
+        (),
+        'How much more of the swarm than others clients of these names may have, as in ["night=0.5"].',
+        live=True,
+    )
+
     def limits(self) -> Limits:
         """The limits as they are now."""
         return Limits(
@@ -77,4 +86,5 @@ class LimitedNode(Node, abstract=True):
             impossible_patience=self.impossible_patience,
             retry_delay=self.retry_delay,
             longest_retry_delay=self.longest_retry_delay,
+            weights=parse_weights(self.weights),
         )

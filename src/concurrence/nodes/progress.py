@@ -23,6 +23,11 @@ class Standing(NamedTuple):
     total: int | None = None
     is_cancelled: bool = False
 
+    @property
+    def how_many(self) -> str:
+        """As in ``3 of 1,000``."""
+        return f"{self.done:,} of {'?' if self.total is None else f'{self.total:,}'}"
+
 
 class Progress:
     """Follows something from its beginning to its end.

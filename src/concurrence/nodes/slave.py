@@ -7,11 +7,12 @@ from pathlib import Path
 
 from concurrence.component import ComponentManager
 from concurrence.env.extension_options import ExtensionOption
-from concurrence.env.options import DurationOption, ListOption, PathOption
-from concurrence.errors import ConfigError, ProtocolError, UsageError
+from concurrence.env.options import DurationOption, PathOption
+from concurrence.errors import ProtocolError, UsageError
 from concurrence.nodes.api import NodeType
 from concurrence.nodes.identity import Identity, describe_machine
 from concurrence.nodes.keys import at_host_of, connect_path
+from concurrence.nodes.labels import LabelsOption, parse_labels
 from concurrence.nodes.launching import Dismissed, Ready
 from concurrence.nodes.master_link import LinkEvent, MasterLink
 from concurrence.nodes.node import Node
@@ -42,7 +43,7 @@ class SlaveNode(Node):
         "ZMQTaskManager",
         "What runs tasks on this machine, and how it gets them: sent by the master, or pulled too.",
     )
-    labels = ListOption(
+    labels = LabelsOption(
         "slavenode", "labels", (), 'Resources beyond cores that tasks may ask for, as in ["gpu=1"].'
     )
     stop_grace = DurationOption(
@@ -69,7 +70,6 @@ class SlaveNode(Node):
 
         Raises:
             UsageError: There is no connect file.
-            ConfigError: A label is malformed.
         """
         self._credentials = self._find_credentials()
         self._labels = parse_labels(self.labels)
@@ -288,25 +288,3 @@ class SlaveNode(Node):
         if self._link.ready:
             parcels.extend(self._traffic.take(self._manager.chunks))
         return parcels
-
-
-def parse_labels(texts: tuple[str, ...]) -> dict[str, float]:
-    """Labels as a mapping.
-
-    Args:
-        texts: Each ``name=amount``, or ``name`` for an amount of 1.
-
-    Raises:
-        ConfigError: An amount is no number.
-    """
-    labels: dict[str, float] = {}
-    for text in texts:
-        name, separator, amount = text.partition("=")
-        try:
-            labels[name.strip()] = float(amount) if separator else 1.0
-        except ValueError:
-            raise ConfigError(
-                f"the label {text!r} is not of the form name=amount",
-                hint='In a file: labels = ["gpu=1"]; with --set: slavenode.labels=gpu=1,camera',
-            ) from None
-    return labels

@@ -19,7 +19,7 @@ def show_output(message: Output, tasks: OwnedTasks, display: IDisplay) -> None:
     is_own = message.system == tasks.system
     name = None
     if message.counter is not None:
-        name = (tasks.name_of(message.counter) if is_own else "") or f"task {message.counter}"
+        name = (tasks.name_of(message.counter) if is_own else "") or message.name or f"task {message.counter}"
     if writes_json():
         system = None if is_own else f"{message.system:016x}"
         log_output(message.text, stream=message.stream, slave=message.source, task=name, system=system)

@@ -81,9 +81,9 @@ class MapResults(Iterator[R], AsyncIterator[R]):
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from concurrence.scripting.html_views import map_html  # noqa: PLC0415  scripts do not pay for HTML
+        from concurrence.scripting.html_views import standing_html  # noqa: PLC0415  scripts do not pay for HTML
 
-        return map_html(self._flow.standing())
+        return standing_html("MapResults", self._flow.standing(), "done")
 
     # --- iterating ---
 

@@ -117,6 +117,11 @@ class Future(Generic[R]):
         """Whether the task has ended, in whatever way."""
         return self._state is not PENDING
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether it failed; unlike :attr:`error` this is no interest in why."""
+        return self._state is FAILED
+
     def cancelled(self) -> bool:
         """Whether the task ended because it was cancelled."""
         return self._state is CANCELLED

@@ -91,12 +91,12 @@ def future_html(title: str, state: str, result: str, error: TaskError | None) ->
     )
 
 
-def map_html(standing: Standing) -> str:
-    """The results of a map: how far it is."""
-    text = f"{standing.done:,} of {'?' if standing.total is None else f'{standing.total:,}'} done"
+def standing_html(title: str, standing: Standing, ended: str) -> str:
+    """How far something is that ends part by part."""
+    text = f"{standing.how_many} {ended}"
     text += f", {standing.failed:,} failed" if standing.failed else ""
     text += ", cancelled" if standing.is_cancelled else ""
-    return f"<div><b>MapResults</b> {_meter(standing.done, standing.total)} {text}</div>"
+    return f"<div><b>{title}</b> {_meter(standing.done, standing.total)} {text}</div>"
 
 
 def bar_html(progress: Progress) -> str:

@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from typing import Any, Protocol, Self
 
 from concurrence.errors import Backpressure, ConcurrenceError, PackingError, TaskError, UsageError
+from concurrence.nodes.progress import Standing
 from concurrence.scripting.futures import Future
 from concurrence.scripting.loop import SwarmLoop
 from concurrence.tasks import waiting
@@ -40,7 +41,9 @@ class TaskFeed:
         self.error: BaseException | None = None
         self._loop = loop
         self._iterator: Iterator[Task] = iter(tasks)
+        self._pushed = 0
         self._unended = 0
+        self._failed = 0
         self._is_drained = False
 
     @property
@@ -68,6 +71,11 @@ class TaskFeed:
                 self.ended.put(None)
         return not self._is_drained
 
+    def standing(self) -> Standing:
+        """How far it is."""
+        total = self._pushed if self._is_drained else None
+        return Standing(self._pushed - self._unended, self._failed, total)
+
     def stop(self, lost: ConcurrenceError | None) -> None:
         """Drain no more."""
         if not self._is_drained:
@@ -81,6 +89,7 @@ class TaskFeed:
             future: Future[Any] = Future(self._loop, task)
         else:
             future = Future(self._loop, None, repr(task)[:80])
+        self._pushed += 1
         self._unended += 1
         future.tell(self._ended)
         try:
@@ -95,6 +104,7 @@ class TaskFeed:
             self._ended(future)
 
     def _ended(self, future: Future[Any]) -> None:
+        self._failed += future.has_failed
         self._unended -= 1
         if self._consumer() is not None:
             self.ended.put(future)
@@ -127,6 +137,15 @@ class PushedTasks(Iterator[Future[Any]]):
         self._loop = loop
         self._feed = feed
         self._is_over = False
+
+    def __repr__(self) -> str:
+        return f"<PushedTasks: {self._feed.standing().how_many} ended>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from concurrence.scripting.html_views import standing_html  # noqa: PLC0415  scripts do not pay for HTML
+
+        return standing_html("PushedTasks", self._feed.standing(), "ended")
 
     def __iter__(self) -> Self:
         return self

@@ -17,7 +17,6 @@ from collections.abc import Iterable
 from types import FunctionType
 from typing import Any, NamedTuple, cast
 
-import cloudpickle
 import cloudpickle.cloudpickle as known_classes
 
 from concurrence.errors import PackingError, UsageError
@@ -27,6 +26,7 @@ from concurrence.tasks.functions import TaskFunction
 from concurrence.tasks.nursery import Code, nursery
 from concurrence.tasks.options import checked_options
 from concurrence.tasks.values import packing_error
+from concurrence.tasks.whole import WholePickler, dump_whole
 
 _MAIN = b"__main__"
 _MAX_KEPT = 512
@@ -112,7 +112,7 @@ def _pack_slowly(task: Task) -> bytes:
     return stream.getvalue()
 
 
-class _ChildPickler(cloudpickle.Pickler):
+class _ChildPickler(WholePickler):
     """Writes a number for what travels by value."""
 
     def persistent_id(self, obj: Any) -> int | None:
@@ -135,7 +135,7 @@ def _travels_by_value(obj: Any) -> bool:
 def _describe(obj: Any) -> Code:
     blob = _blobs.get(obj)
     if blob is None:
-        blob = _blobs[obj] = cloudpickle.dumps(obj, 5)
+        blob = _blobs[obj] = dump_whole(obj)
     tracker = ""
     if isinstance(obj, type):
         # The one thing that names a class in all processes, and the library has no public word for it.

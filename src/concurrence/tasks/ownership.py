@@ -15,7 +15,7 @@ from concurrence.ids import SystemId, TaskId
 from concurrence.tasks.api import ITaskSystem, Task, TaskCounts
 from concurrence.tasks.children import Offspring, unpack_children
 from concurrence.tasks.definitions import SentDefinitions
-from concurrence.tasks.options import Options, checked_options
+from concurrence.tasks.options import Options, checked_options, checked_weight
 from concurrence.tasks.packing import PackedFunction, TaskPacker
 from concurrence.tasks.source_lines import with_source_lines
 from concurrence.tasks.values import rebuild_exception, unpack_result
@@ -183,14 +183,15 @@ class OwnedTasks:
         Raises:
             PackingError: It cannot be pickled.
         """
+        name = system.name or type(system).__name__
+        weight = checked_weight(name, system.weight)
         packed = self._packer.pack_system(system)
         self._close_batch()
         number = self._sent.define(packed)
         self._systems[system_id] = packed
         push = next(self._push_number)
-        name = system.name or type(system).__name__
         parcels = self._sent.take()
-        parcels.append(Parcel(PushSystem(push, system_id, number, name)))
+        parcels.append(Parcel(PushSystem(push, system_id, number, name, weight)))
         self._pushes.append(Push(push, parcels, 0, len(packed.blob)))
 
     def disown_children(self) -> None:
@@ -265,7 +266,8 @@ class OwnedTasks:
                     self._cancelled += 1
                 else:
                     self._failed += 1
-                yield pending.task, None, error_from(result.payload, message.slave, message.attempt)
+                name = str(TaskId(self.system, counter))
+                yield pending.task, None, error_from(result.payload, message.slave, message.attempt, name)
 
     def fail_pending(self, fault: faults.Fault) -> Iterator[TaskEnd]:
         """End everything unfinished with a fault of this side's finding."""
@@ -341,13 +343,13 @@ def _nobody_takes_children(children: list[Task], size: int) -> None:
     raise UsageError(f"{len(children)} tasks were pushed by a task whose owner takes none")
 
 
-def error_from(payload: bytes, slave: str, attempt: int) -> TaskError:
-    """The error in the payload of a failed task."""
+def error_from(payload: bytes, slave: str, attempt: int, name: str = "") -> TaskError:
+    """The error in the payload of a failed task; ``name`` is its id, as people see it."""
     try:
         fault = faults.decode_fault(payload)
     except ProtocolError as error:
         fault = faults.Fault(faults.KIND_RESULT, f"the task failed, and why is lost: {error.message}")
-    told = faults.task_error(fault, slave=slave, attempt=attempt, cause=rebuild_exception(fault))
+    told = faults.task_error(fault, slave=slave, attempt=attempt, cause=rebuild_exception(fault), task=name)
     told.remote_traceback = with_source_lines(told.remote_traceback)
     return told
 

@@ -32,7 +32,9 @@ _REDUCERS: ChainMap[type, Callable[[Any], Any]] = ChainMap(
 )
 
 
-class _Pickler(cloudpickle.Pickler):
+class WholePickler(cloudpickle.Pickler):
+    """Pickles what is of the main script or local by value, with the names of its files."""
+
     dispatch_table = _REDUCERS
 
 
@@ -47,5 +49,5 @@ def dump_whole(value: object, buffer_callback: Callable[[PickleBuffer], object] 
         Exception: It cannot be pickled.
     """
     file = io.BytesIO()
-    _Pickler(file, 5, buffer_callback=buffer_callback).dump(value)
+    WholePickler(file, 5, buffer_callback=buffer_callback).dump(value)
     return file.getvalue()

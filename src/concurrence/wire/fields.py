@@ -10,19 +10,25 @@ PROTOCOL_VERSION = 1
 """Raised by one with each incompatible change; both ends name theirs in the greeting."""
 
 MAX_FRAMES = 65_536
+MAX_NAME = 1_024
+MAX_AMOUNT = 1e15
+MAX_RESOURCES = 32
+MIN_WEIGHT = 0.001
+MAX_WEIGHT = 1_000.0
+"""How much more or less than others a client or task system may have of the swarm."""
 MAX_CHUNK_TASKS = 4_096
 MAX_BUNDLES = 1_024
 """Bundles of code and parts of shared objects that one function may need."""
 
 Number: TypeAlias = Annotated[int, Meta(ge=0)]
-Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e15)]
+Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=MAX_AMOUNT)]
 Digest: TypeAlias = Annotated[bytes, Meta(min_length=16, max_length=16)]
-Name: TypeAlias = Annotated[str, Meta(max_length=1_024)]
+Name: TypeAlias = Annotated[str, Meta(max_length=MAX_NAME)]
 Text: TypeAlias = Annotated[str, Meta(max_length=131_072)]
 Frames: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_FRAMES)]
 Counters: TypeAlias = Annotated[list[Number], Meta(max_length=MAX_CHUNK_TASKS)]
 Statuses: TypeAlias = Annotated[bytes, Meta(max_length=MAX_CHUNK_TASKS)]
-Resources: TypeAlias = Annotated[dict[Name, Seconds], Meta(max_length=32)]
+Resources: TypeAlias = Annotated[dict[Name, Seconds], Meta(max_length=MAX_RESOURCES)]
 
 # How one task ended: one byte each in Statuses.
 FINISHED = 0

@@ -146,6 +146,7 @@ class Output(Message, frozen=True, array_like=True, gc=False, tag=44):
         stream: ``stdout``, ``stderr`` or ``log``.
         source: The slave's name.
         text: Whole lines, without the last newline.
+        name: The task's name; empty where nobody knows it.
     """
 
     system: Number
@@ -153,6 +154,7 @@ class Output(Message, frozen=True, array_like=True, gc=False, tag=44):
     stream: Name
     source: Name
     text: Text
+    name: Name = ""
 
 
 class SlaveEntry(Struct, frozen=True, array_like=True, gc=False):

@@ -60,6 +60,8 @@ MAX_RESULT_BYTES: Final = MAX_MESSAGE_BYTES - MAX_HEADER_BYTES
 MAX_RESULT_PARTS: Final = MAX_FRAMES - 16
 """What the result of one task may have, so that a message with it keeps within the limits of the link."""
 
+_MAX_NAME = 200
+
 _log = logging.getLogger(__name__)
 
 
@@ -91,6 +93,16 @@ def current_task() -> Task | None:
     return running.task
 
 
+def _name_of_task() -> str:
+    """What people call the task that runs now; empty while it is unpacked."""
+    try:
+        task = current_task()
+        return clean_text(str(task.label)[:_MAX_NAME]) if task is not None else ""
+    except Exception as error:  # noqa: BLE001  the author's class; without its name the output is as good
+        _log.debug("a task does not tell its name: %s", describe_error(error))
+        return ""
+
+
 class Executor:
     """Executes chunks, one task after the other, in this process's main thread.
 
@@ -113,6 +125,7 @@ class Executor:
         self._cell = cell
         self._loader = loader
         self._output = output
+        output.name_of_task = _name_of_task
         self._generation = forks.generation
         nursery.running, nursery.pack = current_task, pack_child
 
@@ -230,6 +243,7 @@ class Executor:
     def _run_object(
         self, function: LoadedFunction, packed: PackedTask, buffers: Sequence[Frame]
     ) -> tuple[int, bytes, Sequence[Frame]]:
+        _running.task = None
         try:
             content = unpack_value(packed.arguments, buffers)
             if function.kind == KIND_TASK:

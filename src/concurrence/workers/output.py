@@ -17,6 +17,7 @@ from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import FromWorker, Output
 
 Send = Callable[[Parcel[FromWorker]], None]
+_Line = tuple[int | None, str, str, str]  # counter, stream, name and text
 
 MAX_TASK_CHARACTERS = 65_536
 """How much of one task's output travels; of the rest, only how much it was."""
@@ -35,10 +36,14 @@ class OutputCapture:
     Args:
         slave: The name that the lines are sent under.
         limit: How many characters of one task's output travel.
+
+    Attributes:
+        name_of_task: Tells the name of the task that runs; asked once a task that writes.
     """
 
     def __init__(self, slave: str, *, limit: int = MAX_TASK_CHARACTERS) -> None:
         self.slave = slave
+        self.name_of_task: Callable[[], str] = str
         self._limit = limit
         # Reentrant: a signal handler may print in the middle of a print.
         self._lock = threading.RLock()
@@ -46,10 +51,11 @@ class OutputCapture:
         self._is_sending = False
         self._system = 0
         self._counter: int | None = None
+        self._name: str | None = None
         self._is_dirty = False
         # By stream and thread: print() writes a line in several parts.
         self._partial: dict[tuple[str, int], str] = {}
-        self._pending: list[tuple[int | None, str, str]] = []
+        self._pending: list[_Line] = []
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._taken = 0
         self._dropped = 0
@@ -99,6 +105,7 @@ class OutputCapture:
         if self._is_dirty:
             self._end_task()
         self._counter = counter
+        self._name = None
 
     def end_chunk(self) -> None:
         """The last task of the chunk is over."""
@@ -148,8 +155,8 @@ class OutputCapture:
             if send is None:
                 return
             self._last_sent = time.monotonic()
-            for counter, stream, text in _joined(pending):
-                send(Parcel(Output(self._system, counter, stream, self.slave, text)))
+            for counter, stream, name, text in _joined(pending):
+                send(Parcel(Output(self._system, counter, stream, self.slave, text, name)))
 
     def tail(self) -> str:
         """The last lines of the running task."""
@@ -196,16 +203,22 @@ class OutputCapture:
         room = self._limit - self._taken
         size = len(line) + 1
         if room > 0:
-            self._pending.append((self._counter, stream, line[:room]))
+            self._keep(stream, line[:room])
         self._taken += min(size, max(room, 0))
         self._dropped += max(size - max(room, 0), 0)
+
+    def _keep(self, stream: str, line: str) -> None:
+        if self._name is None:
+            self._name = ""  # the author's code that tells it may write as well
+            self._name = self.name_of_task() if self._counter is not None else ""
+        self._pending.append((self._counter, stream, self._name, line))
 
     def _end_task(self) -> None:
         with self._lock:
             for (stream, _), text in self._partial.items():
                 self._take(stream, text)
             if self._dropped:
-                self._pending.append((self._counter, "stderr", drop_note(self._dropped, self._limit)))
+                self._keep("stderr", drop_note(self._dropped, self._limit))
             self._partial.clear()
             self._tail.clear()
             self._taken = self._dropped = 0
@@ -339,12 +352,12 @@ def last_written(line: str) -> str:
     return line.rstrip("\r").rpartition("\r")[2] if "\r" in line else line
 
 
-def _joined(pending: list[tuple[int | None, str, str]]) -> list[tuple[int | None, str, str]]:
+def _joined(pending: list[_Line]) -> list[_Line]:
     """Consecutive lines of one task and stream, as one text each."""
-    joined: list[tuple[int | None, str, list[str]]] = []
-    for counter, stream, line in pending:
+    joined: list[tuple[int | None, str, str, list[str]]] = []
+    for counter, stream, name, line in pending:
         if joined and joined[-1][:2] == (counter, stream):
-            joined[-1][2].append(line)
+            joined[-1][3].append(line)
         else:
-            joined.append((counter, stream, [line]))
-    return [(counter, stream, "\n".join(lines)) for counter, stream, lines in joined]
+            joined.append((counter, stream, name, [line]))
+    return [(counter, stream, name, "\n".join(lines)) for counter, stream, name, lines in joined]
