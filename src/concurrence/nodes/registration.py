@@ -1,4 +1,4 @@
-"""Nodes that registered by a method of the API or a remote method: who they are, until they leave or fall silent. Pure.
+"""Nodes that registered by a method: who they are, until they leave or fall silent. Pure.
 
 Concurrent's own nodes say hello on the compute channel, which registers them and binds the connection. This is for
 other programs: they are told where the compute channel is, and are listed, as long as they send heartbeats.

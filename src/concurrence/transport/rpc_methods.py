@@ -195,7 +195,7 @@ def _without_handler(function: Callable[..., Any]) -> Callable[..., Any]:
 
     call.__name__ = name
     call.__doc__ = function.__doc__
-    call.__signature__ = inspect.Signature(parameters[1:])  # type: ignore[attr-defined]
+    call.__signature__ = inspect.Signature(parameters[1:])
     # What its annotations and its place are read from.
     setattr(call, "__wrapped__", function)  # noqa: B010  no attribute that functions are known to have
     return call
