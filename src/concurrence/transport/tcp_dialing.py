@@ -47,7 +47,7 @@ class DialingEnd:
                     self._bell.ring()  # the sockets alone do not tell what was read already
                 return frames
             self._drained()
-            if not self._is_readable and not self._ready.run():
+            if not self._ready.run() and not self._is_readable:
                 return None
             if self._is_readable:
                 self._read()

@@ -5,6 +5,7 @@ A message is its number of frames in 4 bytes, the length of each in 8, all big-e
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ from concurrence.wire.messages import MAX_FRAMES
 
 _COUNT_BYTES = 4
 _SIZE_BYTES = 8
+_MAPPED_BYTES = 1024 * 1024
 
 
 def message_parts(frames: Sequence[Frame], max_frame_bytes: int) -> tuple[list[memoryview], int]:
@@ -46,6 +48,13 @@ def _flat(frame: Frame) -> memoryview:
     if not view.c_contiguous:
         return memoryview(view.tobytes())
     return view.cast("B") if view.nbytes else memoryview(b"")
+
+
+def _room_for(size: int) -> memoryview:
+    if size < _MAPPED_BYTES:
+        return memoryview(bytearray(size))
+    # A bytearray is written to when it is made; these pages come when they are filled. A length alone costs nothing.
+    return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 class FrameReader:
@@ -145,5 +154,4 @@ class FrameReader:
             return
         self._need = self._sizes[position]
         if self._need >= LARGE_FRAME_BYTES:
-            # Zeroed pages come from the kernel when they are first written to: a length alone costs nothing.
-            self._large, self._filled = memoryview(bytearray(self._need)), 0
+            self._large, self._filled = _room_for(self._need), 0

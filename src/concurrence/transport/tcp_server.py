@@ -109,7 +109,8 @@ class TCPServer:
                 if drops == _MAX_DROPS_A_CALL:
                     self._bell.ring()
                     return None
-            if not self._readable and not self._ready.run():
+            # Each time, also while one peer has more to read: who else has something comes first then.
+            if not self._ready.run() and not self._readable:
                 return None
             if self._readable:
                 peer = next(iter(self._readable))
