@@ -16,7 +16,7 @@ from concurrence.wire.messages import MAX_FRAMES
 
 _COUNT_BYTES = 4
 _SIZE_BYTES = 8
-_MAPPED_BYTES = 1024 * 1024
+_MAPPED_BYTES = 4 * 1024 * 1024
 
 
 def message_parts(frames: Sequence[Frame], max_frame_bytes: int) -> tuple[list[memoryview], int]:

@@ -23,7 +23,7 @@ LINGER_SECONDS = 1.0
 
 _GATHERED = 256  # parts in one call to the kernel
 _JOINED_BYTES = 16 * 1024  # what TLS seals at once: smaller parts are joined up to it
-_ONE_READ_BYTES = 1024 * 1024  # so that the others have their turn
+_ONE_READ_BYTES = 512 * 1024  # so that the others have their turn
 
 
 class ConnectionLost(Exception):
@@ -141,20 +141,28 @@ class Link:
         return True
 
     def receive_into(self, buffer: memoryview) -> int | None:
-        """Read once; how many bytes came, or None if there are none now.
+        """Read what is there, within bounds; how many bytes came, or None if there are none now.
 
         Raises:
             ConnectionLost: The connection ended.
         """
-        try:
-            count = self._socket.recv_into(buffer[:_ONE_READ_BYTES])
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return None
-        except (OSError, ValueError) as error:
-            raise ConnectionLost(_reason(error)) from error
-        if not count:
-            raise ConnectionLost("the other end closed it")
-        return count
+        limit = min(len(buffer), _ONE_READ_BYTES)
+        count = 0
+        while count < limit:
+            try:
+                more = self._socket.recv_into(buffer[count:limit])
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                break
+            except (OSError, ValueError) as error:
+                raise ConnectionLost(_reason(error)) from error
+            if not more:
+                if count:
+                    break  # what came before the end counts; the next call finds the end again
+                raise ConnectionLost("the other end closed it")
+            count += more
+            if self._tls is None:
+                break  # TLS gives a record at a time
+        return count or None
 
     def may_hold_more(self, count: int, asked: int) -> bool:
         """Whether there may be more to read of which poll does not tell.
