@@ -67,6 +67,9 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.tasks.packs": {"nodes", "scripting", "testing"},
     "concurrence.tasks.waiting": {"nodes", "scripting", "workers", "testing"},
     "concurrence.tasks.values": {"workers", "nodes", "scripting", "testing"},
+    # A master offers remote methods beside those of its API.
+    "concurrence.transport.rpc_methods": {"nodes"},
+    "concurrence.transport.rpc_server": {"nodes"},
     # Nodes and commands put the parts together.
     "concurrence.nodes": {"scripting", "testing", "cli"},
     "concurrence.scripting": {"testing", "cli"},

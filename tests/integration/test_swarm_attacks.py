@@ -46,7 +46,7 @@ def attacking(ports: list[int], half_open: int) -> Generator[Callable[[], int]]:
         while not stops.wait(0.002):
             with (
                 suppress(OSError),
-                socket.create_connection(("127.0.0.1", chance.choice(ports)), 5.0) as connection,
+                socket.create_connection(("127.0.0.1", chance.choice(ports)), 5.0) as one,
             ):
                 one.settimeout(1.0)
                 one.sendall(noise(chance))

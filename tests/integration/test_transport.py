@@ -235,6 +235,19 @@ class TestAnyServer:
         with pytest.raises(UsageError, match="forgotten"):
             server.origin(peer)
 
+    def test_who_was_forgotten_may_speak_again(self, transport: Transport, ring: KeyRing) -> None:
+        server = transport.server(ANYWHERE, ring)
+        client = connected(transport, server, ring)
+        assert client.send([b"hello"])
+        peer, _ = served(server)
+        origin = server.origin(peer)
+        server.forget(peer)
+        assert client.send([b"hello again"])
+        assert served(server) == (peer, [b"hello again"])
+        assert server.origin(peer) == origin
+        assert server.send(peer, [b"welcome"])
+        assert received(client) == [b"welcome"]
+
     def test_a_reconnect_is_a_new_peer(self, transport: Transport, ring: KeyRing) -> None:
         server = transport.server(ANYWHERE, ring)
         client = connected(transport, server, ring)

@@ -60,9 +60,9 @@ def test_a_role_registers_its_own_kind(nodes: Registrations, request_: ApiReques
 
 
 def test_limits(nodes: Registrations, monkeypatch: pytest.MonkeyPatch) -> None:
-    for node, port, data in (("", 0, {}), ("n" * 65, 0, {}), ("a\nb", 0, {}), ("n", -1, {}), ("n", 65_536, {})):
+    for node, port in (("", 0), ("n" * 65, 0), ("a\nb", 0), ("n", -1), ("n", 65_536)):
         with pytest.raises(UsageError):
-            nodes.register(node, SLAVE, port, data, NodeType.SLAVE, 0.0)
+            nodes.register(node, SLAVE, port, {}, NodeType.SLAVE, 0.0)
     with pytest.raises(UsageError, match="65,536 bytes"):
         nodes.register("n", SLAVE, 0, {"much": bytes(MAX_DATA_BYTES)}, NodeType.SLAVE, 0.0)
     monkeypatch.setattr(registration, "MAX_REGISTERED", 1)

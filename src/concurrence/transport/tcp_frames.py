@@ -53,7 +53,7 @@ def _flat(frame: Frame) -> memoryview:
 def _room_for(size: int) -> memoryview:
     if size < _MAPPED_BYTES:
         return memoryview(bytearray(size))
-    # A bytearray is written to when it is made; these pages come when they are filled. A length alone costs nothing.
+    # A bytearray is written to when it is made; these pages come as they are filled: a length alone costs nothing.
     return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 

@@ -23,14 +23,13 @@ _MAX_DROPS_A_CALL = 64  # so that a peer that floods cannot keep the owner's loo
 class _Peer:
     """A connection whose other end is known."""
 
-    __slots__ = ("has_spoken", "id", "is_blocked", "link", "origin", "stream")
+    __slots__ = ("id", "is_blocked", "link", "origin", "stream")
 
     def __init__(self, identity: PeerId, origin: Origin, stream: Stream) -> None:
         self.id = identity
         self.link = stream.link
         self.origin = origin
         self.stream = stream
-        self.has_spoken = False
         self.is_blocked = False
 
 
@@ -213,9 +212,7 @@ class TCPServer:
         if not self._has_role(peer.origin):
             self._reject(peer, "its key was revoked")
             return False
-        if not peer.has_spoken:
-            peer.has_spoken = True
-            self._origins[peer.id] = peer.origin
+        self._origins[peer.id] = peer.origin  # also if it was forgotten and speaks again
         return True
 
     def _has_role(self, origin: Origin) -> bool:
