@@ -70,6 +70,8 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     # A master offers remote methods beside those of its API.
     "concurrence.transport.rpc_methods": {"nodes"},
     "concurrence.transport.rpc_server": {"nodes"},
+    # How many open files a process may have: nodes check it when they start.
+    "concurrence.transport.descriptors": {"nodes"},
     # Nodes and commands put the parts together.
     "concurrence.nodes": {"scripting", "testing", "cli"},
     "concurrence.scripting": {"testing", "cli"},
@@ -114,6 +116,7 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.scheduling.naming": {"nodes"},
     "concurrence.scheduling.owner_events": {"nodes"},
     "concurrence.scheduling.past": {"nodes"},
+    "concurrence.scheduling.slave_views": {"nodes"},
     # The simulation lets a slave's state machine run without processes.
     "concurrence.workers.slots": {"testing"},
     "concurrence.testing.simulation": {"cli"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -9,6 +10,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from concurrence.errors import AddressInUse, AuthenticationFailed, Backpressure, UsageError
+from concurrence.transport import tcp_server, zmq_gate
 from concurrence.transport.memory import MemoryTransport
 from concurrence.transport.memory_network import MemoryNetwork
 from concurrence.transport.remote import ApiRequest
@@ -265,6 +267,18 @@ class TestFailures:
 
 
 class TestConnections:
+    def test_a_client_that_calls_nothing_is_kept(self, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+        for module in (tcp_server, zmq_gate):
+            monkeypatch.setattr(module, "HELLO_SECONDS", 1.0)
+        client, notes = pair.client()
+        pair.until(lambda: pair.server.peers)
+        began = time.monotonic()
+        pair.until(lambda: time.monotonic() - began > 3.0)  # nothing to wait for: it is that nothing happens
+        assert notes.of("disconnected") == []
+        pair.server.peers[0].proxy.hello()  # nor has it called: the server knows it all the same
+        assert isinstance(pair.answer(pair.server_notes, "hello_failed"), UnknownMethod)
+        assert client.handler is notes
+
     def test_calls_wait_for_a_server_and_a_lost_answer_fails(self, pair: Pair) -> None:
         offer_say(pair.server)
         client, notes = pair.client()

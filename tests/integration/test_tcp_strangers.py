@@ -32,7 +32,7 @@ from test_transport import (
 )
 
 from concurrence.errors import ComponentError, UsageError
-from concurrence.transport import tcp_listener
+from concurrence.transport import tcp_listener, tcp_server
 from concurrence.transport.api import IClient, PeerId
 from concurrence.transport.security import Credentials, KeyRing, Role, new_key_pair
 from concurrence.transport.tcp_handshake import (
@@ -357,6 +357,56 @@ class TestWithAKey:
         wait_for(lambda: guarded.server.receive() is None)
 
 
+class TestCrowds:
+    def test_who_does_not_introduce_itself_is_cut_off(
+        self,
+        transport: TCPTransport,
+        ring: KeyRing,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.setattr(tcp_server, "HELLO_SECONDS", 0.5)
+        server = transport.server(ANYWHERE, ring)
+        assert isinstance(server, TCPServer)
+        silent, chatty, known = (connected(transport, server, ring) for _ in range(3))
+        assert chatty.send([b"no hello"])
+        served(server)
+        assert known.send([b"hello"])
+        peer, _ = served(server)
+        server.admit(peer)
+        for client in (silent, chatty):
+            await_event(client, "disconnected")
+        assert server.rejections.silent >= 2
+        assert "did not introduce itself" in caplog.text
+        assert known.connection_events() == []
+        server.forget(peer)
+        await_event(known, "disconnected")
+
+    def test_who_introduces_itself_again_is_kept(
+        self, transport: TCPTransport, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tcp_server, "HELLO_SECONDS", 2.0)
+        server = transport.server(ANYWHERE, ring)
+        silent, known = (connected(transport, server, ring) for _ in range(2))
+        for _ in range(2):
+            assert known.send([b"I am"])
+            peer, _ = served(server)
+            server.admit(peer)
+            server.forget(peer)
+        server.admit(peer)
+        await_event(silent, "disconnected")
+        assert known.send([b"still here"])
+        assert served(server) == (peer, [b"still here"])
+
+    def test_connections_beyond_what_open_files_allow_are_turned_away(
+        self, guarded: Guarded, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(tcp_listener, "open_files", lambda: psutil.Process().num_fds())
+        with guarded.raw():
+            wait_for(lambda: guarded.server.receive() is None and guarded.server.rejections.crowded)
+        assert "as many as the limit of open files allows" in caplog.text
+
+
 class TestWorkQueue:
     def test_orders_that_no_slave_gives(self, transport: TCPTransport, ring: KeyRing) -> None:
         for data in (b"\x00", b"GET / HTTP/1.1", b"\x01" * 3):
@@ -371,6 +421,10 @@ class TestWorkQueue:
             wait_for(lambda queue=queue: queue.tend() or queue.rejections.dropped)
             queue.close()
             source.close()
+
+
+def not_found(name: str) -> None:
+    """No package is installed."""
 
 
 class TestConfiguration:
@@ -397,7 +451,7 @@ class TestConfiguration:
                 assert server.rejections.malformed
 
     def test_what_it_needs_is_named(self, ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("importlib.util.find_spec", {}.get)
+        monkeypatch.setattr("importlib.util.find_spec", not_found)
         with pytest.raises(ComponentError, match="cryptography") as caught:
             new_tcp().server(ANYWHERE, ring)
         assert "concurrence[tcp]" in caught.value.hint

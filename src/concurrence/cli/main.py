@@ -11,6 +11,7 @@ try:
 
     from concurrence.cli import (
         apps,
+        attach,
         call,
         components,
         config,
@@ -22,6 +23,7 @@ try:
         servers,
         simulate,
         status,
+        top,
     )
     from concurrence.cli.failures import INTERRUPTED
     from concurrence.cli.group import Commands, pass_environment_on, use_environment
@@ -39,6 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(epilog=run.EPILOG)(run.run)
+app.command(epilog=attach.EPILOG)(attach.attach)
 app.command(epilog=servers.MASTER_EPILOG)(servers.master)
 app.command(epilog=servers.SLAVE_EPILOG)(servers.slave)
 app.command("worker", epilog=servers.SLAVE_EPILOG, hidden=True)(servers.slave)
@@ -47,6 +50,7 @@ app.command(epilog=jobs.JOBS_EPILOG)(jobs.jobs)
 app.command(epilog=jobs.EXPLAIN_EPILOG)(jobs.explain)
 app.command(epilog=jobs.CANCEL_EPILOG)(jobs.cancel)
 app.command(epilog=jobs.LOGS_EPILOG)(jobs.logs)
+app.command(epilog=top.EPILOG)(top.top)
 app.command(epilog=drain.EPILOG)(drain.drain)
 app.command(epilog=call.EPILOG)(call.call)
 app.command(epilog=apps.EPILOG)(apps.apps)

@@ -28,6 +28,7 @@ from concurrence.scheduling.api import ITaskScheduler
 from concurrence.scheduling.core import MasterCore
 from concurrence.scheduling.outbox import HostOrder, News
 from concurrence.transport.api import IServer, IWorkQueue, PeerId
+from concurrence.transport.descriptors import require
 from concurrence.transport.security import Role
 from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_for_master, encode, in_batches
@@ -38,6 +39,7 @@ from concurrence.wire.messages import (
     Ping,
     RpcCall,
     RpcFailure,
+    RpcHello,
     RpcResult,
     ToMaster,
 )
@@ -50,6 +52,8 @@ _PING_SECONDS = 0.5
 _RESTART_SECONDS = 1.0
 _END_SECONDS = 1.0
 _SLAVE = "the master's own slave"
+FEWEST_FILES = 64
+"""Open files without which no master starts: its own, and room for a few connections."""
 
 
 class MasterNode(RegisteringNode):
@@ -91,6 +95,7 @@ class MasterNode(RegisteringNode):
 
     def app_init(self) -> None:
         """Read the options and make the core."""
+        require(FEWEST_FILES, "a master")
         self._is_private = self.launch is not None and self.launch.spec.private
         self._core = MasterCore(
             self.task_scheduler,
@@ -269,7 +274,7 @@ class MasterNode(RegisteringNode):
         for parcel in parcels:
             message = parcel.message
             try:
-                if isinstance(message, RpcCall | RpcResult | RpcFailure):
+                if isinstance(message, RpcHello | RpcCall | RpcResult | RpcFailure):
                     self.zmq_server.take(peer, Parcel(message, parcel.frames))
                     continue
                 self._core.receive(peer, parcel, lambda: server.origin(peer), now)
@@ -305,7 +310,7 @@ class MasterNode(RegisteringNode):
         outgoing = outbox.messages
         for peer, parcel in self._gate.release():
             outgoing.setdefault(peer, []).append(parcel)
-        orders, stopped, dropped = outbox.hosts, outbox.stopped_hosts, outbox.dropped
+        orders, stopped, admitted, dropped = outbox.hosts, outbox.stopped_hosts, outbox.admitted, outbox.dropped
         for news in outbox.news:
             self.log.info("%s", news, extra=news.about if isinstance(news, News) else None)
         for aside in outbox.asides:
@@ -319,6 +324,8 @@ class MasterNode(RegisteringNode):
             self._start_host(order)
         for system in stopped:
             self._hosting.stop_host(system)
+        for peer in admitted:
+            server.admit(peer)
         for peer in dropped:
             server.forget(peer)
 

@@ -6,6 +6,7 @@ from concurrence.env.options import ByteSizeOption, ChoiceOption, DurationOption
 from concurrence.nodes.labels import WeightsOption, parse_weights
 from concurrence.nodes.node import Node
 from concurrence.scheduling.api import Limits
+from concurrence.transport.descriptors import connections_within, open_files
 
 _PINGS_PER_LEASE = 3.0  # at least; with fewer a node would be given up for one late ping
 
@@ -82,6 +83,7 @@ class LimitedNode(Node, abstract=True):
             delivery_window=self.delivery_window,
             code_window=self.code_window,
             max_attempts=self.max_attempts,
+            max_connections=connections_within(open_files()) * 9 // 10,
             impossible_fails=self.impossible_tasks == "fail",
             impossible_patience=self.impossible_patience,
             retry_delay=self.retry_delay,

@@ -9,6 +9,8 @@ from math import inf
 from msgspec import Struct
 
 from concurrence.component import Interface
+from concurrence.scheduling.circuit import Outcomes
+from concurrence.scheduling.detached import DetachedSystems
 from concurrence.scheduling.fairness import FairShare
 from concurrence.scheduling.functions import FunctionTable
 from concurrence.scheduling.ledger.jobs import Assignment, Job
@@ -19,7 +21,7 @@ from concurrence.scheduling.load import Needs, cores_of
 from concurrence.scheduling.outbox import Outbox
 from concurrence.scheduling.past import Past
 from concurrence.scheduling.rates import CHUNK_SECONDS, Rates
-from concurrence.scheduling.registry import Registry, SlaveNodeRecord
+from concurrence.scheduling.registry import OwnerNode, Registry, SlaveNodeRecord
 from concurrence.scheduling.reservations import Reservations
 from concurrence.scheduling.roster import EXACT, Roster
 from concurrence.wire.codec import Frame, Parcel, encode_tasks
@@ -40,6 +42,7 @@ class Limits(Struct, frozen=True):
         system_window: Task systems of one client, with those that they pushed; each has a process of its own.
         system_depth: How many task systems may push one another in a row.
         code_window: Bytes of code and shared objects of one owner at the master.
+        max_connections: How many the open files of the master allow; 0 for no limit. A slave may have two.
         impossible_fails: Whether tasks fail that no connected slave can ever run; if not, they wait.
         impossible_patience: Seconds after which they do.
         weights: How much more than others clients of these names may have, as 2 for twice as much.
@@ -56,6 +59,7 @@ class Limits(Struct, frozen=True):
     system_window: int = 256
     system_depth: int = 16
     code_window: int = 1 << 30
+    max_connections: int = 0
     impossible_fails: bool = False
     impossible_patience: float = 10.0
     retry_delay: float = 0.0
@@ -83,9 +87,13 @@ class SwarmState:
         """The largest window that an owner may have been told, and so may still use."""
         self.new_ticket = new_ticket
         self.rates = Rates()
+        self.outcomes = Outcomes()
+        self.resting: dict[str, SlaveNodeRecord] = {}
+        """The slaves that are given no work because everything failed on them."""
         self.fairness = FairShare()
         self.functions = FunctionTable(limits.code_window)
         self.past = Past()
+        self.detached = DetachedSystems()
         self.outbox = Outbox()
         self.unclaimed: dict[int, float] = {}
         """Chunks on the work queue that no slave claimed yet, with the time they were offered."""
@@ -107,6 +115,13 @@ class SwarmState:
         self.functions.byte_limit = limits.code_window
         self.ledger.max_attempts = limits.max_attempts
         self.ledger.delays.backoff = Backoff(limits.retry_delay, limits.longest_retry_delay)
+
+    def client_of(self, job: Job) -> OwnerNode | None:
+        """Whoever is told how a job goes: its client, or who attached to the detached system that led to it."""
+        client = self.registry.owner(job.client)
+        if client is None and (detached := self.detached.get(job.root)) is not None:
+            return self.registry.owner(detached.listener)
+        return client
 
     def eligible(self, job: Job) -> bool:
         """Whether a job's tasks may go now: its owner takes their results."""
@@ -177,10 +192,11 @@ class SwarmState:
             self.reservations.cancel(self.roster, job.system, assignment.spec.resources)
         mean = self.rates.mean(assignment.spec.function)
         seconds = len(assignment.pending) * (CHUNK_SECONDS if mean is None else mean)
-        self.fairness.charge(job, seconds, self._weight_of(job.client))
+        self.fairness.charge(job, seconds, self.weight_of(job.client))
         return assignment
 
-    def _weight_of(self, client: str) -> float:
+    def weight_of(self, client: str) -> float:
+        """How much more than others a client may have, as 2 for twice as much."""
         if not self.limits.weights:
             return 1.0
         owner = self.registry.owner(client)
@@ -222,6 +238,7 @@ class SwarmState:
     def forget_function(self, function: int) -> None:
         """Nobody uses a function any more."""
         self.rates.forget(function)
+        self.outcomes.forget(function)
         self._spread.pop(function, None)
 
     def can_run(self, slave: SlaveNodeRecord, job: Job) -> bool:

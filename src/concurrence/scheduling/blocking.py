@@ -6,7 +6,7 @@ Nothing of this is kept while tasks are scheduled: it is worked out from the sta
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.ledger.queue import Run
 from concurrence.scheduling.ledger.records import TaskSpec, TaskState
+from concurrence.scheduling.needs import Needs
 from concurrence.scheduling.registry import OwnerNode, SlaveNodeRecord
 
 
@@ -63,33 +64,56 @@ class Ahead(Struct, frozen=True):
     why: str
 
 
-def blocking(swarm: SwarmState, job: Job, spec: TaskSpec) -> Block:
+Seen: TypeAlias = dict[tuple[Needs, bool], tuple[Block | None, Block | None]]
+"""What was found out of all slaves already, by what tasks need and whether these are long: there may be many."""
+
+
+def blocking(swarm: SwarmState, job: Job, spec: TaskSpec, seen: Seen | None = None) -> Block:
     """What queued tasks of a job wait for.
 
     Args:
         swarm: The state.
         job: Whose tasks.
         spec: What they have in common.
+        seen: Kept by whoever asks for many jobs at one moment.
     """
-    return _by_slaves(swarm, spec) or _by_owner(swarm, job) or _by_strategy(job, spec) or _by_room(swarm, spec)
+    lacking, room = _of_slaves(swarm, spec, {} if seen is None else seen)
+    found = lacking or _by_owner(swarm, job) or _by_strategy(job, spec) or room
+    assert found is not None, "what is possible waits for room at least"
+    return found
 
 
-def of_job(swarm: SwarmState, job: Job, head: TaskSpec) -> Block:
+def _of_slaves(swarm: SwarmState, spec: TaskSpec, seen: Seen) -> tuple[Block | None, Block | None]:
+    """Why no slave would ever run them; and if one would, whether one has room."""
+    key = (spec.resources, swarm.rates.is_long(spec.function))
+    found = seen.get(key)
+    if found is None:
+        lacking = _by_slaves(swarm, spec)
+        found = seen[key] = (lacking, None if lacking is not None else _by_room(swarm, spec))
+    return found
+
+
+def of_job(swarm: SwarmState, job: Job, head: TaskSpec, seen: Seen | None = None) -> Block:
     """What a job waits for: what blocks its next task, or if that only waits for its turn, others for good.
 
     Args:
         swarm: The state.
         job: The job.
         head: What is next of it.
+        seen: Kept by whoever asks for many jobs at one moment.
     """
-    block = blocking(swarm, job, head)
+    seen = {} if seen is None else seen
+    block = blocking(swarm, job, head, seen)
     if block.cause in PERMANENT:
         return block
     for what in sorted(job.queue.needs()):
+        other, _ = _of_slaves(swarm, TaskSpec(0, resources=what), seen)
+        if other is None:
+            continue
         waiting = sum(_count(run) for run in job.queue.runs() if run.spec.resources == what)
-        other = _by_slaves(swarm, TaskSpec(0, resources=what)) if waiting else None
-        if other is not None:
-            why = f"{waiting:,} of its tasks: {other.why}" if waiting > 1 else f"one of its tasks: {other.why}"
+        if waiting:
+            text = other.why.removeprefix("it needs ")
+            why = f"{waiting:,} of its tasks need {text}" if waiting > 1 else f"one of its tasks needs {text}"
             return Block(other.cause, why, other.fix)
     return block
 
@@ -159,26 +183,23 @@ def _by_room(swarm: SwarmState, spec: TaskSpec) -> Block:
     free = [slave for slave in able if _has_room(swarm, slave, spec)]
     if free:
         return Block(Cause.TURN, f"nothing but its turn: {needs.names_of(free)} has room")
+    kept = [slave for slave in able if slave.kept_for]
+    text = f"; {needs.names_of(kept)} is kept free for a task that needs much" if kept else ""
     workers = sum(slave.workers for slave in able)
     if not spec.resources:
-        return Block(Cause.BUSY, f"all {workers} workers are busy" if workers != 1 else "the only worker is busy")
-    what = needs.needs_text(spec.resources)
-    names = needs.names_of(able)
-    one = len(able) == 1
-    return Block(
-        Cause.BUSY, f"the {'slave that offers' if one else 'slaves that offer'} {what} {_is_in_use(one)}: {names}"
-    )
-
-
-def _is_in_use(one: bool) -> str:
-    return "has it in use, or no room" if one else "have it in use, or no room"
+        busy = f"all {workers} workers are busy" if workers != 1 else "the only worker is busy"
+        return Block(Cause.BUSY, busy + text)
+    what, names = needs.needs_text(spec.resources), needs.names_of(able)
+    if len(able) == 1:
+        return Block(Cause.BUSY, f"the slave that offers {what} has it in use, or no room: {names}{text}")
+    return Block(Cause.BUSY, f"the slaves that offer {what} have it in use, or no room: {names}{text}")
 
 
 def _has_room(swarm: SwarmState, slave: SlaveNodeRecord, spec: TaskSpec) -> bool:
     room = slave.room
     if swarm.rates.is_long(spec.function):  # nothing waits behind long tasks
         room = min(room, slave.idle_workers)
-    return room > 0 and swarm.has_free(slave, spec.resources)
+    return room > 0 and "cpu" not in slave.kept_for and slave.has_free(spec.resources)
 
 
 def _resume(slave: SlaveNodeRecord) -> str:
@@ -206,6 +227,8 @@ def ahead_of(swarm: SwarmState, job: Job, priority: int) -> list[Ahead]:
                 others.append(Ahead(other.system, other.queued, "its client had less of the swarm: fair share"))
         elif head.priority > priority:
             mine.append(Ahead(other.system, other.queued, f"its priority is {head.priority}"))
+        elif head.priority == priority and swarm.fairness.served_system(other) < swarm.fairness.served_system(job):
+            mine.append(Ahead(other.system, other.queued, "it had less of what this client was given"))
     return others + mine
 
 

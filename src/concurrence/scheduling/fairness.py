@@ -88,7 +88,11 @@ class FairShare:
 
     def served(self, client: str) -> float:
         """The virtual time of a client: who has the least goes next."""
-        return max(self._served.get(client, 0.0), self._floor)
+        return self._due.get(client, max(self._served.get(client, 0.0), self._floor))
+
+    def served_system(self, job: Job) -> float:
+        """The virtual time of a system among those of its client, between tasks of the same priority."""
+        return self._of_systems.get(job.system, 0.0)
 
     def set_aside(self, job: Job) -> None:
         """Do not choose this job again in this round: nobody can take what it has next."""

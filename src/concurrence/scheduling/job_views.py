@@ -35,6 +35,8 @@ class JobView(Struct, frozen=True):
         total: See ``done``; 0 if it does not say.
         text: What the system says of its progress.
         priority: That of the task that is next; 0 if none is.
+        weight: How much more than other systems of its client it may have.
+        client_weight: How much more than other clients its client may have.
         age: Seconds since it began.
         busy: Seconds that workers spent in its tasks.
         waits_for: Why the task that is next does not go; empty if nothing waits.
@@ -58,6 +60,8 @@ class JobView(Struct, frozen=True):
     total: float = 0.0
     text: str = ""
     priority: int = 0
+    weight: float = 1.0
+    client_weight: float = 1.0
     age: float = 0.0
     busy: float = 0.0
     waits_for: str = ""
@@ -72,8 +76,12 @@ def names_of_all(swarm: SwarmState) -> dict[int, str]:
     return names
 
 
+MAX_VIEWS = 2_000
+"""So many jobs are shown at most: all of them must fit into one answer of the API."""
+
+
 def job_views(swarm: SwarmState, now: float, *, with_ended: bool = False) -> list[JobView]:
-    """The jobs, those of one client together, and then those that ended.
+    """The jobs, those with something to do first and those of one client together, and then those that ended.
 
     Args:
         swarm: The state.
@@ -81,17 +89,18 @@ def job_views(swarm: SwarmState, now: float, *, with_ended: bool = False) -> lis
         with_ended: Whether the jobs that ended last are wanted too.
     """
     shorts = short_ids(names_of_all(swarm))
-    jobs = sorted(swarm.ledger.jobs.values(), key=lambda job: (job.client, job.system))
-    views = [_view(swarm, job, shorts[job.system], now) for job in jobs]
+    jobs = sorted(swarm.ledger.jobs.values(), key=lambda job: (not job.tasks, job.client, job.system))
+    seen: blocking.Seen = {}
+    views = [_view(swarm, job, shorts[job.system], now, seen) for job in jobs[:MAX_VIEWS]]
     if with_ended:
         views += [_ended_view(job, shorts[job.system], now) for job in reversed(swarm.past.ended)]
     return views
 
 
-def _view(swarm: SwarmState, job: Job, short: str, now: float) -> JobView:
-    client = swarm.registry.owner(job.client)
+def _view(swarm: SwarmState, job: Job, short: str, now: float, seen: blocking.Seen) -> JobView:
+    client = swarm.client_of(job)
     spec = job.queue.head()
-    block = blocking.of_job(swarm, job, spec) if spec is not None else None
+    block = blocking.of_job(swarm, job, spec, seen) if spec is not None else None
     return JobView(
         id=f"{job.system:016x}",
         short=short,
@@ -109,6 +118,8 @@ def _view(swarm: SwarmState, job: Job, short: str, now: float) -> JobView:
         total=job.total,
         text=job.text,
         priority=spec.priority if spec is not None else 0,
+        weight=job.weight,
+        client_weight=swarm.weight_of(job.client),
         age=max(0.0, now - job.opened),
         busy=job.busy,
         waits_for=block.why if block is not None else "",

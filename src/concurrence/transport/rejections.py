@@ -16,13 +16,17 @@ class Rejections:
 
     Attributes:
         unauthorized: Connections whose key is unknown, revoked or lacks the role.
-        malformed: Connections that ended without a handshake: no CURVE, another server's key, random bytes.
-        dropped: Messages of connected peers that chose their own identity or whose key was revoked.
+        malformed: Connections that ended without a handshake: another server's key, random bytes, too slow.
+        dropped: Messages of connected peers that may not send them: malformed, or after their key was revoked.
+        crowded: Connections beyond what the limit of open files allows.
+        silent: Connections whose peer did not introduce itself in time.
     """
 
     unauthorized: int = 0
     malformed: int = 0
     dropped: int = 0
+    crowded: int = 0
+    silent: int = 0
 
 
 class RejectionLog:

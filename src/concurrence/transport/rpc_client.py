@@ -16,7 +16,7 @@ from concurrence.transport.rpc_loop import Turning
 from concurrence.transport.rpc_methods import RemoteMethods
 from concurrence.transport.security import Credentials, Role
 from concurrence.wire.codec import MessageDecoder, Parcel, encode
-from concurrence.wire.rpc_messages import RpcCall, RpcMessage
+from concurrence.wire.rpc_messages import RPC_VERSION, RpcCall, RpcHello, RpcMessage
 
 _MAX_WAITING = 2000  # calls, of which no more are unanswered than MAX_UNANSWERED, and answers
 _log = logging.getLogger("concurrence.rpc")
@@ -94,6 +94,7 @@ class RpcClient(Turning):
     def _take_events(self) -> None:
         for event in self._client.connection_events():
             if event == "connected":
+                self._waiting.appendleft(Parcel(RpcHello(RPC_VERSION)))
                 notify(self.handler, "connected", _log)
             elif event == "disconnected":
                 unsent = {each.message.number for each in self._waiting if isinstance(each.message, RpcCall)}
@@ -116,6 +117,8 @@ class RpcClient(Turning):
 
     def _take(self, parcel: Parcel[RpcMessage]) -> None:
         message = parcel.message
+        if isinstance(message, RpcHello):
+            return
         if not isinstance(message, RpcCall):
             self._calls.take(message, parcel.frames[0] if parcel.frames else b"")
         elif len(parcel.frames) != 1:

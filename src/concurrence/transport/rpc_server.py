@@ -16,7 +16,7 @@ from concurrence.transport.rpc_loop import Turning
 from concurrence.transport.rpc_methods import RemoteMethods
 from concurrence.transport.security import KeyRing
 from concurrence.wire.codec import MessageDecoder, Parcel, encode
-from concurrence.wire.rpc_messages import RpcCall, RpcFailure, RpcMessage, RpcResult
+from concurrence.wire.rpc_messages import RpcCall, RpcFailure, RpcHello, RpcMessage, RpcResult
 
 MAX_PEERS = 10_000
 """Connections that are remembered; beyond it the one that was silent for longest is forgotten."""
@@ -115,7 +115,10 @@ class RpcServer(Turning):
             parcel: The message.
             forget: Called instead of the transport's own ``forget`` when a peer is forgotten for it.
         """
-        caller = self._peers.pop(peer, None) or RpcPeer(self, peer, self._server.origin(peer))
+        caller = self._peers.pop(peer, None)
+        if caller is None:
+            caller = RpcPeer(self, peer, self._server.origin(peer))
+            self._server.admit(peer)
         self._peers[peer] = caller
         if len(self._peers) > MAX_PEERS:
             oldest = self._peers[next(iter(self._peers))]
@@ -126,7 +129,7 @@ class RpcServer(Turning):
             if len(parcel.frames) != 1:
                 raise ProtocolError("a remote call has other than one frame of arguments")
             self._reply(caller, self.methods.answer(message, parcel.frames[0], caller, caller.request))
-        else:
+        elif not isinstance(message, RpcHello):
             caller.calls.take(message, parcel.frames[0] if parcel.frames else b"")
 
     def send_call(self, peer: RpcPeer, parcel: Parcel[RpcCall]) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from concurrence.errors import AddressInUse, ConcurrenceError, ProtocolError, UsageError
 from concurrence.transport.addresses import split_address
 from concurrence.transport.api import Origin
+from concurrence.transport.descriptors import OWN_FILES, connections_within, open_files
 from concurrence.transport.rejections import RejectionLog, Rejections
 from concurrence.transport.security import KeyRing, Role
 from concurrence.transport.tcp_handshake import (
@@ -25,7 +26,7 @@ from concurrence.transport.tcp_handshake import (
     ServerHandshake,
     check_beginning,
 )
-from concurrence.transport.tcp_link import ConnectionLost, Link
+from concurrence.transport.tcp_link import ConnectionLost, Link, peer_address
 from concurrence.transport.tcp_poll import READ, WRITE, AlarmClock, Bell, Ready, close_quietly
 from concurrence.transport.tcp_tls import ServerTLS
 
@@ -184,6 +185,13 @@ class Listener:
             self._reject(self._one_too_many(), "descriptors have run out, and it had not proven its identity yet")
 
     def _welcome(self, connection: socket.socket) -> None:
+        allowed = connections_within(open_files())
+        if connection.fileno() >= allowed + OWN_FILES:  # the numbers of descriptors are given out from below
+            self.rejections.crowded += 1
+            reason = f"there are {allowed} connections, as many as the limit of open files allows (ulimit -n)"
+            self.log.reject(reason, peer_address(connection))
+            close_quietly(connection)
+            return
         try:
             link = Link(connection, self._max_waiting_bytes)
             if self._tls is not None:

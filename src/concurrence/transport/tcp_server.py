@@ -17,6 +17,9 @@ from concurrence.transport.tcp_poll import READ, WRITE, AlarmClock, Bell, Ready
 from concurrence.transport.tcp_stream import Stream, read_buffer
 from concurrence.wire.codec import Frame
 
+HELLO_SECONDS = 10.0
+"""A peer that has not introduced itself so long after it connected, or after it was forgotten, is cut off."""
+
 _MAX_DROPS_A_CALL = 64  # so that a peer that floods cannot keep the owner's loop in receive()
 
 
@@ -62,12 +65,15 @@ class TCPServer:
         self._inbox: deque[tuple[_Peer, list[Frame]]] = deque()
         self._buffer = read_buffer()
         self._numbers = itertools.count(1)
+        self._strangers: dict[_Peer, float] = {}  # whose peer has not introduced itself, and until when it may
+        self._hello_bell = Bell()
         self._ready.watch(self._bell.fileno(), self._on_bell)
+        self._ready.watch(self._hello_bell.fileno(), self._cut_strangers)
         try:
             self._listener = listen(self._ready, self._bell, self._admit)
         except BaseException:
-            self._bell.close()
-            self._ready.close()
+            for each in (self._bell, self._hello_bell, self._ready):
+                each.close()
             raise
 
     def __repr__(self) -> str:
@@ -152,9 +158,18 @@ class TCPServer:
         except KeyError:
             raise UsageError(f"peer {peer.hex()} has sent nothing, or was forgotten") from None
 
+    def admit(self, peer: PeerId) -> None:
+        """The peer has introduced itself: its connection is kept."""
+        found = self._peers.get(peer)
+        if found is not None:
+            self._strangers.pop(found, None)
+
     def forget(self, peer: PeerId) -> None:
-        """Drop what is kept about a connection that ended."""
+        """Drop what is kept about a connection; it is cut unless the peer introduces itself again."""
         self._origins.pop(peer, None)
+        found = self._peers.get(peer)
+        if found is not None:
+            self._estrange(found)
 
     def close(self) -> None:
         """Stop listening; what was sent to live peers is still flushed for a moment. Repeatable."""
@@ -165,19 +180,37 @@ class TCPServer:
         deadline = time.monotonic() + LINGER_SECONDS
         for peer in list(self._peers.values()):
             self._lose(peer, deadline)
-        self._alarm.set(self._bell, None)
+        for bell in (self._bell, self._hello_bell):
+            self._alarm.set(bell, None)
+            bell.close()
         self._ready.close()
-        self._bell.close()
         self._on_close(self)
 
     def _on_bell(self, events: int) -> None:
         self._bell.silence()
         self._listener.look()
 
+    def _estrange(self, peer: _Peer) -> None:
+        self._strangers.pop(peer, None)  # so that they stay in the order of their deadlines
+        self._strangers[peer] = time.monotonic() + HELLO_SECONDS
+        self._alarm.set(self._hello_bell, next(iter(self._strangers.values())))
+
+    def _cut_strangers(self, events: int) -> None:
+        self._hello_bell.silence()
+        now = time.monotonic()
+        for peer, deadline in list(self._strangers.items()):
+            if deadline > now:
+                break
+            self.rejections.silent += 1
+            self._listener.log.reject("it did not introduce itself in time", peer.origin.address)
+            self._lose(peer)
+        self._alarm.set(self._hello_bell, next(iter(self._strangers.values()), None))
+
     def _admit(self, link: Link, origin: Origin) -> None:
         identity = b"\0" + next(self._numbers).to_bytes(8, "big")
         peer = self._peers[identity] = _Peer(identity, origin, Stream(link, self._max_frame_bytes))
         self._watch(peer)
+        self._estrange(peer)
         self._readable[peer] = None  # TLS may hold what came already
 
     def _watch(self, peer: _Peer) -> None:
@@ -226,6 +259,7 @@ class TCPServer:
     def _lose(self, peer: _Peer, flush_until: float | None = None) -> None:
         self._peers.pop(peer.id, None)
         self._readable.pop(peer, None)
+        self._strangers.pop(peer, None)
         if peer.link.fileno() >= 0:
             self._ready.unwatch(peer.link.fileno())
         peer.link.close(flush_until)

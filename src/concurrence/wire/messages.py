@@ -50,6 +50,7 @@ from concurrence.wire.link_messages import (
     Bye,
     Hello,
     NodeStatus,
+    Pause,
     Ping,
     Pong,
     Refusal,
@@ -64,6 +65,7 @@ from concurrence.wire.process_messages import (
     SignalChild,
     StartChild,
     StopChild,
+    WorkerGrown,
     WorkerReady,
 )
 from concurrence.wire.result_messages import (
@@ -81,10 +83,11 @@ from concurrence.wire.result_messages import (
     SystemEnded,
     SystemResult,
 )
-from concurrence.wire.rpc_messages import RpcCall, RpcFailure, RpcResult
+from concurrence.wire.rpc_messages import RpcCall, RpcFailure, RpcHello, RpcResult
 from concurrence.wire.steering_messages import Drain, Draining
 from concurrence.wire.task_messages import (
     Assign,
+    AttachSystem,
     Cancel,
     DefineBundle,
     DefineFunction,
@@ -100,8 +103,8 @@ from concurrence.wire.task_messages import (
 )
 
 FromOwner: TypeAlias = (
-    Hello | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | PushTasks | PushSystem | Cancel
-    | Delivered | SystemEnded | ReportProgress | Output | StatusRequest | CallApi
+    Hello | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | PushTasks | PushSystem
+    | AttachSystem | Cancel | Delivered | SystemEnded | ReportProgress | Output | StatusRequest | CallApi
 )  # fmt: skip
 ToOwner: TypeAlias = (
     Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | PushAccepted | PushRejected | Results
@@ -112,12 +115,12 @@ FromSlave: TypeAlias = (
 )  # fmt: skip
 ToSlave: TypeAlias = (
     Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | Assign | TakeBack
-    | Drain
+    | Drain | Pause
 )  # fmt: skip
-FromCaller: TypeAlias = RpcCall | RpcResult | RpcFailure
+FromCaller: TypeAlias = RpcHello | RpcCall | RpcResult | RpcFailure
 ToMaster: TypeAlias = FromOwner | FromSlave | FromCaller
 ToWorker: TypeAlias = DefineBundle | DefineFunction | ForgetFunction | Assign | Bye
-FromWorker: TypeAlias = WorkerReady | ChunkResults | Output
+FromWorker: TypeAlias = WorkerReady | WorkerGrown | ChunkResults | Output
 ToTemplate: TypeAlias = StartChild | StopChild | SignalChild | Bye
 FromTemplate: TypeAlias = ChildStarted | ChildExited
 
@@ -139,6 +142,7 @@ __all__ = [
     "RETURNED",
     "ApiAnswer",
     "Assign",
+    "AttachSystem",
     "AttemptLost",
     "Bodied",
     "Bye",
@@ -171,6 +175,7 @@ __all__ = [
     "Output",
     "PackedResult",
     "PackedTask",
+    "Pause",
     "Ping",
     "Pong",
     "Progress",
@@ -186,6 +191,7 @@ __all__ = [
     "Seconds",
     "RpcCall",
     "RpcFailure",
+    "RpcHello",
     "RpcResult",
     "SignalChild",
     "SlaveDescription",
@@ -206,5 +212,6 @@ __all__ = [
     "ToTemplate",
     "ToWorker",
     "Welcome",
+    "WorkerGrown",
     "WorkerReady",
 ]

@@ -28,6 +28,12 @@ class RpcCall(Bodied, frozen=True, array_like=True, gc=False, tag=100):
     method: MethodName
 
 
+class RpcHello(Message, frozen=True, array_like=True, gc=False, tag=103):
+    """Introduces a client of remote methods, first on each connection, which is kept then though nobody calls."""
+
+    version: Number
+
+
 class RpcResult(Bodied, frozen=True, array_like=True, gc=False, tag=101):
     """What a method returned. One body frame."""
 
@@ -54,4 +60,4 @@ class RpcFailure(Message, frozen=True, array_like=True, gc=False, tag=102):
     traceback: Text = ""
 
 
-RpcMessage: TypeAlias = RpcCall | RpcResult | RpcFailure
+RpcMessage: TypeAlias = RpcHello | RpcCall | RpcResult | RpcFailure

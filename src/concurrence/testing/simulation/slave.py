@@ -25,6 +25,7 @@ from concurrence.wire.messages import (
     DefineFunction,
     ForgetFunction,
     Hello,
+    Pause,
     SlaveDescription,
     TakeBack,
 )
@@ -34,6 +35,7 @@ from concurrence.workers.slot_state import (
     SendToWorker,
     SendUpstream,
     StartWorker,
+    StopChunk,
 )
 from concurrence.workers.slots import Slots
 
@@ -199,6 +201,10 @@ class SimulatedSlave:
             self._apply(slots.forget(parcel))
         elif isinstance(message, TakeBack):
             self._apply(slots.take_back(message.chunk, kill=message.kill))
+        elif isinstance(message, Pause):
+            self._detach()
+            if not message.paused:
+                self._attach()
 
     def _tick(self, _: Any) -> None:
         self._do(self._ticked, None)
@@ -230,6 +236,9 @@ class SimulatedSlave:
         if is_forgotten:
             self._apply(self.slots.abandon())
         self._detach()
+        self._attach()
+
+    def _attach(self) -> None:
         welcome = self.master_link.welcome
         if welcome is not None and welcome.work_address:
             self.pipe = self._queue().attach(self.link, self._readable)
@@ -299,8 +308,9 @@ class SimulatedSlave:
                 self._timeline.after(delay, self._start_worker, instruction.worker)
             elif isinstance(instruction, KillWorker):
                 self._timeline.after(_DEATH_SECONDS, self._worker_died, self.workers.get(instruction.worker))
-            else:
+            elif isinstance(instruction, StopChunk):
                 self._stop_chunk(self.workers[instruction.worker], instruction.chunk)
+            # The others are for workers that are given grace, or that wear: here they are killed, and do not.
         if self._checked:
             self.slots.sanity_check()
         self._plan_looks()
