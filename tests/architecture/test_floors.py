@@ -67,6 +67,9 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.tasks.packs": {"nodes", "scripting", "testing"},
     "concurrence.tasks.waiting": {"nodes", "scripting", "workers", "testing"},
     "concurrence.tasks.values": {"workers", "nodes", "scripting", "testing"},
+    # A master offers remote methods beside those of its API.
+    "concurrence.transport.rpc_methods": {"nodes"},
+    "concurrence.transport.rpc_server": {"nodes"},
     # How many open files a process may have: nodes check it when they start.
     "concurrence.transport.descriptors": {"nodes"},
     # Nodes and commands put the parts together.

@@ -23,16 +23,26 @@ from concurrence.nodes.hosting import Hosting
 from concurrence.nodes.keys import MasterKeys
 from concurrence.nodes.launching import Access, ChildDismissed, ChildNode, LaunchFailed, LaunchSpec, Ready
 from concurrence.nodes.locking import lock_environment, note_address
-from concurrence.nodes.master_limits import LimitedNode
+from concurrence.nodes.registering import RegisteringNode
 from concurrence.scheduling.api import ITaskScheduler
 from concurrence.scheduling.core import MasterCore
 from concurrence.scheduling.outbox import HostOrder, News
-from concurrence.transport.api import IServer, IWorkQueue
+from concurrence.transport.api import IServer, IWorkQueue, PeerId
 from concurrence.transport.descriptors import require
 from concurrence.transport.security import Role
 from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_for_master, encode, in_batches
-from concurrence.wire.messages import Assign, Bye, Message, Ping, ToMaster
+from concurrence.wire.messages import (
+    Assign,
+    Bye,
+    Message,
+    Ping,
+    RpcCall,
+    RpcFailure,
+    RpcHello,
+    RpcResult,
+    ToMaster,
+)
 from concurrence.workers.processes import describe_exit
 
 _TICK_SECONDS = 0.25
@@ -46,7 +56,7 @@ FEWEST_FILES = 64
 """Open files without which no master starts: its own, and room for a few connections."""
 
 
-class MasterNode(LimitedNode):
+class MasterNode(RegisteringNode):
     """Registers nodes, schedules tasks, hosts task systems, notifies clients."""
 
     node_type = NodeType.MASTER
@@ -98,7 +108,14 @@ class MasterNode(LimitedNode):
             chance=random.random,
         )
 
+    def forget_caller(self, server: IServer, peer: PeerId) -> None:
+        """Somebody called remote methods and has been silent for long: forgotten unless it is a node as well."""
+        if self._core.swarm.registry.at(peer) is None:
+            server.forget(peer)
+
     def _open_api(self) -> None:
+        if self._server is not None:
+            self.open_remotes(self._server)
         methods = BuiltInMethods(self._core, self.env, self.stats, self.reactor.now, self.config_changed)
         self._api.open(methods.register, self.manager)
 
@@ -140,6 +157,7 @@ class MasterNode(LimitedNode):
             work_port = 0 if self._is_private else self.work_port
             self._queue = self.transport.work_queue(f"tcp://{host}:{work_port}", self._keys.ring)
             self._core.work_address = self._queue.address
+            self.reactor.register(self._queue.pollable, self._queue.tend)
         self.reactor.register(server.pollable, lambda: self._drain(server))
         self.reactor.call_every(_TICK_SECONDS, lambda: self._core.tick(self.reactor.now()))
         self.reactor.call_every(_PING_SECONDS, self._ping_busy)
@@ -254,8 +272,16 @@ class MasterNode(LimitedNode):
 
     def _take(self, server: IServer, peer: bytes, parcels: list[Parcel[ToMaster]], now: float) -> None:
         for parcel in parcels:
+            message = parcel.message
             try:
+                if isinstance(message, RpcHello | RpcCall | RpcResult | RpcFailure):
+                    self.zmq_server.take(peer, Parcel(message, parcel.frames))
+                    continue
                 self._core.receive(peer, parcel, lambda: server.origin(peer), now)
+            except ProtocolError as error:
+                self.log.warning("bad message from %s: %s", server.origin(peer).address, error.message)
+                self._core.garbage(peer, error)
+                return
             except Exception:  # a defect in here must cost one peer, not the swarm
                 self.log.exception("a %s could not be handled; its sender is cut", type(parcel.message).__name__)
                 self._core.garbage(peer, ProtocolError("the master failed to handle this message"))

@@ -159,6 +159,17 @@ class KeyRing:
         if before not in (None, role):
             self.revision += 1
 
+    def invite(self, address: str, role: Role) -> Credentials:
+        """Authorize a fresh key: the credentials of who may connect with it.
+
+        Args:
+            address: Where the server listens, as ``tcp://host:port``.
+            role: What the key allows.
+        """
+        keys = new_key_pair()
+        self.authorize(keys.public, role)
+        return Credentials(address, self.keys.public, role, keys)
+
     def revoke(self, public: str) -> None:
         """Let a public key connect no more; what it still sends on live connections is dropped."""
         if self._roles.pop(public, None) is not None:
