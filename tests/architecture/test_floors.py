@@ -99,6 +99,10 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.journal.gate": {"nodes", "testing"},
     # Who offers methods of the API, and who has a door to it; commands and tools tell its errors.
     "concurrence.transport.remote": {"nodes", "testing", "dashboard", "cli"},
+    # The HTTP port of nodes: who may come in, what is served, and the thread that does it.
+    "concurrence.transport.tokens": {"nodes", "testing", "cli"},
+    "concurrence.transport.http_pages": {"nodes", "testing"},
+    "concurrence.transport.http_server": {"nodes", "testing"},
     "concurrence.transport.jsonrpc": {"nodes", "testing", "dashboard", "cli"},
     "concurrence.scheduling.core": {"nodes", "testing"},
     "concurrence.scheduling.ledger": {"nodes", "testing"},

@@ -24,11 +24,13 @@ from concurrence.nodes.keys import MasterKeys
 from concurrence.nodes.launching import Access, ChildDismissed, ChildNode, LaunchFailed, LaunchSpec, Ready
 from concurrence.nodes.locking import lock_environment, note_address
 from concurrence.nodes.master_limits import LimitedNode
+from concurrence.nodes.master_pages import MasterPages
 from concurrence.scheduling.api import ITaskScheduler
 from concurrence.scheduling.core import MasterCore
 from concurrence.scheduling.outbox import HostOrder, News
 from concurrence.transport.api import IServer, IWorkQueue
 from concurrence.transport.security import Role
+from concurrence.transport.tokens import ApiTokens
 from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_for_master, encode, in_batches
 from concurrence.wire.messages import Assign, Bye, Message, Ping, ToMaster
@@ -41,6 +43,8 @@ _PING_SECONDS = 0.5
 _RESTART_SECONDS = 1.0
 _END_SECONDS = 1.0
 _SLAVE = "the master's own slave"
+API_OFFSET = 80
+"""The HTTP port lies so far beyond that of the compute channel, unless an option says where it is."""
 
 
 class MasterNode(LimitedNode):
@@ -97,6 +101,11 @@ class MasterNode(LimitedNode):
     def _open_api(self) -> None:
         methods = BuiltInMethods(self._core, self.env, self.stats, self.reactor.now, self.config_changed)
         self._api.open(methods.register, self.manager)
+        if self.has_api(by_default=True):
+            tokens = ApiTokens.of(self.env.path / "keys")
+            pages = MasterPages(self._core, self.stats, self.reactor.now)
+            self.open_http(self._api.service, pages.pages(), tokens, self.port + API_OFFSET if self.port else 0)
+            self._keys.add_api(addresses.reachable_url(self.api_address, self.advertise), tokens)
 
     def config_changed(self, changes: ConfigChanges) -> None:
         """Adopt the limits."""
@@ -209,6 +218,7 @@ class MasterNode(LimitedNode):
 
     def _shut_down(self) -> None:
         try:
+            self.close_http()
             self.end_services()
         finally:
             self._close_all()

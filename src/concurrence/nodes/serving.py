@@ -1,0 +1,103 @@
+"""What master and slave have in common towards HTTP: the options of their HTTP port, its begin and its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from concurrence.component import ComponentManager
+from concurrence.env.options import ChoiceOption, FloatOption, IntOption, ListOption, StrOption
+from concurrence.nodes.node import Node
+from concurrence.transport.http_pages import HttpPages, HttpSettings, is_loopback
+from concurrence.transport.remote import ApiService
+from concurrence.transport.tokens import ApiTokens, Sessions
+
+if TYPE_CHECKING:
+    from concurrence.transport.http_server import HttpServer
+
+
+class ServingNode(Node, abstract=True):
+    """A node that may have an HTTP port.
+
+    Attributes:
+        sessions: The browsers that may look at it.
+    """
+
+    api_enabled = ChoiceOption(
+        "api",
+        "enabled",
+        ("auto", "yes", "no"),
+        "auto",
+        "Whether the node has an HTTP port; auto: a master has one, a slave has none. Nodes that others start have none.",
+    )
+    api_host = StrOption("api", "host", "127.0.0.1", "Address of the HTTP port; 0.0.0.0 for all interfaces.")
+    api_port: IntOption[int | None] = IntOption(
+        "api",
+        "port",
+        None,
+        "The HTTP port; 0 for a free one. By default a master's is that of its compute channel plus 80, a slave's free.",
+        min=0,
+        max=65_535,
+    )
+    api_allowed_hosts = ListOption(
+        "api",
+        "allowed_hosts",
+        (),
+        "Further names under which the HTTP port may be asked, as a proxy in front does.",
+    )
+    api_rate = FloatOption(
+        "api", "rate", 1_000.0, "HTTP requests that one caller may have in a second; 0 for any number."
+    )
+    api_connections = IntOption("api", "connections", 256, "HTTP connections at once.", min=1)
+
+    def __init__(self, manager: ComponentManager) -> None:
+        super().__init__(manager)
+        self.sessions = Sessions()
+        self._http: HttpServer | None = None
+
+    @property
+    def api_address(self) -> str:
+        """Where the HTTP port is, as ``http://host:port``; empty if there is none."""
+        return self._http.address if self._http is not None else ""
+
+    def has_api(self, *, by_default: bool) -> bool:
+        """Whether it is to have an HTTP port."""
+        wanted = by_default if self.api_enabled == "auto" else self.api_enabled == "yes"
+        return wanted and self.launch is None
+
+    def open_http(self, service: ApiService, pages: HttpPages, tokens: ApiTokens, port: int) -> None:
+        """Open the HTTP port.
+
+        Args:
+            service: The methods.
+            pages: What else there is.
+            tokens: Who may come in.
+            port: The port unless the options say another one.
+
+        Raises:
+            UsageError: It cannot listen there.
+        """
+        from concurrence.transport.http_server import HttpServer  # noqa: PLC0415  large, and most nodes do without
+
+        settings = HttpSettings(
+            self.api_host,
+            port if self.api_port is None else self.api_port,
+            tokens,
+            self.sessions,
+            self.api_allowed_hosts,
+            max(0.0, self.api_rate),
+            self.api_connections,
+        )
+        if not is_loopback(settings.host):
+            self.log.warning(
+                "the API listens at %s, beyond this machine, and HTTP is not encrypted: put a proxy with TLS before it",
+                settings.host,
+            )
+        self._http = http = HttpServer(settings, service, pages, self.reactor.post, self.log, self.stats)
+        http.start()
+        self.log.info("the API listens at %s", http.address)
+
+    def close_http(self) -> None:
+        """Close the HTTP port; harmless if there is none."""
+        if self._http is not None:
+            self._http.stop()
+            self._http = None
