@@ -109,6 +109,7 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.scheduling.outbox": {"nodes", "testing"},
     "concurrence.scheduling.registry": {"nodes", "testing"},
     "concurrence.workers.execution": {"nodes", "testing"},
+    "concurrence.telemetry.histogram": {"scheduling", "nodes"},
     "concurrence.telemetry.stats": {"nodes", "testing"},
     "concurrence.workers.output": {"nodes", "scripting", "testing"},
     "concurrence.workers.processes": {"nodes", "testing"},

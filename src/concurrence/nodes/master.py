@@ -152,6 +152,7 @@ class MasterNode(LimitedNode):
         self._core.tick(self.reactor.now())
         self.watch_parent()
         self.watch_config()
+        self.measure_loop()
         self._local_address = addresses.local(server.address)
         return server
 

@@ -27,14 +27,14 @@ class ServingNode(Node, abstract=True):
         "enabled",
         ("auto", "yes", "no"),
         "auto",
-        "Whether the node has an HTTP port; auto: a master has one, a slave has none. Nodes that others start have none.",
+        "Whether there is an HTTP port; auto: masters have one, slaves none. Nodes started by others never have.",
     )
     api_host = StrOption("api", "host", "127.0.0.1", "Address of the HTTP port; 0.0.0.0 for all interfaces.")
     api_port: IntOption[int | None] = IntOption(
         "api",
         "port",
         None,
-        "The HTTP port; 0 for a free one. By default a master's is that of its compute channel plus 80, a slave's free.",
+        "The HTTP port; 0 for a free one. By default a master's is [masternode] port plus 80, a slave's is free.",
         min=0,
         max=65_535,
     )
@@ -42,7 +42,7 @@ class ServingNode(Node, abstract=True):
         "api",
         "allowed_hosts",
         (),
-        "Further names under which the HTTP port may be asked, as a proxy in front does.",
+        "Further names under which the HTTP port may be asked, as that of a proxy.",
     )
     api_rate = FloatOption(
         "api", "rate", 1_000.0, "HTTP requests that one caller may have in a second; 0 for any number."
@@ -89,7 +89,7 @@ class ServingNode(Node, abstract=True):
         )
         if not is_loopback(settings.host):
             self.log.warning(
-                "the API listens at %s, beyond this machine, and HTTP is not encrypted: put a proxy with TLS before it",
+                "the API listens at %s, beyond this machine, and is not encrypted: put a proxy with TLS before it",
                 settings.host,
             )
         self._http = http = HttpServer(settings, service, pages, self.reactor.post, self.log, self.stats)

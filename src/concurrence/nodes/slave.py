@@ -121,6 +121,7 @@ class SlaveNode(Node):
         self.reactor.on_cycle_end(lambda: self._conclude(client))
         self.watch_parent()
         self.watch_config()
+        self.measure_loop()
         self.log.info("connecting to the master at %s with %d workers", address, self._manager.workers)
 
     def _tell_silence(self) -> None:

@@ -14,6 +14,7 @@ from concurrence.scheduling.ledger.jobs import Assignment, Job
 from concurrence.scheduling.ledger.ledger import Ledger
 from concurrence.scheduling.ledger.records import Backoff
 from concurrence.scheduling.ledger.story import Event
+from concurrence.scheduling.measures import Measures
 from concurrence.scheduling.outbox import Outbox
 from concurrence.scheduling.past import Past
 from concurrence.scheduling.rates import CHUNK_SECONDS, Rates
@@ -76,6 +77,7 @@ class SwarmState:
         self.fairness = FairShare()
         self.functions = FunctionTable(limits.code_window)
         self.past = Past()
+        self.measures = Measures()
         self.outbox = Outbox()
         self.unclaimed: dict[int, float] = {}
         """Chunks on the work queue that no slave claimed yet, with the time they were offered."""
@@ -117,7 +119,9 @@ class SwarmState:
 
     def take(self, job: Job, size: int, now: float) -> Assignment:
         """Take a chunk of at most so many tasks from a job, and charge it to the client."""
+        since = job.queue.head_since()
         assignment = self.ledger.take(job, size, now)
+        self.measures.queue.observe(max(0.0, now - since), len(assignment.pending))
         mean = self.rates.mean(assignment.spec.function)
         self.fairness.charge(job, len(assignment.pending) * (CHUNK_SECONDS if mean is None else mean))
         return assignment

@@ -60,6 +60,7 @@ def results(swarm: SwarmState, slave: SlaveNodeRecord, parcel: Parcel[ChunkResul
     assignment = settled.assignment
     if settled.ran and swarm.functions.is_known(assignment.spec.function):
         swarm.rates.observe(assignment.spec.function, settled.ran, busy, slave.id)
+    swarm.measures.ran(assignment, settled.ran, busy, swarm.ledger.story.now, done=settled.done)
     if settled.done:
         slave.chunks.discard(message.chunk)
     elif not assignment.pending:
@@ -138,6 +139,7 @@ def tell_owner(swarm: SwarmState, job: Job, ended: Ended, frames: Sequence[Frame
         frames: The results' body, untouched.
         run: Where they ran.
     """
+    swarm.measures.ended(job, ended, frames, run.slave, run.attempt, swarm.ledger.story.now)
     owner = swarm.registry.owner(job.owner)
     if owner is None:
         return

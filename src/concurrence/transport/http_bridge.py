@@ -1,4 +1,4 @@
-"""Between the HTTP port's thread and the node's own: calls that coroutines have made over there, with a deadline."""
+"""Between the HTTP port's thread and the node's own: calls made over there for coroutines, with a deadline."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Bridge:
         result, problem = None, None
         try:
             result = question.call()
-        except Exception as error:  # it is raised where it was asked for
+        except Exception as error:  # noqa: BLE001  it is raised where it was asked for
             problem = error
         self._answers.append((question, result, problem))
         if not self._is_signalled:

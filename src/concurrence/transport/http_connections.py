@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -63,7 +63,7 @@ class Connections:
         return len(self._waiting) + len(self._busy)
 
     def admit(self, connection: Connection) -> bool:
-        """Whether one more may stay. If there are too many, the one that has asked nothing for longest has to go."""
+        """Whether one more may stay; of too many, the one that has asked nothing for longest goes."""
         if len(self) >= self._most:
             if not self._waiting:
                 self.refusals.add("connections", connection.address, f"there are {self._most} connections already")
@@ -137,13 +137,13 @@ class Connection(H11Protocol):
     ) -> None:
         super().__init__(config, state, {}, loop)
         self._all = connections
-        self._app: Asgi = cast("Any", self.app)
-        self.app = cast("Any", self._run)
+        self._app: Asgi = self.app
+        self.app = self._run
         self.address = ""
         self.is_silent = True
         """Whether nothing of its next request came."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:
         """It is there."""
         super().connection_made(transport)
         self.address = plain_address(self.client[0]) if self.client else ""

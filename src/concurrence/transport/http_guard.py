@@ -143,9 +143,7 @@ class Guard:
         if caller is not None:
             return caller
         if not self._bad_tokens.allows(request.address, self._now()):
-            raise HttpRefused(
-                429, "token", "too many requests without a valid token", "Wait, and use a valid one."
-            )
+            raise HttpRefused(429, "token", "too many requests without a valid token", "Use a valid one.")
         what = "the token is not valid" if presented else "the session is over" if cookie else "there is no token"
         raise HttpRefused(
             401,

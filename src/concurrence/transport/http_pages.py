@@ -1,4 +1,4 @@
-"""What a node serves over HTTP besides its methods: plain data, so that a node can say it without a web framework."""
+"""What a node serves over HTTP besides its methods: plain data, told without a web framework."""
 
 from __future__ import annotations
 

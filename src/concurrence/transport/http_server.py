@@ -92,7 +92,7 @@ class HttpServer:
     def _run(self) -> None:
         try:
             self._loop.run_until_complete(self._serve())
-        except Exception:
+        except Exception:  # noqa: BLE001  it is told, and the node lives without its HTTP port
             self._log.exception("the HTTP port failed; the node goes on without it")
         finally:
             self._loop.close()

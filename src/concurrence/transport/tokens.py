@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TypeAlias, cast
 
 from concurrence.errors import ConfigError
 from concurrence.transport.security import Role, read_secret_file, write_secret_file
@@ -110,6 +110,10 @@ class ApiTokens:
         return found
 
 
+_Kept: TypeAlias = "OrderedDict[bytes, tuple[float, Caller]]"
+"""By the digest of a secret: until when it is good, and whose it is."""
+
+
 class Sessions:
     """What browsers come in with: a code that is good once, for which they get a cookie. Any thread may use it.
 
@@ -125,11 +129,11 @@ class Sessions:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._lock = threading.Lock()
-        self._codes: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
-        self._sessions: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
+        self._codes: _Kept = OrderedDict()
+        self._sessions: _Kept = OrderedDict()
 
     def new_code(self, role: Role, key: str) -> str:
-        """A code for a browser of somebody with this role and key; the oldest one is void if there are too many."""
+        """A code for a browser of somebody with this role and key; of too many the oldest is void."""
         code = new_token()
         with self._lock:
             self._keep(self._codes, code, self.CODE_SECONDS, Caller(role, key, reads_only=True), self.MAX_CODES)
@@ -154,13 +158,13 @@ class Sessions:
 
     def _keep(
         self,
-        kept: OrderedDict[bytes, tuple[float, Caller]],
+        kept: _Kept,
         secret: str,
-        seconds: float,
+        lasts: float,
         caller: Caller,
         most: int,
     ) -> None:
-        kept[_digest(secret)] = (self._now() + seconds, caller)
+        kept[_digest(secret)] = (self._now() + lasts, caller)
         while len(kept) > most:
             kept.popitem(last=False)
 

@@ -93,7 +93,7 @@ class Ledger:
         job.next_counter = expected
         job.bytes_held += size
         job.moved += size
-        job.queue.push(spec, new)
+        job.queue.push(spec, new, now=self.story.now)
         job.changed = True
         self.story.tell(Event.ACCEPTED, job.system, 0, [record.counter for record in new])
         return len(new)
@@ -318,7 +318,7 @@ class Ledger:
             record.state = TaskState.QUEUED
             if next_attempt:
                 record.attempt += 1
-        assignment.job.queue.push(assignment.spec, records, front=True)
+        assignment.job.queue.push(assignment.spec, records, front=True, now=self.story.now)
 
     def _drop(self, assignment: Assignment) -> None:
         del self.assignments[assignment.chunk]
@@ -343,7 +343,7 @@ class Ledger:
             found = True
             record = delayed.record
             record.state = TaskState.QUEUED
-            job.queue.push(delayed.spec, [record], front=True)
+            job.queue.push(delayed.spec, [record], front=True, now=now)
             self.story.tell(Event.DUE, job.system, 0, [record.counter], attempt=record.attempt)
         return found
 
