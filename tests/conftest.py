@@ -1,4 +1,4 @@
-"""What all tests share: slow tests run only when asked for; where it matters, a skipped test is a failed one."""
+"""What all tests share: which dice are thrown, that slow ones run on demand only, and that a skip may be a failure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
+
+# The same examples each time, however busy the machine is: what fails here fails everywhere. New ones are looked
+# for on demand, as ci/full does.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("new", deadline=None)
+settings.load_profile("new" if os.environ.get("CONCURRENCE_NEW_EXAMPLES") else "same")
 
 NO_SKIPS = bool(os.environ.get("CONCURRENCE_NO_SKIPS"))
 

@@ -120,6 +120,7 @@ class TaskError(ConcurrenceError):
         cause: The exception itself, if it could be rebuilt here; otherwise None.
         output: The last lines that the task printed or logged.
         hint: What to do about it.
+        task: The task's id, as ``concurrence explain`` takes it; empty if it is not known.
     """
 
     def __init__(
@@ -133,8 +134,10 @@ class TaskError(ConcurrenceError):
         cause: BaseException | None = None,
         output: str = "",
         hint: str = "",
+        task: str = "",
     ) -> None:
         super().__init__(message, hint=hint)
+        self.task = task
         self.kind = kind
         self.remote_traceback = remote_traceback
         self.slave = slave
@@ -143,8 +146,9 @@ class TaskError(ConcurrenceError):
         self.output = output
 
     def __str__(self) -> str:
-        place = f" (slave {self.slave}, attempt {self.attempt})" if self.slave else ""
-        parts = [self.message + place]
+        about = [f"task {self.task}"] if self.task else []
+        about += [f"slave {self.slave}", f"attempt {self.attempt}"] if self.slave else []
+        parts = [f"{self.message} ({', '.join(about)})" if about else self.message]
         if self.hint:
             parts.append(f"  {self.hint}")
         if "\n  File " in self.remote_traceback:  # without a frame it would only say the message again

@@ -27,7 +27,7 @@ class TaskId(NamedTuple):
     counter: int
 
     def __str__(self) -> str:
-        return f"{self.system:016x}-{self.counter}"
+        return f"{self.system:016x}/{self.counter}"
 
 
 def new_node_id() -> NodeId:
@@ -54,9 +54,9 @@ def parse_task_id(text: str) -> TaskId:
     """The task id that ``str(task_id)`` wrote.
 
     Raises:
-        ValueError: ``text`` is not of the form ``SYSTEM-COUNTER``.
+        ValueError: ``text`` is not of the form ``SYSTEM/COUNTER``.
     """
-    system, separator, counter = text.partition("-")
+    system, separator, counter = text.partition("/")
     if not separator:
-        raise ValueError(f"{text!r} is not a task id: expected SYSTEM-COUNTER, as in 1a2b3c4d5e6f7788-42")
+        raise ValueError(f"{text!r} is not a task id: expected SYSTEM/COUNTER, as in 1a2b3c4d5e6f7788/42")
     return TaskId(SystemId(int(system, 16)), int(counter))

@@ -163,6 +163,7 @@ class Master:
                 peer.inbox += peer.decoder.decode(encode(parcels))
         if self.checked:
             self._check()
+            self.core.swarm.roster.sanity_check()
 
     def sync(self) -> None:
         """The disk has everything."""

@@ -21,7 +21,7 @@ from concurrence.errors import (
     UsageError,
     WouldBlock,
 )
-from concurrence.nodes import owner as owner_module
+from concurrence.nodes import room as room_module
 from concurrence.scripting import pushed_tasks
 from concurrence.scripting.bulk_map import MapResults
 
@@ -122,7 +122,7 @@ class TestMap:
         with pytest.raises(ValueError, match="not 3") as caught:
             next(results)
         assert "in picky" in str(caught.value.__cause__)
-        assert "(slave inline, attempt 1)" in str(caught.value.__cause__)
+        assert "slave inline, attempt 1)" in str(caught.value.__cause__)
         assert list(itertools.islice(results, 5)) == [4, 5, 6, 7, 8]
         taken, raised = collect(results)
         assert (len(taken), len(raised)) == (82, 9)
@@ -235,7 +235,7 @@ class TestPush:
         assert list(swarm.push_tasks([])) == []
 
     def test_nobody_needs_to_look(self, swarm: Swarm, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(owner_module, "SOURCE_TASKS", 200)
+        monkeypatch.setattr(room_module, "SOURCE_TASKS", 200)
         monkeypatch.setattr(pushed_tasks, "MAX_UNREAD", 300)
         swarm.push_tasks(Double(n) for n in range(2_000))
         drained: list[int] = []
@@ -267,7 +267,7 @@ class TestPush:
     def test_submit_waits_for_room_but_not_in_callbacks(
         self, swarm: Swarm, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(owner_module, "MAX_PENDING_TASKS", 5)
+        monkeypatch.setattr(room_module, "MAX_PENDING_TASKS", 5)
         raised: list[BaseException] = []
 
         def push_on(future: concurrence.Future[int]) -> None:
@@ -347,7 +347,7 @@ def test_after_the_end_nothing_can_be_pushed() -> None:
 
 @pytest.mark.parametrize("how", ["close", "cancel_all"])
 def test_who_still_takes_results_is_told_of_the_end(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(owner_module, "SOURCE_TASKS", 4)
+    monkeypatch.setattr(room_module, "SOURCE_TASKS", 4)
     with concurrence.local_swarm(inline=True) as swarm:
         results = swarm.map(double, range(1000), pack=1)
         pushed = swarm.push_tasks(Double(n) for n in range(1000))

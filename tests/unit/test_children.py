@@ -25,7 +25,7 @@ from concurrence import (
     task,
 )
 from concurrence.errors import PackingError, UsageError
-from concurrence.nodes import owner as owner_module
+from concurrence.nodes import room as room_module
 from concurrence.nodes import sources as sources_module
 from concurrence.tasks import nursery as nursery_module
 from concurrence.tasks.children import Offspring, pack_child
@@ -468,7 +468,7 @@ class TestOwner:
     def test_what_has_no_room_waits_the_last_first_and_is_never_refused(
         self, story: Story, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(owner_module, "SOURCE_TASKS", 4)
+        monkeypatch.setattr(room_module, "SOURCE_TASKS", 4)
         for _ in range(2):
             story.owner.push_task(Add())
         self.take(story, family(1, 0, [Add(n) for n in range(10)]))
@@ -520,7 +520,7 @@ class TestOwner:
     def test_cancelling_everything_forgets_those_that_wait(
         self, story: Story, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(owner_module, "SOURCE_TASKS", 1)
+        monkeypatch.setattr(room_module, "SOURCE_TASKS", 1)
         story.owner.push_task(Add())
         self.take(story, family(1, 0, [Add() for _ in range(4)]))
         assert story.owner.unfinished == 4

@@ -133,7 +133,7 @@ def test_doc_explains_options(file: Path) -> None:
     assert code == 0
     assert 'lease = "10 s"' in out
     assert "us, ms, s, min, h, d" in out
-    assert "declared by concurrence.nodes.master:MasterNode" in out
+    assert "declared by concurrence.nodes.master_limits:LimitedNode" in out
     told = json.loads(call("doc", "--json")[1])
     assert "ZMQTaskScheduler" in told["masternode"]["task_scheduler"]["choices"]
     assert "### lease" in call("doc", "masternode", "--markdown")[1]

@@ -230,9 +230,9 @@ def test_shortened_texts_keep_both_ends(text: str, limit: int) -> None:
 class TestIds:
     def test_task_ids_are_written_and_read(self) -> None:
         task = TaskId(SystemId(0x1A2B), 42)
-        assert str(task) == "0000000000001a2b-42"
+        assert str(task) == "0000000000001a2b/42"
         assert parse_task_id(str(task)) == task
-        for text in ("", "42", "xyz-1", "1-x"):
+        for text in ("", "42", "xyz/1", "1/x", "1-2"):
             with pytest.raises(ValueError, match=r"."):
                 parse_task_id(text)
 

@@ -23,7 +23,8 @@ def job(system: int, client: str, priority: int = 0, tasks: int = 1_000) -> Job:
 def serve(share: FairShare, jobs: list[Job], rounds: int, seconds: float = 1.0) -> list[int]:
     served: list[int] = []
     for _ in range(rounds):
-        chosen = share.choose(jobs, lambda job: True)
+        share.enter(jobs)
+        chosen = share.choose(lambda job: job in jobs)
         assert chosen is not None
         chosen.queue.take(1)
         share.charge(chosen, seconds)
@@ -56,12 +57,74 @@ def test_who_comes_late_or_paused_has_saved_nothing_up() -> None:
     assert 9 <= served.count(3) <= 11
 
 
-def test_who_is_not_eligible_is_passed_over() -> None:
+@pytest.mark.usefixtures("each_policy")
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_long_tasks_of_one_client_leave_every_other_turn_to_another(names: str) -> None:
+    master = Master()
+    slave = master.slave()
+    first = master.client(names[0], 70)
+    first.define()
+    first.push(1, range(4), system=70)
+    slave.work_off(busy=10.0)  # long: more than runs at once is not given out
+    first.push(2, range(4, 104), system=70)
+    late = master.client(names[1], 71)
+    late.define()
+    late.push(1, range(4), system=71)
+    order: list[int] = []
+    while chunks := slave.pull(1):
+        for chunk in chunks:
+            order += [chunk.message.system] * chunk.message.count
+            slave.answer(chunk, busy=10.0)
+    assert len(order) == 104
+    assert max(at for at, system in enumerate(order) if system == 71) <= 12
+
+
+def test_who_is_not_eligible_is_passed_over_until_admitted() -> None:
     share = FairShare()
     a, b = job(1, "a"), job(2, "b")
-    assert share.choose([a, b], lambda job: job is b) is b
-    assert share.choose([a, b], lambda job: False) is None
-    assert share.choose([job(3, "c", tasks=0)], lambda job: True) is None
+    share.enter([a, b])
+    assert share.choose(lambda job: job is b) is b
+    assert share.choose(lambda job: False) is None
+    assert share.choose(lambda job: True) is None, "nobody said that it may be otherwise now"
+    share.admit("a")
+    assert share.choose(lambda job: True) is a
+    share.admit()
+    share.charge(a, 1.0)
+    assert share.choose(lambda job: True) is b
+    empty = FairShare()
+    empty.enter([job(3, "c", tasks=0)])
+    assert empty.choose(lambda job: True) is None
+
+
+def test_who_is_set_aside_comes_again_in_the_next_round() -> None:
+    share = FairShare()
+    a, other, b = job(1, "a", priority=1), job(2, "a"), job(3, "b")
+    share.enter([a, other, b])
+    assert share.choose(lambda job: True) is a
+    share.set_aside(a)
+    assert share.choose(lambda job: True) is other
+    share.set_aside(other)
+    assert share.choose(lambda job: True) is b
+    share.set_aside(b)
+    assert share.choose(lambda job: True) is None
+    share.end_round()
+    assert share.choose(lambda job: True) is a
+
+
+def test_a_client_that_pushes_to_another_job_is_not_barred_for_the_first() -> None:
+    share = FairShare()
+    a, other = job(1, "a"), job(2, "a")
+    share.enter([a])
+    assert share.choose(lambda job: job is other) is None
+    share.enter([other])
+    assert share.choose(lambda job: job is other) is other
+
+
+def test_what_is_out_of_date_does_not_pile_up() -> None:
+    share = FairShare()
+    mine = job(1, "a", tasks=10_000)
+    serve(share, [mine], 5_000)
+    assert len(getattr(share, "_heap")) < 2_000  # noqa: B009  it is nobody else's business
 
 
 def test_clients_that_left_are_forgotten() -> None:

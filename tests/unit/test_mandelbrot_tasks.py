@@ -19,7 +19,7 @@ from concurrence.samples.mandelbrot_tasks import (
     PlainTask,
     make_tasks,
 )
-from concurrence.tasks.api import SlaveSummary, Task, TaskCounts
+from concurrence.tasks.api import ITaskSystem, SlaveSummary, Task, TaskCounts
 
 VIEW = View(width=50, height=30, iterations=20)
 KINDS = pytest.mark.parametrize("optimized", [True, False])
@@ -42,6 +42,12 @@ class FakeMaster:
         raise NotImplementedError
 
     def cancel(self, task_ids: Iterable[TaskId] | None = None) -> None:
+        raise NotImplementedError
+
+    def push_tasksystem(self, system: ITaskSystem) -> SystemId:
+        raise NotImplementedError
+
+    def cancel_system(self, system_id: SystemId) -> None:
         raise NotImplementedError
 
     def report_progress(self, done: float, total: float, text: str = "") -> None:

@@ -12,6 +12,7 @@ from owner_story import SYSTEM, Add, Other, System, owned, results
 from concurrence.errors import Backpressure, ConcurrenceError, ConnectionFailed, TaskError
 from concurrence.ids import SystemId
 from concurrence.nodes import owner as owner_module
+from concurrence.nodes import room as room_module
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner import Owner
 from concurrence.nodes.owner_channel import Notification
@@ -171,7 +172,7 @@ class TestOwner:
         assert [push.tasks for push in story.channel.pushes][4:] == [96]
 
     def test_inside_handlers_pushing_does_not_wait(self, story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(owner_module, "MAX_PENDING_TASKS", 3)
+        monkeypatch.setattr(room_module, "MAX_PENDING_TASKS", 3)
         raised: list[Backpressure] = []
 
         def push_more(task: Task) -> None:
@@ -191,7 +192,7 @@ class TestOwner:
     def test_outside_handlers_pushing_waits_and_handles_what_comes(
         self, story: Story, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(owner_module, "MAX_PENDING_TASKS", 3)
+        monkeypatch.setattr(room_module, "MAX_PENDING_TASKS", 3)
         story.channel.on_wait = story.channel.finish_all
         for _ in range(20):
             story.owner.push_task(Add())
@@ -206,16 +207,16 @@ class TestOwner:
         assert len(story.handlers.ended) == 5
 
     def test_without_room_in_time_pushing_fails(self, story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(owner_module, "MAX_PENDING_TASKS", 1)
+        monkeypatch.setattr(room_module, "MAX_PENDING_TASKS", 1)
         times = iter(range(100))
         monkeypatch.setattr(owner_module.time, "monotonic", lambda: float(next(times)))
         story.channel.on_wait = lambda: None
         story.owner.push_task(Add())
-        with pytest.raises(ConnectionFailed, match="no task finished for 1 s"):
+        with pytest.raises(ConnectionFailed, match="none of 1 tasks ended within 1 s"):
             story.owner.push_task(Add())
 
     def test_who_stops_while_it_waits_does_not_wait(self, story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(owner_module, "MAX_PENDING_TASKS", 2)
+        monkeypatch.setattr(room_module, "MAX_PENDING_TASKS", 2)
         story.owner.push_task(Add())
         story.owner.push_task(Add())
         story.handlers.on_end = lambda task: story.owner.stop()
@@ -224,7 +225,7 @@ class TestOwner:
         story.owner.push_task(Add())
 
     def test_a_generator_is_drained_as_room_comes(self, story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(owner_module, "SOURCE_TASKS", 10)
+        monkeypatch.setattr(room_module, "SOURCE_TASKS", 10)
         drained: list[int] = []
 
         def generate() -> Iterator[Task]:
@@ -247,7 +248,7 @@ class TestOwner:
     def test_what_follows_from_results_does_not_wait_for_the_end_of_a_generator(
         self, story: Story, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(owner_module, "SOURCE_TASKS", 10)
+        monkeypatch.setattr(room_module, "SOURCE_TASKS", 10)
         most = 0
 
         def follow(task: Task) -> None:
@@ -265,7 +266,7 @@ class TestOwner:
         assert most <= 11
 
     def test_lists_tell_how_many_there_will_be(self, story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(owner_module, "SOURCE_TASKS", 2)
+        monkeypatch.setattr(room_module, "SOURCE_TASKS", 2)
         story.owner.push_tasks([Add(), Add(), Add()])
         assert story.owner.expected == 3
 
@@ -307,7 +308,7 @@ class TestOwner:
         assert story.channel.acknowledged == [3]
 
     def test_cancelling_forgets_what_is_not_drained(self, story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(owner_module, "SOURCE_TASKS", 2)
+        monkeypatch.setattr(room_module, "SOURCE_TASKS", 2)
         story.owner.push_tasks(Add() for _ in range(100))
         story.owner.cancel(SYSTEM, None)
         assert story.channel.sent == [Cancel(SYSTEM)]

@@ -17,7 +17,7 @@ import pytest
 import concurrence
 from concurrence import Swarm
 from concurrence.errors import Backpressure, ConnectionFailed, UsageError
-from concurrence.nodes import owner as owner_module
+from concurrence.nodes import room as room_module
 from concurrence.scripting.loop import SwarmLoop
 from concurrence.tasks.forks import forks
 
@@ -81,7 +81,7 @@ def test_ctrl_c_while_a_map_takes_its_input_loses_no_item() -> None:
 
 
 def test_a_lost_swarm_says_so_to_whoever_iterates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(owner_module, "SOURCE_TASKS", 4)
+    monkeypatch.setattr(room_module, "SOURCE_TASKS", 4)
     swarm = concurrence.local_swarm(inline=True)
     results = swarm.map(double, range(1000), pack=1)
     pushed = swarm.push_tasks(Doubling() for _ in range(1000))

@@ -175,11 +175,11 @@ def test_a_generator_that_exits_does_not_end_the_swarm() -> None:
 
 
 def test_whoever_waits_for_the_swarm_lets_an_unread_push_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    from concurrence.nodes import owner  # noqa: PLC0415
+    from concurrence.nodes import room  # noqa: PLC0415
     from concurrence.scripting import pushed_tasks  # noqa: PLC0415
 
     monkeypatch.setattr(pushed_tasks, "MAX_UNREAD", 50)
-    monkeypatch.setattr(owner, "SOURCE_TASKS", 100)
+    monkeypatch.setattr(room, "SOURCE_TASKS", 100)
 
     with concurrence.local_swarm(workers=1, display=Silent()) as swarm:
         for drop in (False, True):

@@ -25,6 +25,7 @@ from concurrence.wire.messages import (
     PackedTask,
 )
 from concurrence.workers.slot_state import (
+    LONGEST_DELAY,
     Drained,
     Instruction,
     InterruptTask,
@@ -36,7 +37,7 @@ from concurrence.workers.slot_state import (
     StartWorker,
     StopChunk,
 )
-from concurrence.workers.slots import LONGEST_DELAY, Slots
+from concurrence.workers.slots import Slots
 
 DIGEST = b"0123456789abcdef"
 T = TypeVar("T")

@@ -56,10 +56,7 @@ def jobs(
         print(json.dumps(found, indent=2))
         return 0
     if not found:
-        print(
-            "no jobs: no client is connected"
-            + ("" if everything else "; those that ended: concurrence jobs --all")
-        )
+        print("no jobs: no client is connected")
         return 0
     show_jobs(found)
     return 0
@@ -88,23 +85,15 @@ def jobs_table(found: Sequence[dict[str, Any]]) -> Table:
 
     from concurrence.cli.display import human_seconds
 
+    counts = ["queued", "delayed", "running", "finished", "failed", "cancelled"]
+    if not any(job["delayed"] for job in found):
+        counts.remove("delayed")
     table = Table("id", "name", "client", "state", box=None, pad_edge=False)
-    delays = any(job["delayed"] for job in found)
-    headings = (
-        "priority",
-        "queued",
-        *(("delayed",) if delays else ()),
-        "running",
-        "finished",
-        "failed",
-        "cancelled",
-    )
-    for heading in (*headings, "age"):
+    for heading in ("priority", *counts, "age"):
         table.add_column(heading, justify="right")
     if any(progress_of(job) for job in found):
         table.add_column("progress")
     for job in found:
-        counts = ("queued", *(("delayed",) if delays else ()), "running", "finished", "failed", "cancelled")
         table.add_row(
             job["short"],
             Text(job["name"]),
@@ -154,7 +143,7 @@ def explain(
 def explained(told: dict[str, Any]) -> Iterator[str]:
     """An explanation as lines for people."""
     kind = "job" if told["counter"] is None else "task"
-    name = f" {told['name']}" if told["name"] else ""
+    name = f" {told['name']}" if told["name"] else " plain tasks" if kind == "job" else ""
     client = f" of {told['client']}" if told["client"] else ""
     yield f"{kind} {told['id']}{name}{client}"
     yield f"  {told['state']}: {told['text']}"
@@ -187,7 +176,7 @@ def cancel(
     targets: Annotated[
         list[str],
         typer.Argument(
-            metavar="JOB|TASK...", help="Jobs as SYSTEM, tasks as SYSTEM/COUNTER; first digits will do."
+            metavar="JOB|TASK...", help="Jobs as SYSTEM, tasks as SYSTEM/COUNTER; the first digits do."
         ),
     ],
     master: MasterOption = None,

@@ -9,7 +9,20 @@ from typing import Annotated
 try:
     import typer
 
-    from concurrence.cli import apps, call, components, config, drain, env, jobs, plugin, run, servers, status
+    from concurrence.cli import (
+        apps,
+        call,
+        components,
+        config,
+        drain,
+        env,
+        jobs,
+        plugin,
+        run,
+        servers,
+        simulate,
+        status,
+    )
     from concurrence.cli.failures import INTERRUPTED
     from concurrence.cli.group import Commands, pass_environment_on, use_environment
     from concurrence.version import __version__
@@ -37,6 +50,7 @@ app.command(epilog=jobs.LOGS_EPILOG)(jobs.logs)
 app.command(epilog=drain.EPILOG)(drain.drain)
 app.command(epilog=call.EPILOG)(call.call)
 app.command(epilog=apps.EPILOG)(apps.apps)
+app.command(epilog=simulate.EPILOG)(simulate.simulate)
 app.command(cls=components.ComponentsCommand, epilog=components.EPILOG)(components.components)
 app.add_typer(env.commands, name="env")
 app.add_typer(config.commands, name="config")

@@ -323,5 +323,6 @@ class ClientRun:
         else:
             done = message.finished + message.failed + message.cancelled
             total = done + message.queued + message.running
-        self._display.progress(done, total, message.text)
+        if message.system in self.owner.systems:  # not of those that these pushed: one bar cannot show all
+            self._display.progress(done, total, message.text)
         self._handlers.progress(SystemId(message.system), done, total, message.text)

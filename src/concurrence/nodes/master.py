@@ -99,13 +99,22 @@ class MasterNode(LimitedNode):
         )
 
     def _open_api(self) -> None:
-        methods = BuiltInMethods(self._core, self.env, self.stats, self.reactor.now, self.config_changed)
+        methods = BuiltInMethods(
+            self._core,
+            self.env,
+            self.stats,
+            self.reactor.now,
+            self.config_changed,
+            self.sessions,
+            lambda: self.api_address,
+        )
         self._api.open(methods.register, self.manager)
         if self.has_api(by_default=True):
             tokens = ApiTokens.of(self.env.path / "keys")
-            pages = MasterPages(self._core, self.stats, self.reactor.now)
-            self.open_http(self._api.service, pages.pages(), tokens, self.port + API_OFFSET if self.port else 0)
-            self._keys.add_api(addresses.reachable_url(self.api_address, self.advertise), tokens)
+            pages = MasterPages(self.name, self._core, self.stats, self.reactor.now).pages()
+            port = self.port + API_OFFSET if self.port else 0
+            self.open_http(self._api.service, pages, tokens, port, self.advertise)
+            self._keys.add_api(self.api_address, tokens)
 
     def config_changed(self, changes: ConfigChanges) -> None:
         """Adopt the limits."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 from collections.abc import Mapping
 
@@ -10,6 +9,9 @@ from concurrence.scheduling.api import SwarmState
 from concurrence.telemetry.api import StatSummary
 from concurrence.telemetry.prometheus import Exposition, Metric
 from concurrence.version import __version__
+
+if sys.platform != "win32":
+    import resource
 
 OF_ALL_NODES = (
     Metric("concurrence_info", "gauge", "Always 1; which version of Concurrent this is.", ("version", "node")),
@@ -29,16 +31,18 @@ OF_MASTERS = (
     Metric(
         "concurrence_tasks",
         "gauge",
-        "Tasks by state: queued, delayed, running; and those that finished, failed, were cancelled since the start.",
+        "Tasks: queued, delayed, running now; finished, failed, cancelled since the start.",
         ("state",),
     ),
     Metric("concurrence_tasks_ended_total", "counter", "Tasks that ended, by how.", ("state",)),
     Metric("concurrence_task_seconds", "histogram", "Seconds that tasks ran."),
-    Metric("concurrence_queue_wait_seconds", "histogram", "Seconds that tasks waited at the master for their turn."),
+    Metric(
+        "concurrence_queue_wait_seconds", "histogram", "Seconds that tasks waited at the master for their turn."
+    ),
     Metric(
         "concurrence_transfer_seconds",
         "histogram",
-        "Seconds that chunks of tasks were away beyond those that they ran: on the wire, and waiting at a slave.",
+        "Seconds that chunks of tasks were away without running: on the wire, and waiting at a slave.",
     ),
     Metric("concurrence_busy_seconds_total", "counter", "Seconds that workers spent in tasks."),
     Metric(
@@ -76,8 +80,9 @@ def of_every_node(
     exposition.add("concurrence_uptime_seconds", uptime)
     if _LAG in stats:
         exposition.add_summary("concurrence_loop_lag_seconds", stats[_LAG])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KILOBYTE
-    exposition.add("concurrence_peak_memory_bytes", peak)
+    if sys.platform != "win32":
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KILOBYTE
+        exposition.add("concurrence_peak_memory_bytes", peak)
     for key, summary in stats.items():
         if summary.values and key != _LAG:
             exposition.add_summary("concurrence_stat", summary, key)
@@ -121,4 +126,19 @@ def of_master(swarm: SwarmState, rejected: int, name: str, uptime: float, stats:
     for kind in ("client", "host", "slave"):
         found.add("concurrence_nodes", kinds.count(kind), kind)
     found.add("concurrence_messages_rejected_total", rejected)
+    return found.text()
+
+
+def of_slave(name: str, uptime: float, state: Mapping[str, float], stats: Mapping[str, StatSummary]) -> str:
+    """All metrics of a slave, as Prometheus reads them.
+
+    Args:
+        name: Its name.
+        uptime: Seconds since it is up.
+        state: ``connected``, ``draining``, ``workers`` and ``chunks``.
+        stats: Its statistics.
+    """
+    found = of_every_node(Exposition((*OF_ALL_NODES, *OF_SLAVES)), name, uptime, stats)
+    for key in ("connected", "draining", "workers", "chunks"):
+        found.add(f"concurrence_{key}", state[key])
     return found.text()

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from concurrence.errors import Backpressure, ConnectionFailed
 from concurrence.ids import SystemId, TaskId, new_system_id
+from concurrence.nodes import room
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner_channel import IOwnerChannel, Notification
 from concurrence.nodes.owner_handlers import IOwnerHandlers
@@ -32,20 +33,12 @@ from concurrence.wire.messages import (
     SystemResult,
 )
 
-MAX_PENDING_TASKS = 65_536
-"""Unfinished tasks of one owner; beyond it ``push_task`` waits, or raises inside handlers."""
-
-MAX_PENDING_BYTES = 256 * 1024 * 1024
-
-SOURCE_TASKS = 32_768
-"""An iterable is drained only while fewer tasks than this are unfinished."""
-
-SOURCE_BYTES = 64 * 1024 * 1024
-
 UNACCEPTED_PUSHES = 4
 """With fewer pushes under way a task is sent at once; with more it waits for company."""
 
 _BURST = 256  # tasks taken from an iterable, or notifications handled, before the other gets a turn
+_TASKS_CURE = "Give push_tasks a generator: it is drained as room comes."
+_SYSTEMS_CURE = "Push the next one when one has ended, in work_finished() or system_finished()."
 
 
 class Owner:
@@ -87,6 +80,7 @@ class Owner:
         self._place = place
         self._sources = Sources()
         self._pushes = PushesUnderWay()
+        self._room = room.Room(channel, tasks)
         self._in_handler = False
         self._busy = True
         self.stopped = False
@@ -111,7 +105,7 @@ class Owner:
     @property
     def counts(self) -> TaskCounts:
         """How many tasks are in which state."""
-        return replace(self.tasks.counts, undrained=len(self._sources))
+        return replace(self.tasks.counts, undrained=len(self._sources), systems=len(self.systems))
 
     @property
     def expected(self) -> int:
@@ -130,7 +124,7 @@ class Owner:
             PackingError: The task cannot be pickled.
         """
         if not self.has_room:
-            self._wait_for_room()
+            self._wait_for_room(lambda: self.has_room, f"{len(self.tasks)} tasks", _TASKS_CURE)
         task_id = self.tasks.add(task)
         self._busy = True
         if self._may_hand_over():
@@ -152,8 +146,13 @@ class Owner:
         """Push a task system.
 
         Raises:
+            Backpressure: Too many are unfinished, and this is called from a handler.
+            ConnectionFailed: Too many are unfinished, and no room came in time.
             PackingError: It cannot be pickled.
         """
+        if len(self.systems) >= room.MAX_PENDING_SYSTEMS:
+            count = len(self.systems)
+            self._wait_for_room(lambda: len(self.systems) < count, f"{count} task systems", _SYSTEMS_CURE)
         system_id = new_system_id()
         self.tasks.add_system(system_id, system)
         self.systems.add(system_id)
@@ -182,30 +181,29 @@ class Owner:
         self._pushes.add(push, pushed)
         self.channel.submit(push)
 
-    def _wait_for_room(self) -> None:
+    def _wait_for_room(self, is_there: Callable[[], bool], what: str, cure: str) -> None:
         if self._in_handler:
             raise Backpressure(
-                f"{len(self.tasks)} tasks are unfinished, and a handler pushed one more",
-                hint="A handler may not wait. Give push_tasks a generator: it is drained as room comes.",
+                f"{what} are unfinished, and a handler pushed one more", hint=f"A handler may not wait. {cure}"
             )
         deadline = time.monotonic() + self.patience
-        while not (self.has_room or self.stopped):
+        while not (is_there() or self.stopped):
             if time.monotonic() > deadline:
                 raise ConnectionFailed(
-                    f"no task finished for {self.patience:.0f} s, and {len(self.tasks)} wait",
+                    f"none of {what} ended within {self.patience:.0f} s, and there is no room for more",
                     hint="Is a slave connected? See: concurrence status",
                 )
             self.turn(1.0)
 
     def _refill(self) -> None:
-        while (source := self._sources.first()) is not None and (room := self.room_for_sources) > 0:
+        while (source := self._sources.first()) is not None and (free := self.room_for_sources) > 0:
             self._in_handler = True
             before = enter(self._place)
             try:
                 if isinstance(source, Children):
-                    self._drain_children(room)
+                    self._drain_children(free)
                     continue
-                for _ in range(min(room, _BURST)):
+                for _ in range(min(free, _BURST)):
                     self.tasks.add(next(source.iterator))
                     source.taken += 1
             except StopIteration:
@@ -231,23 +229,15 @@ class Owner:
         for child, error in self._sources.drain_children(room, self.tasks.add):
             self._stillborn.append(self.tasks.fail_unpushed(child, error))
 
-    def _window(self) -> int:
-        welcome = self.channel.welcome
-        return min(MAX_PENDING_TASKS, welcome.task_window) if welcome is not None else MAX_PENDING_TASKS
-
     @property
     def has_room(self) -> bool:
         """Whether one more task may be pushed now."""
-        return len(self.tasks) < self._window() and self.tasks.pending_bytes < MAX_PENDING_BYTES
+        return self._room.for_one
 
     @property
     def room_for_sources(self) -> int:
-        """How many tasks may be taken from iterables; 0 until it is worth a push: small ones cost as much."""
-        if self.tasks.pending_bytes >= SOURCE_BYTES:
-            return 0
-        window = min(SOURCE_TASKS, self._window())
-        room = window - len(self.tasks)
-        return room if room >= min(_BURST, max(1, window // 4)) else 0
+        """How many tasks may be taken from iterables."""
+        return self._room.for_sources
 
     def _may_hand_over(self) -> bool:
         return self._pushes.unanswered(self.channel.accepted_push) < UNACCEPTED_PUSHES

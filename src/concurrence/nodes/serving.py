@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from concurrence.component import ComponentManager
 from concurrence.env.options import ChoiceOption, FloatOption, IntOption, ListOption, StrOption
+from concurrence.nodes.keys import reachable_url
 from concurrence.nodes.node import Node
-from concurrence.transport.http_pages import HttpPages, HttpSettings, is_loopback
+from concurrence.transport.http_pages import HttpPages, HttpSettings, is_loopback, url_host
 from concurrence.transport.remote import ApiService
 from concurrence.transport.tokens import ApiTokens, Sessions
 
@@ -20,6 +21,7 @@ class ServingNode(Node, abstract=True):
 
     Attributes:
         sessions: The browsers that may look at it.
+        api_address: Where others reach the HTTP port, as ``http://host:port``; empty if there is none.
     """
 
     api_enabled = ChoiceOption(
@@ -52,19 +54,17 @@ class ServingNode(Node, abstract=True):
     def __init__(self, manager: ComponentManager) -> None:
         super().__init__(manager)
         self.sessions = Sessions()
+        self.api_address = ""
         self._http: HttpServer | None = None
-
-    @property
-    def api_address(self) -> str:
-        """Where the HTTP port is, as ``http://host:port``; empty if there is none."""
-        return self._http.address if self._http is not None else ""
 
     def has_api(self, *, by_default: bool) -> bool:
         """Whether it is to have an HTTP port."""
         wanted = by_default if self.api_enabled == "auto" else self.api_enabled == "yes"
         return wanted and self.launch is None
 
-    def open_http(self, service: ApiService, pages: HttpPages, tokens: ApiTokens, port: int) -> None:
+    def open_http(
+        self, service: ApiService, pages: HttpPages, tokens: ApiTokens, port: int, advertise: str = ""
+    ) -> None:
         """Open the HTTP port.
 
         Args:
@@ -72,6 +72,7 @@ class ServingNode(Node, abstract=True):
             pages: What else there is.
             tokens: Who may come in.
             port: The port unless the options say another one.
+            advertise: The host that others are told, if the node listens on all interfaces; empty for a guess.
 
         Raises:
             UsageError: It cannot listen there.
@@ -83,7 +84,7 @@ class ServingNode(Node, abstract=True):
             port if self.api_port is None else self.api_port,
             tokens,
             self.sessions,
-            self.api_allowed_hosts,
+            (*self.api_allowed_hosts, *_host_of(self.api_host, advertise)),
             max(0.0, self.api_rate),
             self.api_connections,
         )
@@ -94,6 +95,7 @@ class ServingNode(Node, abstract=True):
             )
         self._http = http = HttpServer(settings, service, pages, self.reactor.post, self.log, self.stats)
         http.start()
+        self.api_address = reachable_url(http.address, advertise)
         self.log.info("the API listens at %s", http.address)
 
     def close_http(self) -> None:
@@ -101,3 +103,10 @@ class ServingNode(Node, abstract=True):
         if self._http is not None:
             self._http.stop()
             self._http = None
+            self.api_address = ""
+
+
+def _host_of(host: str, advertise: str) -> list[str]:
+    """The name under which others reach a host, if it is another one."""
+    address = reachable_url(f"http://{url_host(host)}:1", advertise)
+    return [address.removeprefix("http://").rpartition(":")[0]]

@@ -137,7 +137,12 @@ class SystemRunner:
             self.owner.push_tasks(further)
 
     def system_ended(self, system_id: SystemId, result: Any, error: TaskError | None) -> None:
-        """Systems do not push systems yet."""
+        """Tell the system of the end of one that it pushed, and push what it answers."""
+        if self._end is not None:
+            return
+        further = self._system.system_finished(self, system_id, result, error)
+        if further is not None:
+            self.owner.push_tasks(further)
 
     def accepted(self, pushed: object) -> None:
         """Nobody here asks."""
@@ -170,6 +175,14 @@ class SystemRunner:
     def push_tasks(self, tasks: Iterable[Task]) -> None:
         """Push tasks of this system; an iterator is drained as the swarm takes them."""
         self.owner.push_tasks(tasks)
+
+    def push_tasksystem(self, system: ITaskSystem) -> SystemId:
+        """Push a further task system, whose end this one is told."""
+        return self.owner.push_system(system)
+
+    def cancel_system(self, system_id: SystemId) -> None:
+        """Cancel a task system that this one pushed."""
+        self.owner.cancel(system_id, None)
 
     def cancel(self, task_ids: Iterable[TaskId] | None = None) -> None:
         """Cancel these tasks, or all that are unfinished."""

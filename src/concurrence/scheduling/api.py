@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 
 from msgspec import Struct
 
@@ -14,11 +15,14 @@ from concurrence.scheduling.ledger.jobs import Assignment, Job
 from concurrence.scheduling.ledger.ledger import Ledger
 from concurrence.scheduling.ledger.records import Backoff
 from concurrence.scheduling.ledger.story import Event
+from concurrence.scheduling.load import Needs, cores_of
 from concurrence.scheduling.measures import Measures
 from concurrence.scheduling.outbox import Outbox
 from concurrence.scheduling.past import Past
 from concurrence.scheduling.rates import CHUNK_SECONDS, Rates
 from concurrence.scheduling.registry import Registry, SlaveNodeRecord
+from concurrence.scheduling.reservations import Reservations
+from concurrence.scheduling.roster import EXACT, Roster
 from concurrence.wire.codec import Frame, Parcel, encode_tasks
 from concurrence.wire.messages import Assign, PackedTask
 
@@ -34,7 +38,8 @@ class Limits(Struct, frozen=True):
         delivery_window: Bytes of results that an owner has not acknowledged, beyond which its tasks wait; as they
             do beyond ``task_window`` results.
         max_attempts: How many workers a task may kill.
-        system_window: Task systems of one client; each has a process of its own.
+        system_window: Task systems of one client, with those that they pushed; each has a process of its own.
+        system_depth: How many task systems may push one another in a row.
         code_window: Bytes of code and shared objects of one owner at the master.
         impossible_fails: Whether tasks fail that no connected slave can ever run; if not, they wait.
         impossible_patience: Seconds after which they do.
@@ -49,6 +54,7 @@ class Limits(Struct, frozen=True):
     delivery_window: int = 256 * 1024 * 1024
     max_attempts: int = 3
     system_window: int = 256
+    system_depth: int = 16
     code_window: int = 1 << 30
     impossible_fails: bool = False
     impossible_patience: float = 10.0
@@ -61,14 +67,16 @@ class SwarmState:
 
     Args:
         ledger: The tasks.
-        registry: The nodes.
         limits: Bounds and periods.
+        package: This version of Concurrent, for the text of a refusal.
         new_ticket: Makes the secret that a host must show; given from outside, as all randomness is.
     """
 
-    def __init__(self, ledger: Ledger, registry: Registry, limits: Limits, new_ticket: Callable[[], str]) -> None:
+    def __init__(self, ledger: Ledger, limits: Limits, package: str, new_ticket: Callable[[], str]) -> None:
         self.ledger = ledger
-        self.registry = registry
+        self.roster = Roster()
+        """The connected slaves by what they have room for."""
+        self.registry = Registry(lease=limits.lease, package=package, presence=self.roster)
         self.limits = limits
         self.task_bound = limits.task_window
         """The largest window that an owner may have been told, and so may still use."""
@@ -83,6 +91,13 @@ class SwarmState:
         """Chunks on the work queue that no slave claimed yet, with the time they were offered."""
         self.changed = False
         """Whether anything happened in this cycle that may have made room for work."""
+        self.slaves_changed = False
+        """Whether a slave came or went since owners were told which there are."""
+        self.slaves_told = -inf
+        """When they were told."""
+        self._spread: dict[int, int] = {}  # functions that all slaves were sent, as the roster was then
+        self._held: dict[int, Job] = {}
+        self.reservations = Reservations()
 
     def set_limits(self, limits: Limits) -> None:
         """Adopt other bounds and periods; no owner is refused what it was allowed before."""
@@ -101,9 +116,47 @@ class SwarmState:
         kept = owner.deliveries
         return kept.bytes < self.limits.delivery_window and kept.tasks < self.limits.task_window
 
-    def next_job(self, acceptable: Callable[[Job], bool]) -> Job | None:
-        """The job whose turn it is, among the eligible ones that the policy finds acceptable."""
-        return self.fairness.choose(self.ledger.jobs.values(), lambda job: acceptable(job) and self.eligible(job))
+    def next_job(self, acceptable: Callable[[Job], bool] | None = None) -> Job | None:
+        """The job whose turn it is, among the eligible ones.
+
+        Args:
+            acceptable: Whether the policy finds a job acceptable; one that it does not is set aside. None for all.
+        """
+        self.fairness.enter(self.ledger.stirred.values())
+        self.ledger.stirred.clear()
+        while (job := self.fairness.choose(self.eligible)) is not None:
+            if acceptable is None or acceptable(job):
+                return job
+            self.set_aside(job)
+        return None
+
+    def set_aside(self, job: Job) -> None:
+        """Nobody can take what this job has next: others come before it until the end of the cycle."""
+        self.fairness.set_aside(job)
+
+    def hold(self, job: Job, resources: Needs, now: float) -> None:
+        """Nobody has these resources now: until the end of the cycle what is behind such tasks comes first.
+
+        Unless that goes on for too long: then a slave is kept free for them.
+        """
+        needs = tuple(resources)
+        job.queue.hold(needs)
+        self._held[job.system] = job
+        if needs and not self.roster.able(needs):
+            self.reservations.want(self.roster, job, needs, now)
+
+    def fulfil_reservations(self, now: float) -> None:
+        """Send what waited for a slave to be free to the one that was kept for it, if that is."""
+        for job, slave in self.reservations.due(self.ledger.jobs, self.registry.slave, self.roster):
+            if self.eligible(job):
+                self.direct(self.form_chunk(job, self.roster.credit, now), slave)
+
+    def end_round(self) -> None:
+        """The end of a cycle: nothing is set aside or on hold any more."""
+        self.fairness.end_round()
+        for job in self._held.values():
+            job.queue.release()
+        self._held.clear()
 
     def form_chunk(self, job: Job, windows: int, now: float) -> Assignment:
         """Take a chunk from a job that is of the right size for whichever slave it goes to.
@@ -122,6 +175,8 @@ class SwarmState:
         since = job.queue.head_since()
         assignment = self.ledger.take(job, size, now)
         self.measures.queue.observe(max(0.0, now - since), len(assignment.pending))
+        if assignment.spec.resources:
+            self.reservations.cancel(self.roster, job.system, assignment.spec.resources)
         mean = self.rates.mean(assignment.spec.function)
         self.fairness.charge(job, len(assignment.pending) * (CHUNK_SECONDS if mean is None else mean))
         return assignment
@@ -129,39 +184,49 @@ class SwarmState:
     def direct(self, assignment: Assignment, slave: SlaveNodeRecord) -> None:
         """Send a chunk to one slave."""
         self.define(slave, assignment.spec.function)
-        assignment.slave = slave.id
-        slave.chunks.add(assignment.chunk)
+        self.give(assignment, slave)
         self.ledger.story.tell(Event.SENT, assignment.job.system, assignment.chunk, who=slave.name)
         self.outbox.send(slave.peer, _parcel(assignment))
 
     def offer(self, assignment: Assignment, now: float) -> None:
         """Put a chunk on the work queue, where any slave may claim it."""
-        for slave in self.registry.working():
-            self.define(slave, assignment.spec.function)
+        self.spread(assignment.spec.function)
         self.unclaimed[assignment.chunk] = now
         self.ledger.story.tell(Event.OFFERED, assignment.job.system, assignment.chunk)
         self.outbox.work.append(_parcel(assignment))
+
+    def give(self, assignment: Assignment, slave: SlaveNodeRecord) -> None:
+        """A slave has a chunk."""
+        assignment.slave = slave.id
+        self.roster.give(slave, assignment.chunk, assignment.spec.resources)
 
     def define(self, slave: SlaveNodeRecord, function: int) -> None:
         """Send a slave the code of a function unless it has it."""
         for parcel in self.functions.definition(function, slave.known):
             self.outbox.send(slave.peer, parcel)
 
+    def spread(self, function: int) -> None:
+        """Send all slaves the code of a function; in a large swarm each is sent it when it claims a chunk."""
+        roster = self.roster
+        if len(roster.connected) > EXACT or self._spread.get(function) == roster.version:
+            return
+        self._spread[function] = roster.version
+        for slave in roster.connected.all():
+            self.define(slave, function)
+
+    def forget_function(self, function: int) -> None:
+        """Nobody uses a function any more."""
+        self.rates.forget(function)
+        self._spread.pop(function, None)
+
     def can_run(self, slave: SlaveNodeRecord, job: Job) -> bool:
         """Whether a slave offers what the next task of the job needs, beyond what its other chunks take of it."""
         spec = job.queue.head()
-        return spec is not None and self.has_free(slave, spec.resources)
+        return spec is not None and slave.has_free(spec.resources)
 
-    def has_free(self, slave: SlaveNodeRecord, resources: Sequence[tuple[str, float]]) -> bool:
+    def has_free(self, slave: SlaveNodeRecord, resources: Needs) -> bool:
         """Whether a slave offers so much, beyond what its chunks take of it."""
-        if not resources:
-            return True
-        free = {"cpu": float(slave.workers), **slave.description.labels}
-        for chunk in slave.chunks:
-            assignment = self.ledger.assignments.get(chunk)
-            for name, amount in assignment.spec.resources if assignment is not None else ():
-                free[name] = free.get(name, 0.0) - amount
-        return all(amount <= free.get(name, 0.0) for name, amount in resources)
+        return slave.has_free(resources)
 
 
 def _parcel(assignment: Assignment) -> Parcel[Assign]:
@@ -180,6 +245,7 @@ def _parcel(assignment: Assignment) -> Parcel[Assign]:
         assignment.attempt,
         len(tasks),
         assignment.spec.timeout,
+        cores_of(assignment.spec.resources),
     )
     return Parcel(message, frames)
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 from concurrence.scheduling import needs
 from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.ledger.jobs import Job
+from concurrence.scheduling.ledger.queue import Run
 from concurrence.scheduling.ledger.records import TaskSpec, TaskState
 from concurrence.scheduling.registry import OwnerNode, SlaveNodeRecord
 
@@ -71,6 +72,30 @@ def blocking(swarm: SwarmState, job: Job, spec: TaskSpec) -> Block:
         spec: What they have in common.
     """
     return _by_slaves(swarm, spec) or _by_owner(swarm, job) or _by_strategy(job, spec) or _by_room(swarm, spec)
+
+
+def of_job(swarm: SwarmState, job: Job, head: TaskSpec) -> Block:
+    """What a job waits for: what blocks its next task, or if that only waits for its turn, others for good.
+
+    Args:
+        swarm: The state.
+        job: The job.
+        head: What is next of it.
+    """
+    block = blocking(swarm, job, head)
+    if block.cause in PERMANENT:
+        return block
+    for what in sorted(job.queue.needs()):
+        waiting = sum(_count(run) for run in job.queue.runs() if run.spec.resources == what)
+        other = _by_slaves(swarm, TaskSpec(0, resources=what)) if waiting else None
+        if other is not None:
+            why = f"{waiting:,} of its tasks: {other.why}" if waiting > 1 else f"one of its tasks: {other.why}"
+            return Block(other.cause, why, other.fix)
+    return block
+
+
+def _count(run: Run) -> int:
+    return sum(record.state == TaskState.QUEUED for record in run.records[run.position :])
 
 
 def _by_slaves(swarm: SwarmState, spec: TaskSpec) -> Block | None:
@@ -152,7 +177,7 @@ def _is_in_use(one: bool) -> str:
 def _has_room(swarm: SwarmState, slave: SlaveNodeRecord, spec: TaskSpec) -> bool:
     room = slave.room
     if swarm.rates.is_long(spec.function):  # nothing waits behind long tasks
-        room = min(room, slave.workers - len(slave.chunks))
+        room = min(room, slave.idle_workers)
     return room > 0 and swarm.has_free(slave, spec.resources)
 
 

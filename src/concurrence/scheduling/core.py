@@ -17,7 +17,7 @@ from concurrence.scheduling.handlers import OF_OWNERS, OF_SLAVES, Handler
 from concurrence.scheduling.ledger.ledger import Ledger
 from concurrence.scheduling.ledger.records import Backoff
 from concurrence.scheduling.outbox import Outbox
-from concurrence.scheduling.registry import Node, OwnerNode, Registry, SlaveNodeRecord
+from concurrence.scheduling.registry import Node, OwnerNode, SlaveNodeRecord
 from concurrence.transport.api import Origin
 from concurrence.wire import messages as wire
 from concurrence.wire.codec import Parcel
@@ -66,7 +66,7 @@ class MasterCore:
             backoff=Backoff(limits.retry_delay, limits.longest_retry_delay),
             chance=chance,
         )
-        self.swarm = SwarmState(ledger, Registry(lease=limits.lease, package=package), limits, new_ticket)
+        self.swarm = SwarmState(ledger, limits, package, new_ticket)
         self._story = ledger.story
         self._away: dict[str, float] = {}
         self._next_progress = 0.0
@@ -175,6 +175,8 @@ class MasterCore:
                 self._lost(node, _SILENT)
         for node in registry.silent(now):
             self._lost(node, _SILENT)
+        self.swarm.fairness.admit()
+        self.swarm.reservations.prune(self.swarm.ledger.jobs)
         self.scheduler.tick(self.swarm, now)
         self._lonely_since = notices.tell_lonely(self.swarm, self._lonely_since, now)
         impossible.look(self.swarm, now)
@@ -199,7 +201,10 @@ class MasterCore:
         self._answered.clear()
         if self.swarm.ledger.wake(now) or self.swarm.changed:
             self.swarm.changed = False
+            self.swarm.fulfil_reservations(now)
             self.scheduler.dispatch(self.swarm, now)
+            self.swarm.end_round()
+        greetings.tell_slaves(self.swarm, now)
 
     # --- greeting and leaving ---
 
@@ -221,8 +226,9 @@ class MasterCore:
         self.outbox.send(peer, Parcel(self._welcome(node, known=known)))
         if isinstance(node, SlaveNodeRecord):
             draining.greeted(self.swarm, node)
-            slave_events.reconcile(self.swarm, node, hello.chunks)
-            greetings.tell_slaves(self.swarm)
+            # One that is not known drops what it has as soon as it hears so.
+            slave_events.reconcile(self.swarm, node, hello.chunks if known else [])
+            self.swarm.slaves_changed = True
         elif isinstance(node, OwnerNode):
             greetings.greet_owner(self.swarm, node, job)
 
@@ -247,7 +253,7 @@ class MasterCore:
         self.swarm.registry.remove(node)
         if isinstance(node, SlaveNodeRecord):
             slave_events.slave_lost(self.swarm, node)
-            greetings.tell_slaves(self.swarm)
+            self.swarm.slaves_changed = True
         elif isinstance(node, OwnerNode):
             system_events.owner_lost(self.swarm, node, reason)
         self.swarm.changed = True

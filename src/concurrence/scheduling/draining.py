@@ -6,7 +6,6 @@ soon as an administrator says so; the order to the slave is repeated at each gre
 
 from __future__ import annotations
 
-from concurrence.scheduling import greetings
 from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.wire.codec import Parcel
@@ -36,6 +35,7 @@ def greeted(swarm: SwarmState, slave: SlaveNodeRecord) -> None:
         swarm.outbox.send(slave.peer, Parcel(slave.order))
     else:
         slave.is_draining = slave.hello.drains
+    swarm.roster.enter(slave)
 
 
 def _set(swarm: SwarmState, slave: SlaveNodeRecord, *, is_on: bool, stops: bool) -> None:
@@ -43,5 +43,7 @@ def _set(swarm: SwarmState, slave: SlaveNodeRecord, *, is_on: bool, stops: bool)
     swarm.changed = True
     if was == is_on:
         return
+    if slave.peer is not None:
+        swarm.roster.enter(slave)
     swarm.outbox.tell(slave, "drains: it takes no more work" if is_on else "works again")
-    greetings.tell_slaves(swarm)
+    swarm.slaves_changed = True

@@ -87,7 +87,7 @@ def explain_job(swarm: SwarmState, job: Job, now: float) -> Explanation:
     state, text = job_state(swarm, job, now)
     if spec is None:
         return Explanation(job.system, None, job.name, client, state, text)
-    block = blocking.blocking(swarm, job, spec)
+    block = blocking.of_job(swarm, job, spec)
     ahead = blocking.ahead_of(swarm, job, spec.priority)
     name = swarm.functions.name(spec.function)
     text = f"{text}; next is a task of {name}" if name else text
@@ -131,13 +131,13 @@ def explain_ended(swarm: SwarmState, ended: EndedJob, counter: int | None, now: 
         now: The time.
     """
     text = (
-        f"ended {_seconds(now - ended.ended)} ago: {ended.how}; {ended.finished:,} tasks finished, "
+        f"{ended.how}, {_seconds(now - ended.ended)} ago; {ended.finished:,} tasks finished, "
         f"{ended.failed:,} failed, {ended.cancelled:,} cancelled"
     )
     story = []
     if counter is not None:
         story = [_step(entry, now) for entry in swarm.ledger.story.of(ended.system, counter)]
-        text = f"its job {text}"
+        text = f"as its job is over: {text}"
     return Explanation(ended.system, counter, ended.name, ended.client, "ended", text, story=story)
 
 
@@ -176,7 +176,7 @@ def _queued_task(swarm: SwarmState, job: Job, record: TaskRecord, story: list[St
         swarm.functions.name(found.spec.function),
         _client_name(swarm, job),
         "queued",
-        f"queued, {_tasks(found.before)} of its job before it" if found.before else "queued, next of its job",
+        f"{_tasks(found.before)} of its job go before it" if found.before else "next of its job",
         block=block,
         before=found.before,
         ahead=ahead,

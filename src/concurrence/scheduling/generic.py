@@ -14,10 +14,12 @@ from math import inf
 from concurrence.component import Component, ComponentManager
 from concurrence.env.extension_options import ExtensionOption
 from concurrence.scheduling.api import ITaskScheduler, ITaskScheduleStrategy, SwarmState, WorkView
-from concurrence.scheduling.fleet import Fleet
+from concurrence.scheduling.fleet import Estimate, Fleet
 from concurrence.scheduling.ledger.jobs import Assignment, Job
+from concurrence.scheduling.load import cores_of
 from concurrence.scheduling.rates import LONG_TASK_SECONDS
 from concurrence.scheduling.registry import SlaveNodeRecord
+from concurrence.scheduling.roster import EXACT
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import TakeBack
 
@@ -51,6 +53,8 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         self._turn = 0
         self._turns: dict[str, int] = {}
         self._asked: dict[int, float] = {}  # chunks that are to be given back, and since when
+        self._estimates: dict[int, Estimate] = {}
+        self._is_tick = False
         self._declined: dict[int, float] = {}  # jobs whose next task no free slave should have, and since when
         self._complaint = ""
 
@@ -61,14 +65,12 @@ class GenericTaskScheduler(Component, ITaskScheduler):
 
     def dispatch(self, swarm: SwarmState, now: float) -> None:
         """Fill the slaves, then even out what waits at them."""
-        slaves = swarm.registry.working()
-        if not slaves:
+        if not len(swarm.roster.connected):
             return
-        fleet = Fleet(swarm, slaves, self._turns, now)
+        fleet = Fleet(swarm, self._turns, self._turn, self._estimates, now)
         self._fill(swarm, fleet, now)
-        for job in swarm.ledger.jobs.values():
-            job.queue.release()
         self._even_out(swarm, fleet, now)
+        self._is_tick = False
 
     def claimed(self, swarm: SwarmState, slave: SlaveNodeRecord, chunks: Sequence[int], now: float) -> None:
         """There is no work queue to claim anything from: what is not the slave's own anyway is taken back."""
@@ -79,28 +81,31 @@ class GenericTaskScheduler(Component, ITaskScheduler):
 
     def tick(self, swarm: SwarmState, now: float) -> None:
         """Forget what is over; the cycle ends with a dispatch, which sees what has taken too long."""
+        self._is_tick = True
         assignments, jobs = swarm.ledger.assignments, swarm.ledger.jobs
         self._asked = {chunk: at for chunk, at in self._asked.items() if chunk in assignments}
         self._declined = {system: at for system, at in self._declined.items() if system in jobs}
-        self._turns = {node: turn for node, turn in self._turns.items() if swarm.registry.slave(node) is not None}
+        if len(self._turns) > len(swarm.registry):
+            self._turns = {node: at for node, at in self._turns.items() if swarm.registry.slave(node) is not None}
+        functions = swarm.functions
+        self._estimates = {each: made for each, made in self._estimates.items() if functions.is_known(each)}
 
     # --- giving out ---
 
     def _fill(self, swarm: SwarmState, fleet: Fleet, now: float) -> None:
         strategy = self.strategy
-        over: set[int] = set()
-        while any(slave.room for slave in fleet.slaves):
-            job = swarm.next_job(lambda job: job.system not in over)
+        while len(swarm.roster.roomy):
+            job = swarm.next_job()
             if job is None:
                 return
             work = fleet.work(job)
             if work is None:
-                over.add(job.system)
+                swarm.set_aside(job)
                 continue
             slave = self._choose(strategy, swarm, fleet, job, work, now)
-            job.refusal = "" if slave is not None else self._refusal(strategy, swarm, fleet, work)
+            job.refusal = "" if slave is not None else self._refusal(strategy, swarm, fleet, job, work)
             if slave is None:
-                job.queue.hold(work.resources)  # what is behind it may find room
+                swarm.hold(job, work.resources, now)  # what is behind it may find room
                 continue
             self._declined.pop(job.system, None)
             self._turn += 1
@@ -119,24 +124,33 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         now: float,
     ) -> SlaveNodeRecord | None:
         rated: list[tuple[float, float, SlaveNodeRecord]] = []
-        for slave in fleet.slaves:
-            if slave.workers and not fleet.is_full(slave, work.function) and swarm.can_run(slave, job):
+        for slave in swarm.roster.able(work.resources):
+            if slave.workers and not fleet.is_full(slave, work.function):
                 rating = self._rate(strategy, swarm, fleet, slave, work)
                 if rating > -inf:  # what is not a number is never, too
                     rated.append((rating, -len(slave.chunks) / slave.workers, slave))
         while rated:
             best = max(rated, key=lambda each: each[:2])
-            if not self._is_declined(fleet, best[2], job, work, now):
+            if not self._is_declined(swarm, fleet, best[2], job, work, now):
                 return best[2]
             rated.remove(best)
         return None
 
-    def _refusal(self, strategy: ITaskScheduleStrategy, swarm: SwarmState, fleet: Fleet, work: WorkView) -> str:
+    def _refusal(
+        self, strategy: ITaskScheduleStrategy, swarm: SwarmState, fleet: Fleet, job: Job, work: WorkView
+    ) -> str:
         """Why the next task of a job waits, if the strategy rates all slaves that could ever run it as never."""
-        able = [slave for slave in fleet.slaves if slave.workers and slave.offers(work.resources)]
-        if not able or any(self._rate(strategy, swarm, fleet, slave, work) > -inf for slave in able):
+        if len(swarm.roster.connected) > EXACT and not self._is_tick:
+            return job.refusal
+        able = 0
+        for slave in swarm.roster.offering(work.resources):
+            if slave.workers and slave.offers(work.resources):
+                able += 1
+                if self._rate(strategy, swarm, fleet, slave, work) > -inf:
+                    return ""
+        if not able:
             return ""
-        return f"is refused all {len(able)} slaves that could run it, by the strategy {type(strategy).__name__}"
+        return f"is refused all {able} slaves that could run it, by the strategy {type(strategy).__name__}"
 
     def _rate(
         self,
@@ -158,16 +172,19 @@ class GenericTaskScheduler(Component, ITaskScheduler):
                 swarm.outbox.news.append(complaint)
             return -len(slave.chunks) / max(1, slave.workers)
 
-    def _is_declined(self, fleet: Fleet, slave: SlaveNodeRecord, job: Job, work: WorkView, now: float) -> bool:
+    def _is_declined(
+        self, swarm: SwarmState, fleet: Fleet, slave: SlaveNodeRecord, job: Job, work: WorkView, now: float
+    ) -> bool:
         """Whether faster slaves, though busy, will have done all that waits before this one has done one task."""
         own = fleet.task_seconds(slave, work.function)
         if own is None or own <= max(QUICK_SECONDS, work.tasks / fleet.capacity(work.function)):
             return False
-        if len(slave.chunks) >= slave.workers:
+        if slave.idle_workers <= 0:
             own += fleet.backlog(slave) / max(1, slave.workers)
+        sample, each_stands_for = swarm.roster.sample()
         others = [
             each
-            for each in fleet.slaves
+            for each in sample
             if each is not slave
             and each.offers(work.resources)
             and each.workers
@@ -175,7 +192,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         ]
         if not others:
             return False
-        capacity = sum(each.workers / self._seconds(fleet, each, work) for each in others)
+        capacity = each_stands_for * sum(each.workers / self._seconds(fleet, each, work) for each in others)
         busy = sum(fleet.backlog(each) for each in others) / sum(each.workers for each in others)
         one = max(self._seconds(fleet, each, work) for each in others)
         if own <= busy + work.tasks / capacity + one:
@@ -190,19 +207,23 @@ class GenericTaskScheduler(Component, ITaskScheduler):
     # --- taking back ---
 
     def _even_out(self, swarm: SwarmState, fleet: Fleet, now: float) -> None:
-        idle = {slave: slave.workers - len(slave.chunks) for slave in fleet.slaves}
+        roster = swarm.roster
+        if not len(roster.idle):
+            return
+        idle = {slave: slave.idle_workers for slave in roster.idle.some(EXACT)}
         coming = sum(now - at < ANSWER_SECONDS for chunk, at in self._asked.items() if self._waits(swarm, chunk))
-        free = sum(count for count in idle.values() if count > 0) - coming
+        free = sum(idle.values()) - coming
         if free <= 0:
             return
-        for there, slave, assignment in self._movable(fleet, now):
-            here = self._best_idle(swarm, fleet, idle, assignment)
+        for there, slave, assignment in self._movable(swarm, fleet, now):
+            here = self._best_idle(fleet, idle, assignment)
             if here is None or not self._is_earlier(fleet, here, assignment, there, now):
                 continue
             self._asked[assignment.chunk] = now
             swarm.outbox.send(slave.peer, Parcel(TakeBack(assignment.chunk, kill=False)))
-            idle[here] -= 1
-            free -= 1
+            cores = cores_of(assignment.spec.resources)
+            idle[here] -= cores
+            free -= cores
             if free <= 0:
                 return
 
@@ -217,15 +238,24 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         assignment = swarm.ledger.assignments.get(chunk)
         return assignment is not None and bool(assignment.pending)
 
-    def _movable(self, fleet: Fleet, now: float) -> list[tuple[float, SlaveNodeRecord, Assignment]]:
+    def _movable(
+        self, swarm: SwarmState, fleet: Fleet, now: float
+    ) -> list[tuple[float, SlaveNodeRecord, Assignment]]:
         """Chunks of which something has not started, with the seconds until they are complete; latest first."""
+        roster = swarm.roster
+        slaves = roster.connected if len(roster.connected) <= EXACT else roster.crowded
         found: list[tuple[float, SlaveNodeRecord, Assignment]] = []
-        for slave in fleet.slaves:
+        looked_at = slaves.some(EXACT)
+        if self._is_tick and slaves is roster.crowded:
+            looked_at += [slave for slave in roster.connected.some(8 * EXACT) if slave not in slaves]
+        for slave in looked_at:
             ahead = 0.0
-            for position, assignment in enumerate(fleet.assignments(slave)):
+            busy = 0
+            for assignment in fleet.assignments(slave):
                 own = fleet.chunk_seconds(slave, assignment)
                 waited = now - assignment.at
-                is_waiting = position >= slave.workers
+                busy += cores_of(assignment.spec.resources)
+                is_waiting = busy > slave.workers
                 # A chunk of many tasks that should be quick and is not hides that they take long.
                 is_late = len(assignment.pending) > 1 and waited > LONG_TASK_SECONDS + own
                 if assignment.chunk not in self._asked and assignment.pending and (is_waiting or is_late):
@@ -237,11 +267,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
 
     @staticmethod
     def _best_idle(
-        swarm: SwarmState, fleet: Fleet, idle: dict[SlaveNodeRecord, int], assignment: Assignment
+        fleet: Fleet, idle: dict[SlaveNodeRecord, int], assignment: Assignment
     ) -> SlaveNodeRecord | None:
-        able = [
-            slave
-            for slave, count in idle.items()
-            if count > 0 and swarm.has_free(slave, assignment.spec.resources)
-        ]
+        able = [slave for slave, count in idle.items() if count > 0 and slave.has_free(assignment.spec.resources)]
         return min(able, key=lambda slave: fleet.chunk_seconds(slave, assignment), default=None)

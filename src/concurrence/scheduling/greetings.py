@@ -5,8 +5,13 @@ from __future__ import annotations
 from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.registry import OwnerNode
+from concurrence.scheduling.roster import EXACT
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import PushAccepted, SlaveEntry, SlaveList
+
+SECONDS_PER_SLAVE = 0.001
+"""The list of slaves is sent again after at least so long for each that is on it: otherwise thousands that come
+together would each have lists sent of all of them."""
 
 
 def greet_owner(swarm: SwarmState, owner: OwnerNode, job: Job | None) -> None:
@@ -19,6 +24,7 @@ def greet_owner(swarm: SwarmState, owner: OwnerNode, job: Job | None) -> None:
     """
     if job is not None:
         job.owner = owner.id
+        swarm.fairness.admit(job.client)
         owner.known.clear()
         swarm.outbox.send(owner.peer, Parcel(_slave_list(swarm)))
         for parcel in swarm.functions.definition(job.function, owner.known):
@@ -39,11 +45,17 @@ def greet_owner(swarm: SwarmState, owner: OwnerNode, job: Job | None) -> None:
         swarm.outbox.promise(owner.peer, parcel)
 
 
-def tell_slaves(swarm: SwarmState) -> None:
-    """Tell all owners which slaves take work: one came or went."""
+def tell_slaves(swarm: SwarmState, now: float) -> None:
+    """Tell all owners which slaves take work, if one came or went; in a large swarm, now and then."""
+    count = len(swarm.roster.connected)
+    if not swarm.slaves_changed or (count > EXACT and now - swarm.slaves_told < count * SECONDS_PER_SLAVE):
+        return
+    swarm.slaves_changed = False
+    swarm.slaves_told = now
+    parcel = Parcel(_slave_list(swarm))
     for node in swarm.registry:
         if node.hello.kind in ("host", "client"):
-            swarm.outbox.send(node.peer, Parcel(_slave_list(swarm)))
+            swarm.outbox.send(node.peer, parcel)
 
 
 def _slave_list(swarm: SwarmState) -> SlaveList:

@@ -19,6 +19,8 @@ Handler: TypeAlias = Callable[[SwarmState, Any, Parcel[Any], float], None]
 
 def _delivered(swarm: SwarmState, node: Any, parcel: Parcel[wire.Delivered], now: float) -> None:
     node.deliveries.acknowledge(parcel.message.delivery)
+    job = swarm.ledger.jobs.get(node.hello.system)
+    swarm.fairness.admit(job.client if job is not None else node.id)
     swarm.changed = True
 
 

@@ -8,7 +8,7 @@ from concurrence.scheduling import needs, notices
 from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.ledger.records import TaskState
-from concurrence.scheduling.needs import Needs
+from concurrence.scheduling.load import Needs
 from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.scheduling.slave_events import tell_fault
 from concurrence.wire import faults
@@ -27,6 +27,8 @@ def look(swarm: SwarmState, now: float) -> None:
     working = swarm.registry.working()
     seen: dict[Needs, str] = {}
     for job in swarm.ledger.jobs.values():
+        if not job.queued and not job.impossible:
+            continue  # most jobs of many clients
         found = _impossible(job, slaves, working, seen) if working else {}
         for gone in [each for each in job.impossible if each not in found]:
             del job.impossible[gone]

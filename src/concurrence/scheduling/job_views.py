@@ -91,7 +91,7 @@ def job_views(swarm: SwarmState, now: float, *, with_ended: bool = False) -> lis
 def _view(swarm: SwarmState, job: Job, short: str, now: float) -> JobView:
     client = swarm.registry.owner(job.client)
     spec = job.queue.head()
-    block = blocking.blocking(swarm, job, spec) if spec is not None else None
+    block = blocking.of_job(swarm, job, spec) if spec is not None else None
     return JobView(
         id=f"{job.system:016x}",
         short=short,

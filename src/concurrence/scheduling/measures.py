@@ -100,6 +100,7 @@ class Measures:
         transfer: Seconds that chunks were under way beyond those that workers spent in them: on the wire, and
             waiting at a slave for a worker.
         failures: The last tasks that failed for good, oldest first.
+        failure_count: How many were ever among them.
     """
 
     def __init__(self) -> None:
@@ -107,6 +108,7 @@ class Measures:
         self.queue = Histogram()
         self.transfer = Histogram()
         self.failures: deque[Failure] = deque(maxlen=MAX_FAILURES)
+        self.failure_count = 0
         self._closed = Totals()
         self._second = 0.0
         self._looked_at = 0
@@ -164,6 +166,7 @@ class Measures:
             fault = faults.decode_fault(decode_results(frames)[failed[0]].payload)
         except (ProtocolError, IndexError):
             fault = faults.Fault(faults.KIND_RESULT, "what its slave told of it cannot be read")
+        self.failure_count += 1
         self.failures.append(
             Failure(
                 now,

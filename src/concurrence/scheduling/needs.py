@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
+from concurrence.scheduling.load import Needs
 from concurrence.scheduling.registry import SlaveNodeRecord
-
-Needs: TypeAlias = Sequence[tuple[str, float]]
 
 _SHOWN = 3  # slaves that a text names
 

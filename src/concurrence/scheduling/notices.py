@@ -21,8 +21,10 @@ def tell_lonely(swarm: SwarmState, since: float | None, now: float) -> float | N
         since: What this returned last: since when there has been no slave; infinity once clients were told.
         now: The time.
     """
+    if len(swarm.roster.connected):
+        return None
     waiting = [job for job in swarm.ledger.jobs.values() if job.queued]
-    if not waiting or swarm.registry.working():
+    if not waiting:
         return None
     if since is None or now - since < LONELY_SECONDS:
         return now if since is None else since

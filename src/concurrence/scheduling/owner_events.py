@@ -52,9 +52,9 @@ def push_tasks(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[PushTasks]) -
         reject(swarm, owner, message.push, refusal)
         return
     owner.accepted_push = message.push
-    spec = TaskSpec(
-        function, message.priority, message.max_retries, message.timeout, tuple(sorted(message.resources.items()))
-    )
+    # Each task takes a worker anyway: one that says so is like all others.
+    needs = tuple(sorted(need for need in message.resources.items() if need[0] != "cpu" or need[1] > 1))
+    spec = TaskSpec(function, message.priority, message.max_retries, message.timeout, needs)
     records: list[TaskRecord] = []
     position = 1
     for task in tasks:
@@ -70,12 +70,13 @@ def push_tasks(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[PushTasks]) -
 
 
 def cancel(swarm: SwarmState, owner: OwnerNode, message: Cancel) -> None:
-    """An owner cancels tasks, or a client a whole system of its own."""
+    """An owner cancels tasks, or a whole system that it pushed; a client also what such a system pushed."""
     job = swarm.ledger.jobs.get(message.system)
-    if job is None or owner.id not in (job.owner, job.client):
+    if job is None or owner.id not in (job.owner, job.pusher, job.client):
         return
     if job.owner != owner.id and message.counters is None:
-        cancel_system(swarm, job, "its client")
+        who = "its client" if owner.id == job.client else "the task system that pushed it"
+        cancel_system(swarm, job, who)
         return
     cancel_tasks(swarm, job, message.counters, "its owner")
 
@@ -139,7 +140,7 @@ def forget_function(swarm: SwarmState, owner: OwnerNode, message: ForgetFunction
     for job in swarm.ledger.jobs.values():
         if number is None:
             break  # it had no room here
-        if (job.owner == owner.id and job.uses(number)) or (job.client == owner.id and job.function == number):
+        if (job.owner == owner.id and job.uses(number)) or (job.pusher == owner.id and job.function == number):
             raise ProtocolError(f"function {message.number} is to be forgotten, and tasks of it are unfinished")
     tell_forgotten(swarm, swarm.functions.forget(owner.id, message.number))
 

@@ -48,7 +48,7 @@ def reject(swarm: SwarmState, owner: OwnerNode, push: int, text: str) -> None:
 def tell_forgotten(swarm: SwarmState, unused: list[tuple[int, bytes]]) -> None:
     """Tell the slaves which functions nobody uses any more."""
     for number, _ in unused:
-        swarm.rates.forget(number)
+        swarm.forget_function(number)
     digests = {digest for _, digest in unused}
     for slave in swarm.registry.slaves():
         forgotten = [number for number, digest in unused if digest in slave.known]

@@ -14,6 +14,7 @@ from concurrence.component import Component
 from concurrence.scheduling.api import ITaskScheduler, SwarmState
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.ledger.story import Event
+from concurrence.scheduling.load import Needs
 from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import TakeBack
@@ -32,45 +33,30 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
 
     def dispatch(self, swarm: SwarmState, now: float) -> None:
         """Fill the announced credit, fairly."""
-        slaves = swarm.registry.working()
-        if not slaves:
-            return
-        credit = sum(slave.description.credit for slave in slaves)
-        workers = sum(slave.workers for slave in slaves)
-        self._fill(swarm, slaves, credit, workers, now)
-        for job in swarm.ledger.jobs.values():
-            job.queue.release()
-
-    def _fill(
-        self, swarm: SwarmState, slaves: list[SlaveNodeRecord], credit: int, workers: int, now: float
-    ) -> None:
-        under_way = sum(len(slave.chunks) for slave in slaves) + len(swarm.unclaimed)
-        skipped: set[int] = set()
-        while under_way < credit:
-            job = swarm.next_job(lambda job: job.system not in skipped)
+        roster = swarm.roster
+        credit, unclaimed = roster.credit, swarm.unclaimed
+        while roster.held + len(unclaimed) < credit:
+            job = swarm.next_job()
             if job is None:
                 return
             spec = job.queue.head()
-            if spec is None or (under_way >= workers and swarm.rates.is_long(spec.function)):
-                skipped.add(job.system)
-            elif spec.resources or job.queue.head_attempt() > 1:
-                if self._direct(swarm, slaves, job, credit, now):
-                    under_way += 1
-                elif spec.resources:
-                    job.queue.hold(spec.resources)  # what is behind it may find room
-                else:
-                    skipped.add(job.system)
-            else:
+            if spec is None or (len(unclaimed) >= roster.idle_workers and swarm.rates.is_long(spec.function)):
+                swarm.set_aside(job)
+            elif not spec.resources and job.queue.head_attempt() <= 1:
                 swarm.offer(swarm.form_chunk(job, credit, now), now)
-                under_way += 1
+            elif not self._direct(swarm, job, spec.resources, now):
+                if spec.resources:
+                    swarm.hold(job, spec.resources, now)  # what is behind it may find room
+                else:
+                    swarm.set_aside(job)
 
     @staticmethod
-    def _direct(swarm: SwarmState, slaves: list[SlaveNodeRecord], job: Job, credit: int, now: float) -> bool:
-        able = [slave for slave in slaves if slave.room and swarm.can_run(slave, job)]
+    def _direct(swarm: SwarmState, job: Job, needs: Needs, now: float) -> bool:
+        able = swarm.roster.able(needs)
         if not able:
             return False
         slave = min(able, key=lambda each: (len(each.chunks) / max(1, each.workers), each.id))
-        swarm.direct(swarm.form_chunk(job, credit, now), slave)
+        swarm.direct(swarm.form_chunk(job, swarm.roster.credit, now), slave)
         return True
 
     def claimed(self, swarm: SwarmState, slave: SlaveNodeRecord, chunks: Sequence[int], now: float) -> None:
@@ -81,18 +67,19 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
             if assignment is None or assignment.slave not in (None, slave.id):
                 swarm.outbox.send(slave.peer, Parcel(TakeBack(chunk, kill=True)))
                 continue
-            assignment.slave = slave.id
-            slave.chunks.add(chunk)
+            swarm.define(slave, assignment.spec.function)
+            swarm.give(assignment, slave)
             swarm.ledger.story.tell(Event.CLAIMED, assignment.job.system, chunk, who=slave.name)
 
     def tick(self, swarm: SwarmState, now: float) -> None:
         """Push again what nobody claimed although somebody could, or nobody will because all slaves drain."""
-        if not swarm.unclaimed:
+        if not swarm.unclaimed or (len(swarm.roster.connected) and not len(swarm.roster.idle)):
             return
-        slaves = swarm.registry.working()
-        if slaves and not any(len(slave.chunks) < slave.workers for slave in slaves):
-            return
-        for chunk, offered in reversed(list(swarm.unclaimed.items())):  # so that the oldest comes first again
-            if now - offered >= UNCLAIMED_SECONDS:
-                del swarm.unclaimed[chunk]
-                swarm.ledger.recall(chunk)
+        stuck: list[int] = []
+        for chunk, offered in swarm.unclaimed.items():  # in the order in which they were offered
+            if now - offered < UNCLAIMED_SECONDS:
+                break
+            stuck.append(chunk)
+        for chunk in reversed(stuck):  # so that the oldest comes first again
+            del swarm.unclaimed[chunk]
+            swarm.ledger.recall(chunk)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from itertools import chain, count
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from math import inf
+from typing import NamedTuple, Protocol
 
 from concurrence.errors import Refused
 from concurrence.ids import NodeId
 from concurrence.scheduling.deliveries import Deliveries
+from concurrence.scheduling.load import SlaveLoad
 from concurrence.transport.api import Origin
 from concurrence.transport.security import Role
 from concurrence.wire.messages import PROTOCOL_VERSION, Drain, Hello, PushRejected, SlaveDescription
@@ -63,7 +64,7 @@ class OwnerNode(Node):
     Attributes:
         deliveries: What it has not acknowledged.
         accepted_push: The newest push that was answered.
-        systems: A client's: those of its plain tasks and of the task systems that it pushed.
+        systems: Those of the task systems that it pushed; of a client also the one of its plain tasks.
         known: Digests of code that it was sent on this connection.
         rejections: Pushes that were not accepted, newest last: told again when it comes back.
     """
@@ -77,43 +78,34 @@ class OwnerNode(Node):
         self.rejections: deque[PushRejected] = deque(maxlen=MAX_REJECTIONS)
 
 
-class SlaveNodeRecord(Node):
-    """A slave, with what it runs.
+class SlaveNodeRecord(Node, SlaveLoad):
+    """A slave, with what it runs: see :class:`~concurrence.scheduling.load.SlaveLoad`.
 
     Attributes:
-        description: Its machine.
-        chunks: The chunks that it has: claimed from the work queue or directed to it.
         known: Digests of code that it was sent on this connection.
-        is_draining: Whether it takes no more work, and gives back what has not started.
+        number: Its number among all slaves; 0 until it takes work.
         stops: Whether it ends when it has nothing left.
         leaves_by_itself: Whether it drains because it was told so where it runs.
         order: The last order to drain or to work again, until the slave confirms it.
     """
 
     def __init__(self, hello: Hello, origin: Origin, now: float, description: SlaveDescription) -> None:
-        super().__init__(hello, origin, now)
-        self.description = description
-        self.chunks: set[int] = set()
+        Node.__init__(self, hello, origin, now)
+        SlaveLoad.__init__(self, description)
         self.known: set[bytes] = set()
-        self.is_draining = self.stops = self.leaves_by_itself = False
+        self.number = 0
+        self.stops = self.leaves_by_itself = False
         self.order: Drain | None = None
 
-    @property
-    def workers(self) -> int:
-        """Number of its workers."""
-        return self.description.workers
 
-    def offers(self, resources: Iterable[tuple[str, float]]) -> bool:
-        """Whether it has as much of all these resources, if nothing else takes any of them."""
-        total = {"cpu": float(self.workers), **self.description.labels}
-        return all(amount <= total.get(name, 0.0) for name, amount in resources)
+class Presence(Protocol):
+    """Who is told of slaves that come and go; see :class:`~concurrence.scheduling.roster.Roster`."""
 
-    @property
-    def room(self) -> int:
-        """How many more chunks it takes."""
-        if self.is_draining:
-            return 0
-        return max(0, self.description.credit - len(self.chunks))
+    def enter(self, slave: SlaveNodeRecord) -> None:
+        """A slave is connected."""
+
+    def leave(self, slave: SlaveNodeRecord) -> None:
+        """It is not connected any more."""
 
 
 class Greeting(NamedTuple):
@@ -138,13 +130,19 @@ class Registry:
     Args:
         lease: Seconds of silence after which a node is given up.
         package: This version of Concurrent, for the text of a refusal.
+        presence: Is told of slaves that come and go.
     """
 
-    def __init__(self, *, lease: float, package: str) -> None:
+    def __init__(self, *, lease: float, package: str, presence: Presence | None = None) -> None:
         self.lease = lease
         self._package = package
+        self._presence = presence
         self._nodes: dict[str, Node] = {}
         self._by_peer: dict[bytes, Node] = {}
+        self._names: dict[str, str] = {}  # of slaves, with the node id
+        self._numbers: dict[str, int] = {}  # the lowest that may be free behind a name
+        self._slaves: list[SlaveNodeRecord] | None = None
+        self._heard_least = -inf  # nobody was heard before this
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -170,11 +168,12 @@ class Registry:
         found = self.get(node)
         return found if isinstance(found, SlaveNodeRecord) else None
 
-    def slaves(self) -> list[SlaveNodeRecord]:
-        """All connected slaves, in the order in which they joined."""
-        return [
-            node for node in self._nodes.values() if isinstance(node, SlaveNodeRecord) and node.peer is not None
-        ]
+    def slaves(self) -> Sequence[SlaveNodeRecord]:
+        """All connected slaves, in the order in which they joined; for what happens seldom: there may be many."""
+        if self._slaves is None:
+            nodes = self._nodes.values()
+            self._slaves = [n for n in nodes if isinstance(n, SlaveNodeRecord) and n.peer is not None]
+        return self._slaves
 
     def working(self) -> list[SlaveNodeRecord]:
         """Those of them that take work: all that do not drain."""
@@ -223,19 +222,25 @@ class Registry:
         """The connection is gone; the node stays until its lease runs out."""
         node = self._by_peer.pop(peer, None)
         if node is not None and node.peer == peer:
-            node.peer = None
+            self._leave(node)
         return node
 
     def remove(self, node: Node) -> None:
         """The node is gone for good."""
         if self._nodes.get(node.id) is node:
             del self._nodes[node.id]
+        heir = self._nodes.get(node.id)  # another incarnation, which may go by the same name
+        if heir is None or heir.name != node.name:
+            self._release_name(node)
         if node.peer is not None:
             self._by_peer.pop(node.peer, None)
-            node.peer = None
+            self._leave(node)
 
     def silent(self, now: float) -> list[Node]:
         """The nodes whose lease has run out."""
+        if now < self._heard_least + self.lease:
+            return []  # none can have: who has spoken since, or come, has a longer lease still
+        self._heard_least = min((node.heard for node in self._nodes.values()), default=now)
         return [node for node in self._nodes.values() if now - node.heard > self.lease]
 
     def _check(self, hello: Hello, origin: Origin) -> None:
@@ -262,22 +267,45 @@ class Registry:
 
     def _free_name(self, slave: SlaveNodeRecord) -> str:
         """Its name, or with a number behind it: several slaves of one machine call themselves by its name."""
-        others = (node for node in self._nodes.values() if isinstance(node, SlaveNodeRecord))
-        taken = {other.name for other in others if other.id != slave.id}
+        if self._names.get(slave.name, slave.id) == slave.id:
+            return slave.name
         short = slave.name[:_LONGEST_NAME]
-        names = chain((slave.name,), (f"{short}-{number}" for number in count(2)))
-        return next(name for name in names if name not in taken)
+        number = self._numbers.get(short, 2)
+        while self._names.get(f"{short}-{number}", slave.id) != slave.id:
+            number += 1
+        self._numbers[short] = number
+        return f"{short}-{number}"
+
+    def _release_name(self, node: Node) -> None:
+        if self._names.get(node.name) != node.id:
+            return
+        del self._names[node.name]
+        short, _, number = node.name.rpartition("-")
+        if number.isdecimal() and short in self._numbers:
+            self._numbers[short] = min(self._numbers[short], max(2, int(number)))
+
+    def _leave(self, node: Node) -> None:
+        node.peer = None
+        if isinstance(node, SlaveNodeRecord):
+            self._slaves = None
+            if self._presence is not None:
+                self._presence.leave(node)
 
     def _bind(self, node: Node, peer: bytes, now: float) -> Node:
         other = self._by_peer.get(peer)
         if other is not None and other is not node:
-            other.peer = None  # one connection is one node
+            self._leave(other)  # one connection is one node
         for former in (node, self._nodes.get(node.id)):
             if former is not None and former.peer is not None:
                 self._by_peer.pop(former.peer, None)
-                former.peer = None
+                self._leave(former)
         node.peer = peer
         node.heard = now
         self._nodes[node.id] = node
         self._by_peer[peer] = node
+        if isinstance(node, SlaveNodeRecord):
+            self._slaves = None
+            self._names[node.name] = node.id
+            if self._presence is not None:
+                self._presence.enter(node)
         return node

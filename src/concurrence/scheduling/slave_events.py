@@ -62,7 +62,7 @@ def results(swarm: SwarmState, slave: SlaveNodeRecord, parcel: Parcel[ChunkResul
         swarm.rates.observe(assignment.spec.function, settled.ran, busy, slave.id)
     swarm.measures.ran(assignment, settled.ran, busy, swarm.ledger.story.now, done=settled.done)
     if settled.done:
-        slave.chunks.discard(message.chunk)
+        swarm.roster.free(slave, message.chunk)
     elif not assignment.pending:
         # Only cancelled tasks are left there: ending them hurts no other.
         swarm.outbox.send(slave.peer, Parcel(TakeBack(message.chunk, kill=True)))
@@ -85,7 +85,7 @@ def attempt_lost(swarm: SwarmState, slave: SlaveNodeRecord, message: AttemptLost
     """A worker died: its tasks run again, and only the running one is charged."""
     if not _holds(swarm, slave, message.chunk):
         return
-    slave.chunks.discard(message.chunk)
+    swarm.roster.free(slave, message.chunk)
     settled = swarm.ledger.lose(message.chunk, message.running, message.text)
     if settled is not None:
         _quarantine(swarm, slave, settled, message)
@@ -93,8 +93,7 @@ def attempt_lost(swarm: SwarmState, slave: SlaveNodeRecord, message: AttemptLost
 
 def slave_lost(swarm: SwarmState, slave: SlaveNodeRecord) -> None:
     """A slave is gone: what it had runs elsewhere, and nothing is charged."""
-    _lose(swarm, slave.chunks, f"slave {slave.name} is gone")
-    slave.chunks.clear()
+    _lose(swarm, slave, list(slave.chunks), f"slave {slave.name} is gone")
     swarm.rates.forget_slave(slave.id)
 
 
@@ -114,19 +113,18 @@ def reconcile(swarm: SwarmState, slave: SlaveNodeRecord, held: list[int]) -> Non
     """A slave resumed: give out again what got lost on the way to it, take back what it should not have."""
     slave.known.clear()
     holding = set(held)
-    _lose(swarm, slave.chunks - holding, f"slave {slave.name} came back without it")
+    _lose(swarm, slave, slave.chunks.keys() - holding, f"slave {slave.name} came back without it")
     for chunk in sorted(holding):
         swarm.unclaimed.pop(chunk, None)
         assignment = swarm.ledger.assignments.get(chunk)
         if assignment is None or assignment.slave not in (None, slave.id):
             swarm.outbox.send(slave.peer, Parcel(TakeBack(chunk, kill=True)))
-            holding.discard(chunk)
+            swarm.roster.free(slave, chunk)
         else:
-            assignment.slave = slave.id
+            swarm.give(assignment, slave)
             if assignment.cancelled:
                 # Whether it heard of that is not known.
                 swarm.outbox.send(slave.peer, Parcel(TakeBack(chunk, kill=not assignment.pending)))
-    slave.chunks = holding
 
 
 def tell_owner(swarm: SwarmState, job: Job, ended: Ended, frames: Sequence[Frame], run: RunInfo = NOT_RUN) -> None:
@@ -176,18 +174,19 @@ def _holds(swarm: SwarmState, slave: SlaveNodeRecord, chunk: int) -> bool:
     if assignment is not None and assignment.slave in (None, slave.id):
         if assignment.slave is None:
             swarm.ledger.story.tell(Event.CLAIMED, assignment.job.system, chunk, who=slave.name)
-        assignment.slave = slave.id
-        slave.chunks.add(chunk)
+        if chunk not in slave.chunks:
+            swarm.give(assignment, slave)
         return True
     if chunk in slave.chunks:
-        slave.chunks.discard(chunk)
+        swarm.roster.free(slave, chunk)
     else:
         swarm.outbox.send(slave.peer, Parcel(TakeBack(chunk, kill=True)))
     return False
 
 
-def _lose(swarm: SwarmState, chunks: Iterable[int], why: str) -> None:
+def _lose(swarm: SwarmState, slave: SlaveNodeRecord, chunks: Iterable[int], why: str) -> None:
     for chunk in sorted(chunks, reverse=True):  # so that the oldest comes first again
+        swarm.roster.free(slave, chunk)
         swarm.ledger.lose(chunk, None, why)
 
 

@@ -53,36 +53,56 @@ def check_system(swarm: SwarmState, hello: Hello) -> Job | None:
 
 
 def push_system(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[PushSystem]) -> None:
-    """A client pushes a task system: a host is started for it.
+    """A client or another system's host pushes a task system: a host is started for it.
 
     Raises:
-        ProtocolError: The id is taken, or whoever pushes is no client.
+        ProtocolError: The id is taken, or whoever pushes is neither.
     """
     message = parcel.message
     if message.push <= owner.accepted_push:
         swarm.outbox.promise(owner.peer, Parcel(PushAccepted(owner.accepted_push)))
         return
-    if owner.hello.kind != "client":
-        raise ProtocolError(f"a {owner.hello.kind} may not push task systems")
     if message.system in swarm.ledger.jobs:
         raise ProtocolError(f"the system id {message.system:x} is taken")
+    parent = _pushing_job(swarm, owner)
     function = swarm.functions.find(owner.id, message.function)
-    if function is None:
-        reject(swarm, owner, message.push, unknown_function(swarm, owner))
-        return
-    if len(owner.systems) > swarm.limits.system_window:
-        text = f"{owner.name} has {len(owner.systems) - 1} unfinished task systems, and each takes a process"
-        reject(swarm, owner, message.push, text)
+    refusal = _refusal(swarm, parent) if function is not None else unknown_function(swarm, owner)
+    if function is None or refusal:
+        reject(swarm, owner, message.push, refusal)
         return
     owner.accepted_push = message.push
-    job = swarm.ledger.open(Job(message.system, owner.id, None, message.name))
+    job = swarm.ledger.open(Job(message.system, parent.client, None, message.name))
+    job.pusher = owner.id
+    job.depth = parent.depth + 1 if parent.function else 0
     job.opened = swarm.ledger.story.now
     job.function = function
     job.ticket = swarm.new_ticket()
     owner.systems.add(message.system)
     swarm.outbox.entries.append(JournalEntry(owner.id, parcel))
     swarm.outbox.promise(owner.peer, Parcel(PushAccepted(message.push)))
-    swarm.outbox.hosts.append(HostOrder(job.system, owner.id, job.name, job.ticket))
+    swarm.outbox.hosts.append(HostOrder(job.system, job.client, job.name, job.ticket))
+
+
+def _pushing_job(swarm: SwarmState, owner: OwnerNode) -> Job:
+    """The job of whoever pushes: of a client that of its plain tasks, of a host that of its system.
+
+    Raises:
+        ProtocolError: It is neither.
+    """
+    job = swarm.ledger.jobs.get(owner.hello.system)
+    if job is None or job.owner != owner.id:
+        raise ProtocolError(f"a {owner.hello.kind} may not push task systems")
+    return job
+
+
+def _refusal(swarm: SwarmState, parent: Job) -> str:
+    """Why nothing more may be pushed from there; empty if it may."""
+    count = sum(job.client == parent.client and job.function != 0 for job in swarm.ledger.jobs.values())
+    if count >= swarm.limits.system_window:
+        return f"its client has {count} unfinished task systems, and each takes a process"
+    if parent.function and parent.depth + 1 >= swarm.limits.system_depth:
+        return f"{parent.depth + 1} task systems pushed one another in a row, and no more may"
+    return ""
 
 
 def system_ended(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[SystemEnded]) -> None:
@@ -92,7 +112,7 @@ def system_ended(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[SystemEnded
         ProtocolError: It is not that system's host.
     """
     job = own_job(swarm, owner, parcel.message.system)
-    if job.client == owner.id:
+    if not job.function:
         raise ProtocolError(f"{owner.name} ended the system {job.system:x}, which is that of its plain tasks")
     end_system(swarm, job, parcel.message.status, parcel.frames)
 
@@ -104,7 +124,7 @@ def report_progress(swarm: SwarmState, owner: OwnerNode, message: ReportProgress
 
 
 def host_exited(swarm: SwarmState, system: int, text: str) -> None:
-    """A host ended; if its system did not, the client is told."""
+    """A host ended; if its system did not, whoever pushed it is told."""
     job = swarm.ledger.jobs.get(system)
     if job is None:
         return
@@ -117,7 +137,7 @@ def host_exited(swarm: SwarmState, system: int, text: str) -> None:
 
 
 def end_system(swarm: SwarmState, job: Job, status: int, frames: Sequence[Frame], how: str = "") -> None:
-    """Close a system's job and deliver its one result to its client.
+    """Close a system's job and deliver its one result to whoever pushed it.
 
     Args:
         swarm: The state.
@@ -128,18 +148,18 @@ def end_system(swarm: SwarmState, job: Job, status: int, frames: Sequence[Frame]
     """
     send_progress(swarm, job)
     close_job(swarm, job, how or ("complete" if status == FINISHED else "failed"))
-    client = swarm.registry.owner(job.client)
-    if client is None:
+    pusher = swarm.registry.owner(job.pusher)
+    if pusher is None:
         return
-    client.systems.discard(job.system)
-    parcel = Parcel(SystemResult(len(frames), client.deliveries.next_number(), job.system, status), tuple(frames))
-    client.deliveries.keep(parcel)
-    swarm.outbox.entries.append(JournalEntry(client.id, parcel))
-    swarm.outbox.promise(client.peer, parcel)
+    pusher.systems.discard(job.system)
+    parcel = Parcel(SystemResult(len(frames), pusher.deliveries.next_number(), job.system, status), tuple(frames))
+    pusher.deliveries.keep(parcel)
+    swarm.outbox.entries.append(JournalEntry(pusher.id, parcel))
+    swarm.outbox.promise(pusher.peer, parcel)
 
 
 def close_job(swarm: SwarmState, job: Job, how: str, client: OwnerNode | None = None) -> None:
-    """Forget a job: what runs of it is ended, its host is stopped, its host's code is forgotten.
+    """Forget a job: what runs of it is ended, its host is stopped, and what that pushed is forgotten with it.
 
     Args:
         swarm: The state.
@@ -153,12 +173,11 @@ def close_job(swarm: SwarmState, job: Job, how: str, client: OwnerNode | None = 
         slave = swarm.registry.slave(assignment.slave)
         if slave is not None:
             swarm.outbox.send(slave.peer, Parcel(TakeBack(assignment.chunk, kill=True)))
-    others = any(other.client == job.client for other in swarm.ledger.jobs.values())
-    swarm.fairness.forget(job, client_too=not others)
+    swarm.fairness.forget(job, client_too=job.client not in swarm.ledger.clients)
     if job.function:
         swarm.outbox.stopped_hosts.append(job.system)
     host = swarm.registry.owner(job.owner)
-    if host is not None and host.id != job.client:
+    if host is not None and job.function:
         swarm.outbox.send(host.peer, Parcel(Bye("the task system has ended")))
         swarm.registry.remove(host)
         owner_lost(swarm, host, "its task system has ended")
@@ -183,13 +202,15 @@ def _remember(swarm: SwarmState, job: Job, how: str, client: OwnerNode | None) -
 
 
 def owner_lost(swarm: SwarmState, owner: OwnerNode, reason: str) -> None:
-    """An owner is gone for good: what it has is cancelled and forgotten, and a host's client is told."""
+    """An owner is gone for good: what it has is cancelled and forgotten; who pushed a host's system is told."""
     hosted = swarm.ledger.jobs.get(owner.hello.system)
-    if hosted is not None and hosted.owner == owner.id and hosted.client != owner.id:
+    if hosted is not None and hosted.owner == owner.id and hosted.function:
         host_exited(swarm, hosted.system, reason)
     for system in sorted(owner.systems):
         job = swarm.ledger.jobs.get(system)
-        if job is not None and job.client == owner.id:
-            close_job(swarm, job, f"its client has left: {reason}", owner)
+        if job is not None and job.pusher == owner.id:
+            is_client = job.client == owner.id
+            who = "its client has left" if is_client else "the task system that pushed it has ended"
+            close_job(swarm, job, f"{who}: {reason}", owner if is_client else None)
     owner.systems.clear()
     tell_forgotten(swarm, swarm.functions.forget_owner(owner.id))

@@ -125,8 +125,23 @@ class ITaskMaster(Protocol):
         """Push tasks of this system; an iterator is drained as the swarm takes them."""
         ...
 
+    def push_tasksystem(self, system: ITaskSystem) -> SystemId:
+        """Push a further task system: it gets a process of its own, and ``system_finished`` tells its end.
+
+        It works for the same client, is charged to it, and is cancelled when this system ends before it.
+
+        Raises:
+            Backpressure: Too many of those that this system pushed are unfinished.
+            PackingError: It cannot be pickled.
+        """
+        ...
+
     def cancel(self, task_ids: Iterable[TaskId] | None = None) -> None:
         """Cancel these tasks, or all that are unfinished."""
+        ...
+
+    def cancel_system(self, system_id: SystemId) -> None:
+        """Cancel a task system that this one pushed; ``system_finished`` tells its end."""
         ...
 
     def report_progress(self, done: float, total: float, text: str = "") -> None:
@@ -162,6 +177,7 @@ class TaskCounts:
         failed: Those that failed for good.
         cancelled: Those that were cancelled.
         undrained: Iterables that were pushed and have not been drained to their end.
+        systems: Task systems that were pushed and have not ended.
     """
 
     pushed: int = 0
@@ -169,11 +185,12 @@ class TaskCounts:
     failed: int = 0
     cancelled: int = 0
     undrained: int = 0
+    systems: int = 0
 
     @property
     def unfinished(self) -> int:
-        """Those that have not ended yet; at least 1 while an iterable is not drained."""
-        return self.pushed - self.finished - self.failed - self.cancelled + self.undrained
+        """What has not ended yet, task systems included; at least 1 while an iterable is not drained."""
+        return self.pushed - self.finished - self.failed - self.cancelled + self.undrained + self.systems
 
 
 class ITaskSystem(ABC):
@@ -214,6 +231,24 @@ class ITaskSystem(ABC):
         Returns:
             Further tasks to push, if any.
         """
+
+    def system_finished(
+        self, master: ITaskMaster, system_id: SystemId, result: Any, error: TaskError | None
+    ) -> Iterable[Task] | None:
+        """A task system that this one pushed ended; the default logs a failure.
+
+        Args:
+            master: The handle on the swarm.
+            system_id: What ``push_tasksystem`` returned.
+            result: Its one result; None if there is an error.
+            error: Why it has none; None if it has.
+
+        Returns:
+            Further tasks to push, if any.
+        """
+        if error is not None:
+            master.log.error("the task system %x failed: %s", system_id, error)
+        return None
 
     def is_complete(self, master: ITaskMaster) -> bool:
         """Whether to end; asked again and again. The default: nothing is unfinished, and nothing left to drain."""

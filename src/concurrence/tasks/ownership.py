@@ -265,7 +265,8 @@ class OwnedTasks:
                     self._cancelled += 1
                 else:
                     self._failed += 1
-                yield pending.task, None, error_from(result.payload, message.slave, message.attempt)
+                name = str(TaskId(self.system, counter))
+                yield pending.task, None, error_from(result.payload, message.slave, message.attempt, name)
 
     def fail_pending(self, fault: faults.Fault) -> Iterator[TaskEnd]:
         """End everything unfinished with a fault of this side's finding."""
@@ -341,13 +342,13 @@ def _nobody_takes_children(children: list[Task], size: int) -> None:
     raise UsageError(f"{len(children)} tasks were pushed by a task whose owner takes none")
 
 
-def error_from(payload: bytes, slave: str, attempt: int) -> TaskError:
-    """The error in the payload of a failed task."""
+def error_from(payload: bytes, slave: str, attempt: int, name: str = "") -> TaskError:
+    """The error in the payload of a failed task; ``name`` is its id, as people see it."""
     try:
         fault = faults.decode_fault(payload)
     except ProtocolError as error:
         fault = faults.Fault(faults.KIND_RESULT, f"the task failed, and why is lost: {error.message}")
-    told = faults.task_error(fault, slave=slave, attempt=attempt, cause=rebuild_exception(fault))
+    told = faults.task_error(fault, slave=slave, attempt=attempt, cause=rebuild_exception(fault), task=name)
     told.remote_traceback = with_source_lines(told.remote_traceback)
     return told
 

@@ -14,6 +14,8 @@ from concurrence.transport.tokens import ApiTokens, Sessions
 JSON = "application/json"
 PEOPLE = frozenset({Role.ADMIN, Role.CLIENT})
 """Who may look at how a swarm is. Slaves' machines need not know."""
+EVERYBODY = frozenset({Role.ADMIN, Role.CLIENT, Role.SLAVE})
+"""Whoever has a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class HttpPages:
         fixed: By path, what is always the same.
         events: Makes one event for those who listen at ``/events``, JSON in one line: called on the node's own
             thread, once a second while anybody listens; None if there are none.
-        front: What a browser is told that has no session; empty for the same as others.
+        front: What a browser is told that has no session, with one style element; empty for the same as others.
     """
 
     made: dict[str, Make] = field(default_factory=dict[str, Make])

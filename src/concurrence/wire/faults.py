@@ -75,7 +75,9 @@ def decode_fault(payload: bytes) -> Fault:
         raise ProtocolError(f"a failed task's payload is not a fault: {error}") from error
 
 
-def task_error(fault: Fault, *, slave: str, attempt: int, cause: BaseException | None = None) -> TaskError:
+def task_error(
+    fault: Fault, *, slave: str, attempt: int, cause: BaseException | None = None, task: str = ""
+) -> TaskError:
     """The error that the owner's handlers see.
 
     Args:
@@ -83,6 +85,7 @@ def task_error(fault: Fault, *, slave: str, attempt: int, cause: BaseException |
         slave: The name of the slave that ran the attempt.
         attempt: Its number.
         cause: The exception, if it could be rebuilt.
+        task: The task's id, as people see it.
     """
     error_class = TaskCancelled if fault.kind == KIND_CANCELLED else TaskError
     error = error_class(
@@ -94,6 +97,7 @@ def task_error(fault: Fault, *, slave: str, attempt: int, cause: BaseException |
         cause=cause,
         output=fault.output,
         hint=fault.hint,
+        task=task,
     )
     error.__cause__ = cause
     return error

@@ -145,6 +145,7 @@ class Assign(Bodied, frozen=True, array_like=True, gc=False, tag=24):
         attempt: From 1.
         count: Number of tasks in the first body frame.
         timeout: Seconds of one attempt of one task; 0 for no limit.
+        cores: Workers of the slave that one task takes: all but one of them have nothing else to do meanwhile.
     """
 
     chunk: Number
@@ -153,6 +154,7 @@ class Assign(Bodied, frozen=True, array_like=True, gc=False, tag=24):
     attempt: Number
     count: Annotated[int, Meta(ge=1, le=MAX_CHUNK_TASKS)]
     timeout: Seconds = 0.0
+    cores: Annotated[int, Meta(ge=1)] = 1
 
 
 class TakeBack(Message, frozen=True, array_like=True, gc=False, tag=25):

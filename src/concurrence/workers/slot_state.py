@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from concurrence.errors import ProtocolError
 from concurrence.wire.codec import Frame, Parcel, decode_results, decode_tasks, encode_results
@@ -21,6 +21,10 @@ from concurrence.wire.messages import (
     PackedResult,
     ToWorker,
 )
+
+FIRST_DELAY: Final = 0.1
+LONGEST_DELAY: Final = 10.0
+"""Seconds before a worker is started when the ones before it died before they were ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +173,11 @@ class Chunk:
         return f"<chunk {self.number} of {self.count}, {len(self.done)} done, worker {self.worker}>"
 
     @property
+    def cores(self) -> int:
+        """How many workers it takes."""
+        return self.parcel.message.cores
+
+    @property
     def has_timeout(self) -> bool:
         """Whether its tasks may take only so long."""
         return self.parcel.message.timeout > 0
@@ -194,9 +203,10 @@ class Asked(NamedTuple):
 class WorkerState:
     """A worker that runs or is to be started."""
 
-    __slots__ = ("asked", "bundles", "chunks", "functions", "is_killed", "is_ready")
+    __slots__ = ("asked", "bundles", "chunks", "functions", "is_killed", "is_ready", "kept_for")
 
-    def __init__(self) -> None:
+    def __init__(self, kept_for: int | None = None) -> None:
+        self.kept_for = kept_for  # the chunk at another worker that takes this one too
         self.is_ready = False
         self.is_killed = False
         self.asked: Asked | None = None
@@ -207,7 +217,14 @@ class WorkerState:
     @property
     def is_idle(self) -> bool:
         """Whether it could start a chunk at once."""
-        return self.is_ready and not self.is_killed and not self.chunks
+        return self.is_ready and not self.is_killed and not self.chunks and self.kept_for is None
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether a chunk may be sent to it, to start at once or behind what it is at."""
+        if not self.is_ready or self.is_killed or self.kept_for is not None:
+            return False
+        return all(chunk.cores == 1 for chunk in self.chunks)
 
     def __repr__(self) -> str:
         return f"<worker, ready {self.is_ready}, killed {self.is_killed}, {self.chunks}>"
@@ -328,3 +345,8 @@ def _results(
 ) -> Parcel[ChunkResults]:
     message = ChunkResults(1 + len(buffers), chunk, counters, statuses, busy)
     return Parcel(message, [encode_results(entries), *buffers])
+
+
+def start_delay(failures: int) -> float:
+    """Seconds before a worker is started when so many before it died before they were ready."""
+    return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures, 16))

@@ -24,6 +24,7 @@ from concurrence.wire.messages import (
     NeedFunction,
 )
 from concurrence.workers.definitions import Definitions
+from concurrence.workers.slot_checks import check_slots
 from concurrence.workers.slot_state import (
     Asked,
     Chunk,
@@ -40,17 +41,15 @@ from concurrence.workers.slot_state import (
     expired_result,
     recorded_results,
     returned_results,
+    start_delay,
     unstarted,
     unwanted,
     without,
 )
+from concurrence.workers.wide import leave_worker, weight_of, workers_for
 
 WINDOW: Final = 2
 """Chunks at one worker: one that runs, and one that waits in its socket so that the worker never does."""
-
-FIRST_DELAY: Final = 0.1
-LONGEST_DELAY: Final = 10.0
-"""Seconds before a worker is started when the ones before it died before they were ready."""
 
 
 class Slots:
@@ -87,6 +86,11 @@ class Slots:
         return len(self._chunks)
 
     @property
+    def room(self) -> int:
+        """How many more chunks may be pulled: those that take several workers leave less."""
+        return self.credit - sum(weight_of(chunk, WINDOW) for chunk in self._chunks.values())
+
+    @property
     def chunks(self) -> list[int]:
         """The numbers of the chunks that are here."""
         return list(self._chunks)
@@ -117,6 +121,7 @@ class Slots:
                 missing = self._code.missing(message)
                 self._out.append(SendUpstream(Parcel(NeedFunction(message.number, missing))))
             self._forget(message.number)
+            self._dispatch()
             return self._taken()
         self._code.add_function(Parcel(message, parcel.frames), self._states.values())
         self._waiting.extend(self._blocked.pop(message.number, ()))
@@ -127,6 +132,7 @@ class Slots:
         """The master will not use a function again."""
         self._forget(parcel.message.number)
         self._code.forget_incomplete(parcel.message.number)
+        self._dispatch()
         return self._taken()
 
     def assign(self, parcel: Parcel[Assign]) -> list[Instruction]:
@@ -156,6 +162,8 @@ class Slots:
         if chunk.worker is None:
             self._unplace(chunk)
             self._return(chunk, chunk.counters())
+            if not self._is_draining:
+                self._dispatch()  # it may have waited for several workers, and others behind it
         else:
             chunk.is_stopping = True
             chunk.is_killed = chunk.is_killed or kill
@@ -173,6 +181,7 @@ class Slots:
     def abandon(self) -> list[Instruction]:
         """The master does not know this slave any more: nobody wants what is here."""
         for worker, state in self._states.items():
+            state.kept_for = None
             if state.chunks:
                 state.is_killed = True
                 state.chunks.clear()
@@ -227,9 +236,10 @@ class Slots:
             rest = unstarted(state, chunk, seen)
             if chunk.is_stopping or len(rest) < chunk.count:
                 self._return(chunk, rest)
-            else:
+            elif any(other.is_idle for other in self._states.values()):
+                # Only then: it would come back to this worker, which has been told not to run it.
                 state.chunks.remove(chunk)
-                chunk.worker = None
+                leave_worker(chunk, self._states)
                 self._place(chunk, first=True)
         self._end_unwanted(worker, state, seen)
         self._move_to_idle(worker, state, seen)
@@ -261,7 +271,7 @@ class Slots:
             elif chunk.is_stopping:
                 self._return(chunk, chunk.counters())
             else:
-                chunk.worker = None
+                leave_worker(chunk, self._states)
                 chunk.is_relocated = not state.is_killed
                 self._place(chunk, first=True)
         self._replace(state)
@@ -274,17 +284,17 @@ class Slots:
         out, self._out = self._out, []
         return out
 
-    def _start_worker(self, delay: float) -> None:
-        self._states[self._next_worker] = WorkerState()
+    def _start_worker(self, delay: float, kept_for: int | None = None) -> None:
+        self._states[self._next_worker] = WorkerState(kept_for)
         self._out.append(StartWorker(self._next_worker, delay))
         self._next_worker += 1
 
     def _replace(self, state: WorkerState) -> None:
-        if state.is_ready:
-            self._start_worker(0.0)
-            return
-        self._start_worker(min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(self._failed_starts, 16)))
-        self._failed_starts += 1
+        delay = 0.0
+        if not state.is_ready:
+            delay = start_delay(self._failed_starts)
+            self._failed_starts += 1
+        self._start_worker(delay, state.kept_for)
 
     def _place(self, chunk: Chunk, *, first: bool = False) -> None:
         """Put a chunk where it waits for a worker or for its function."""
@@ -302,22 +312,22 @@ class Slots:
     def _unplace(self, chunk: Chunk) -> None:
         function = chunk.parcel.message.function
         blocked = self._blocked.get(function)
-        if blocked is None:
-            self._waiting.remove(chunk)
-        else:
-            # An empty list stays: the function has been asked for.
-            blocked.remove(chunk)
+        # An empty list stays: the function has been asked for.
+        (self._waiting if blocked is None else blocked).remove(chunk)
 
     def _dispatch(self) -> None:
+        """Send what waits to workers, in order: nothing overtakes a chunk that waits for several of them."""
         while self._waiting:
-            ready = [(len(s.chunks), n) for n, s in self._states.items() if s.is_ready and not s.is_killed]
-            load, worker = min(ready, default=(WINDOW, 0))
-            if load >= WINDOW:
+            chunk = self._waiting[0]
+            worker, others = workers_for(chunk, self._states, WINDOW)
+            if worker is None:
                 return
-            chunk = self._waiting.popleft()
+            self._waiting.popleft()
             state = self._states[worker]
             chunk.worker = worker
             state.chunks.append(chunk)
+            for other in others:
+                other.kept_for = chunk.number
             definitions = self._code.for_worker(state, chunk.parcel.message.function)
             self._out.append(SendToWorker(worker, [*definitions, chunk.parcel]))
 
@@ -349,6 +359,7 @@ class Slots:
         state = self._states.get(chunk.worker) if chunk.worker is not None else None
         if state is not None:
             state.chunks.remove(chunk)
+        leave_worker(chunk, self._states)
 
     def _end_unwanted(self, worker: int, state: WorkerState, seen: Seen) -> None:
         """End the task that runs if it was cancelled or takes too long: ask it first, and then kill its worker."""
@@ -383,22 +394,6 @@ class Slots:
         Raises:
             AssertionError: One of them does not hold.
         """
-        places = [*self._waiting]
-        for function, chunks in self._blocked.items():
-            assert function not in self._code, "a chunk waits for a function that is known"
-            places += chunks
-        assert all(chunk.worker is None for chunk in places), "a chunk without a worker names one"
-        assert all(chunk.parcel.message.function in self._code for chunk in self._waiting)
-        for worker, state in self._states.items():
-            assert len(state.chunks) <= WINDOW, "a worker has more chunks than the window"
-            assert state.is_ready or not state.chunks, "a worker that is not ready has chunks"
-            assert all(chunk.worker == worker for chunk in state.chunks), "a chunk is at another worker"
-            assert state.functions <= set(self._code.numbers), "a worker knows a function that was forgotten"
-            idle = state.is_ready and not state.is_killed and len(state.chunks) < WINDOW
-            assert not (idle and self._waiting), "a chunk waits although a worker has room"
-            places += state.chunks
-        numbers = [chunk.number for chunk in places]
-        assert sorted(numbers) == sorted(self._chunks), "a chunk is not at exactly one place"
-        assert all(len(chunk.done) < chunk.count for chunk in places), "a chunk is over and still here"
+        check_slots(self._states, self._chunks, self._waiting, self._blocked, self._code, WINDOW)
         assert len(self._chunks) <= 2 * self.credit, "more chunks than the bound"
         assert len(self._states) == self.workers, "a worker is missing"

@@ -53,7 +53,7 @@ class ZMQTaskManager(GenericTaskManager):
     def _changed(self) -> None:
         # A readable queue that nobody reads would keep the poll loop spinning: it is watched only while
         # there is room.
-        if self._source is None or self._is_stopped or self._is_draining or self.held >= self.credit:
+        if self._source is None or self._is_stopped or self._is_draining or self._slots.room <= 0:
             self._pull_no_more()
         elif not self._is_pulling:
             self._is_pulling = True
@@ -66,7 +66,7 @@ class ZMQTaskManager(GenericTaskManager):
 
     def _pull(self) -> None:
         chunks: list[Parcel[Assign]] = []
-        while self._source is not None and self.held + len(chunks) < self.credit:
+        while self._source is not None and len(chunks) < self._slots.room:
             frames = self._source.receive()
             if frames is None:
                 break

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import concurrence
-from concurrence import IntOption, ITaskMaster, ITaskSystem, StrOption, Task, TaskError
+from concurrence import BoolOption, IntOption, ITaskMaster, ITaskSystem, StrOption, Task, TaskError
 
 HERE = str(Path(__file__).parent)
 if HERE not in sys.path:
     sys.path.append(HERE)
 
-from reporting import Reporting, probe  # noqa: E402  found only now
+from reporting import Reporting, leave, probe  # noqa: E402  found only now
 
 finished_here: list[str] = []
 
@@ -99,6 +100,62 @@ class Foresting(Reporting):
 
     def get_task_system(self) -> ITaskSystem:
         return Forest(self.size)
+
+
+class Wait(Task):
+    """Waits until it is ended from outside."""
+
+    def __call__(self) -> None:
+        time.sleep(3600)
+
+
+class Generation(ITaskSystem):
+    """Pushes two smaller ones, down to those that only have tasks; each leaves the number of its process.
+
+    Args:
+        name: What it is called.
+        depth: How many generations come after it.
+        waits: Whether the last ones wait for ever.
+    """
+
+    def __init__(self, name: str, depth: int, waits: bool) -> None:
+        self.name = name
+        self.depth = depth
+        self.waits = waits
+        self.told: dict[str, Any] = {}
+        self.children: dict[int, str] = {}
+        self.folder = str(probe())
+
+    def generate_tasks(self, master: ITaskMaster) -> Iterator[Task]:
+        leave(self.folder, f"host-{self.name}-{os.getpid()}")
+        for letter in "ab" if self.depth else "":
+            child = Generation(self.name + letter, self.depth - 1, self.waits)
+            self.children[master.push_tasksystem(child)] = letter
+        if not self.depth:
+            yield Wait() if self.waits else Branch(self.name, 2, "")
+        master.report_progress(1, 2, f"at {self.name}")
+
+    def task_finished(self, master: ITaskMaster, task: Task, result: Any, error: TaskError | None) -> None:
+        self.told[task.name or str(result)] = result
+
+    def system_finished(self, master: ITaskMaster, system_id: int, result: Any, error: TaskError | None) -> None:
+        self.told[self.children[system_id]] = result if error is None else error.message
+
+    def gather_result(self, master: ITaskMaster) -> dict[str, Any]:
+        return self.told
+
+
+class Generations(Reporting):
+    depth = IntOption("spawning", "depth", 2, "How many generations come after the first.")
+    waits = BoolOption("spawning", "waits", False, "Whether the last ones wait for ever.")
+
+    def get_task_system(self) -> ITaskSystem:
+        self.extra["seen"] = []
+        return Generation("x", self.depth, self.waits)
+
+    def progress(self, system_id: int, done: float, total: float, text: str) -> None:
+        if text and text not in self.extra["seen"]:
+            self.extra["seen"].append(text)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ class Job:
 
     Attributes:
         function: The master's number of the task system itself; 0 for plain tasks.
+        pusher: Node id of whoever pushed the system and hears its end: its client, or the host of another system.
+        depth: How many systems, each pushed by the one before, led to this one; 0 for what a client pushed.
         delayed: Tasks that failed and are tried again later, by counter.
         ticket: What the system's host must show.
         done: How far the system says it is, of ``total``, with a ``text``.
@@ -34,6 +36,8 @@ class Job:
     def __init__(self, system: int, client: str, owner: str | None, name: str = "") -> None:
         self.system = system
         self.client = client
+        self.pusher = client
+        self.depth = 0
         self.owner = owner
         self.name = name
         self.queue = RunQueue()

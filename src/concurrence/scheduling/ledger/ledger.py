@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from concurrence.errors import ProtocolError
@@ -41,6 +42,10 @@ class Ledger:
     ) -> None:
         self.jobs: dict[int, Job] = {}
         self.assignments: dict[int, Assignment] = {}
+        self.clients: Counter[str] = Counter()
+        """How many jobs each client has."""
+        self.stirred: dict[int, Job] = {}
+        """Jobs that had something queued since whoever chooses among them looked last."""
         self.max_attempts = max_attempts
         self.delays = Delays(backoff or Backoff(), chance or _no_chance)
         self.story = Story()
@@ -50,13 +55,19 @@ class Ledger:
 
     def open(self, job: Job) -> Job:
         """Begin a job; a second one with its id is recognised as the same."""
-        return self.jobs.setdefault(job.system, job)
+        known = self.jobs.setdefault(job.system, job)
+        self.clients[job.client] += known is job
+        return known
 
     def close(self, system: int) -> list[Assignment]:
         """Forget a job with all its tasks; returns the chunks that are still at slaves."""
         job = self.jobs.pop(system, None)
         if job is None:
             return []
+        self.stirred.pop(system, None)
+        self.clients[job.client] -= 1
+        if not self.clients[job.client]:
+            del self.clients[job.client]
         for chunk in job.assignments:
             del self.assignments[chunk]
         self.story.tell(Event.CLOSED, system)
@@ -94,6 +105,7 @@ class Ledger:
         job.bytes_held += size
         job.moved += size
         job.queue.push(spec, new, now=self.story.now)
+        self.stirred[job.system] = job
         job.changed = True
         self.story.tell(Event.ACCEPTED, job.system, 0, [record.counter for record in new])
         return len(new)
@@ -319,6 +331,7 @@ class Ledger:
             if next_attempt:
                 record.attempt += 1
         assignment.job.queue.push(assignment.spec, records, front=True, now=self.story.now)
+        self.stirred[assignment.job.system] = assignment.job
 
     def _drop(self, assignment: Assignment) -> None:
         del self.assignments[assignment.chunk]
@@ -344,6 +357,7 @@ class Ledger:
             record = delayed.record
             record.state = TaskState.QUEUED
             job.queue.push(delayed.spec, [record], front=True, now=now)
+            self.stirred[job.system] = job
             self.story.tell(Event.DUE, job.system, 0, [record.counter], attempt=record.attempt)
         return found
 

@@ -1,0 +1,170 @@
+"""``concurrence simulate``: a swarm in virtual time, scheduled by the code that runs in production."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from concurrence.cli.options import EnvOption, JsonOption, SetOption, examples
+
+if TYPE_CHECKING:
+    from concurrence.testing.simulation.api import Report, Scenario
+
+EPILOG = examples(
+    "concurrence simulate --slaves 20 --tasks 5000",
+    "concurrence simulate --slaves 20 --tasks 5000 --policy GenericTaskScheduler --json",
+    "concurrence simulate --slaves 50 --workers 8 --durations heavy --seconds 2 --seeds 1..20",
+    "concurrence simulate --faults --clients 3 --labels 0.2 --seed 7",
+    "concurrence simulate --drawn --seeds 1..1000 --jobs 2",
+)
+_PROGRESS_SECONDS = 2.0
+
+Share = Annotated[float, typer.Option(min=0.0, max=1.0)]
+
+
+def simulate(
+    slaves: Annotated[int, typer.Option(min=1, help="Slaves at the beginning.")] = 10,
+    tasks: Annotated[int, typer.Option(min=1, help="Tasks of all clients together.")] = 1_000,
+    seed: Annotated[int, typer.Option(help="Decides everything that is random.")] = 1,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="FIRST..LAST", help="A range of seeds instead; prints a table.")
+    ] = None,
+    policy: Annotated[str, typer.Option(help="The task scheduler.")] = "ZMQTaskScheduler",
+    settings: SetOption = None,
+    clients: Annotated[int, typer.Option(min=1, help="Clients that push tasks.")] = 1,
+    kinds: Annotated[int, typer.Option(min=1, max=4, help="Functions that the tasks of a client are of.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Most workers of a slave; each has 1 at least.")] = 4,
+    spread: Annotated[float, typer.Option(min=1.0, help="How many times faster the fastest slave is.")] = 4.0,
+    blind: Annotated[bool, typer.Option("--blind", help="Slaves register no speed score.")] = False,
+    durations: Annotated[str, typer.Option(help="Of tasks: equal, mixed or heavy (tailed).")] = "mixed",
+    seconds: Annotated[float, typer.Option(help="Mean time of a task on the slowest slave.")] = 0.1,
+    labels: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of slaves with a label, and of tasks that need it.")
+    ] = 0.0,
+    faults: Annotated[bool, typer.Option("--faults", help="Things go wrong.")] = False,
+    fault_rate: Annotated[float, typer.Option(min=0.0, help="Faults a second, for each ten slaves.")] = 1.0,
+    latency: Annotated[
+        float, typer.Option(min=0.0, help="Seconds one way; each link adds up to as much.")
+    ] = 0.0005,
+    lease: Annotated[float, typer.Option(min=0.5, help="Seconds of silence until a node is given up.")] = 10.0,
+    heartbeats: Annotated[bool, typer.Option(help="Whether nodes give signs of life.")] = True,
+    codec: Annotated[bool, typer.Option(help="Whether messages are really encoded and decoded.")] = True,
+    check_every: Annotated[
+        int, typer.Option(min=0, help="Check the ledger after so many turns of the master; 0: check nothing.")
+    ] = 1,
+    cycle_seconds: Annotated[
+        float, typer.Option(min=0.0, help="What a turn of the master's loop takes.")
+    ] = 0.0001,
+    message_seconds: Annotated[
+        float, typer.Option(min=0.0, help="What the master needs for a message.")
+    ] = 0.00005,
+    patience: Annotated[
+        float, typer.Option(min=0.0, help="Seconds in which a task must end; 0: what fits.")
+    ] = 0.0,
+    drawn: Annotated[bool, typer.Option("--drawn", help="Draw a small faulty swarm from the seed.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that share a range of seeds.")] = 1,
+    env: EnvOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Let a swarm work in virtual time, with the schedulers and the bookkeeping that run in production.
+
+    Prints how long it takes, against the least time that any schedule could take, and checks every promise on the
+    way. The exit code is 1 if one is broken; then the last events are shown, and the command that repeats it. The
+    same seed gives the same output. See docs/simulation.md.
+    """
+    from concurrence.cli.failures import note_broken
+    from concurrence.env.environment import Environment
+    from concurrence.nodes.running import open_environment
+    from concurrence.testing.simulation.api import Durations, Scenario
+    from concurrence.testing.simulation.sweep import components_of
+    from concurrence.testing.simulation.sweep import drawn as draw
+
+    chosen = _seeds(seeds) if seeds is not None else [seed]
+    if drawn:
+        scenarios = [draw(each, policy) for each in chosen]
+    else:
+        fields: dict[str, Any] = {
+            "slaves": slaves, "tasks": tasks, "policy": policy, "overrides": tuple(settings or ()), "clients": clients,
+            "kinds": kinds, "workers": workers, "spread": spread, "blind": blind, "durations": durations,
+            "seconds": seconds, "labels": labels, "faults": faults, "fault_rate": fault_rate, "latency": latency,
+            "lease": lease, "heartbeats": heartbeats, "codec": codec, "check_every": check_every,
+            "cycle_seconds": cycle_seconds, "message_seconds": message_seconds, "patience": patience,
+        }  # fmt: skip
+        fields["durations"] = Durations(_one_of(durations, [each.value for each in Durations]))
+        scenarios = [Scenario(seed=each, **fields) for each in chosen]
+    with open_environment(env) if env is not None else Environment.ephemeral() as environment:
+        note_broken(environment.plugin_failures)
+        components = components_of(environment)
+        if seeds is None:
+            return _run_one(scenarios[0], components, drawn=drawn, as_json=as_json)
+        return _run_all(scenarios, components, jobs, drawn=drawn, as_json=as_json)
+
+
+def _one_of(text: str, known: list[str]) -> str:
+    if text not in known:
+        raise typer.BadParameter(f"{text!r} is none of {', '.join(known)}", param_hint="--durations")
+    return text
+
+
+def _seeds(text: str) -> list[int]:
+    first, separator, last = text.partition("..")
+    try:
+        found = list(range(int(first), int(last if separator else first) + 1))
+    except ValueError:
+        found = []
+    if not found:
+        raise typer.BadParameter(f"{text!r} is no range of seeds like 1..100", param_hint="--seeds")
+    return found
+
+
+def _run_one(scenario: Scenario, components: list[Any], *, drawn: bool, as_json: bool) -> int:
+    from concurrence.testing.simulation.sweep import simulate as run
+    from concurrence.testing.simulation.text import as_data, lines
+
+    report = run(scenario, components, _Progress() if sys.stderr.isatty() else None)
+    if as_json:
+        print(json.dumps(as_data(scenario, report, drawn=drawn), indent=2))
+    else:
+        print("\n".join(lines(scenario, report, drawn=drawn)))
+    return 1 if report.violation else 0
+
+
+def _run_all(scenarios: list[Scenario], components: list[Any], jobs: int, *, drawn: bool, as_json: bool) -> int:
+    from concurrence.testing.simulation.sweep import sweep
+    from concurrence.testing.simulation.text import as_data, command, table_header, table_row
+
+    broken: list[tuple[Scenario, Report]] = []
+    data: list[dict[str, Any]] = []
+    if not as_json:
+        print(table_header(), flush=True)
+    for scenario, report in zip(scenarios, sweep(scenarios, components, jobs), strict=True):
+        if report.violation:
+            broken.append((scenario, report))
+        if as_json:
+            data.append(as_data(scenario, report, drawn=drawn))
+        else:
+            print(table_row(report), flush=True)
+    if as_json:
+        print(json.dumps(data, indent=2))
+    else:
+        print(f"{len(scenarios)} seeds, {len(broken)} broken")
+        for scenario, _ in broken:
+            print(f"repeat it: {command(scenario, drawn=drawn)}")
+    return 1 if broken else 0
+
+
+class _Progress:
+    """A line on the terminal now and then."""
+
+    def __init__(self) -> None:
+        self._shown = time.monotonic()
+
+    def __call__(self, ended: int, tasks: int, now: float) -> None:
+        """Show how far it is, unless that was shown a moment ago."""
+        if time.monotonic() - self._shown >= _PROGRESS_SECONDS:
+            self._shown = time.monotonic()
+            print(f"{ended:,} of {tasks:,} tasks after {now:.1f} s of virtual time", file=sys.stderr)

@@ -1,0 +1,86 @@
+"""Many simulations, one after the other or several at a time; and swarms that are drawn from their seed."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from functools import partial
+from random import Random
+
+from concurrence.component import Component, ComponentManager
+from concurrence.scheduling.api import ITaskScheduler, ITaskScheduleStrategy
+from concurrence.testing.simulation.api import Durations, Report, Scenario
+from concurrence.testing.simulation.simulator import Progress, Simulator
+
+
+def components_of(manager: ComponentManager) -> list[type[Component]]:
+    """The policies and strategies that a manager knows, those of plug-ins too."""
+    return [cls for cls in manager.registered() if issubclass(cls, (ITaskScheduler, ITaskScheduleStrategy))]
+
+
+def simulate(
+    scenario: Scenario, components: Sequence[type[Component]], progress: Progress | None = None
+) -> Report:
+    """Let a swarm do its work in virtual time.
+
+    Args:
+        scenario: The swarm and its work.
+        components: The policies and strategies that can be chosen: :func:`components_of` an environment.
+        progress: Told now and then how far it is.
+
+    Raises:
+        UsageError: The scenario cannot be simulated, or names an unknown component.
+        ConfigError: An override is wrong.
+    """
+    return Simulator(scenario, components, progress).run()
+
+
+def sweep(scenarios: Sequence[Scenario], components: Sequence[type[Component]], jobs: int = 1) -> Iterator[Report]:
+    """Simulate several swarms.
+
+    Args:
+        scenarios: Which.
+        components: See :func:`simulate`.
+        jobs: How many processes do it.
+
+    Yields:
+        What each did, in the same order.
+    """
+    run = partial(simulate, components=components)
+    if jobs == 1 or len(scenarios) == 1:
+        yield from map(run, scenarios)
+        return
+    with multiprocessing.get_context("spawn").Pool(min(jobs, len(scenarios))) as pool:
+        yield from pool.imap(run, scenarios, chunksize=max(1, min(20, len(scenarios) // (4 * jobs))))
+
+
+def drawn(seed: int, policy: str) -> Scenario:
+    """A small swarm of which everything is drawn from the seed, and in which things go wrong.
+
+    Args:
+        seed: The seed.
+        policy: The task scheduler.
+    """
+    random = Random(f"{seed} scenario")
+    strategies = ("GenericTaskScheduleStrategy",) * 3 + ("LeastLoadedStrategy", "RoundRobinStrategy")
+    strategy = random.choice(strategies)
+    clients = random.choice((1, 1, 2, 3))
+    return Scenario(
+        slaves=random.randint(1, 6),
+        tasks=random.choice((20, 60, 150)) + clients,
+        seed=seed,
+        policy=policy,
+        overrides=(f"generictaskscheduler.strategy={strategy}",) if policy == "GenericTaskScheduler" else (),
+        clients=clients,
+        kinds=random.randint(1, 3),
+        workers=random.randint(1, 3),
+        spread=random.choice((1.0, 4.0, 20.0)),
+        blind=random.random() < 0.3,
+        durations=random.choice(tuple(Durations)),
+        seconds=random.choice((0.0002, 0.01, 0.1, 0.5)),
+        labels=random.choice((0.0, 0.3)),
+        faults=True,
+        fault_rate=random.choice((0.3, 1.0, 4.0)),
+        latency=random.choice((0.0002, 0.01, 0.1)),
+        lease=random.choice((1.5, 4.0, 10.0)),
+    )
