@@ -22,9 +22,6 @@ from concurrence.transport.http_pages import PEOPLE
 from concurrence.transport.remote import ApiRequest, ApiService, jsonremote
 from concurrence.transport.tokens import Sessions
 
-_OPENRPC = "1.3.2"
-_SCHEMAS = "#/components/schemas/{name}"
-
 
 class BuiltInMethods:
     """What people and tools ask every master.

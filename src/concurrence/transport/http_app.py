@@ -44,7 +44,7 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
 }
 _REFRESH = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Concurrent</title>
-<meta http-equiv="refresh" content="0;url=/"><p><a href="/">Go on</a></p></html>
+<link rel="icon" href="/status.svg"><meta http-equiv="refresh" content="0;url=/"><p><a href="/">Go on</a></p></html>
 """
 
 Scope: TypeAlias = "MutableMapping[str, Any]"

@@ -99,7 +99,9 @@ function failureItem(failure) {
   const where = document.createElement("span");
   const attempt = failure.attempt ? `, attempt ${failure.attempt}` : "";
   const slave = failure.slave ? ` on ${failure.slave}` : "";
-  where.textContent = ` — ${failure.job}, task ${failure.task}${slave}${attempt}, ${duration(failure.ago)} ago`;
+  // The time of day: it stays right while the item is shown.
+  const when = new Date(Date.now() - 1000 * failure.ago).toLocaleTimeString();
+  where.textContent = ` — ${failure.job}, task ${failure.task}${slave}${attempt}, at ${when}`;
   title.append(what, where);
   const trace = document.createElement("pre");
   trace.textContent = failure.traceback || `${failure.kind}: there is no traceback`;
