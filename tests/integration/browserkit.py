@@ -135,7 +135,7 @@ class Browser:
         data = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(
             self._base + path, data, {"content-type": "application/json"}, method=method
-        )  # noqa: S310
+        )
         try:
             with urllib.request.urlopen(request, timeout=_SECONDS_TO_START) as answer:
                 return json.load(answer)["value"]

@@ -44,7 +44,8 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
 }
 _REFRESH = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Concurrent</title>
-<link rel="icon" href="/status.svg"><meta http-equiv="refresh" content="0;url=/"><p><a href="/">Go on</a></p></html>
+<link rel="icon" href="/status.svg">
+<meta http-equiv="refresh" content="0;url=/"><p><a href="/">Go on</a></p></html>
 """
 
 Scope: TypeAlias = "MutableMapping[str, Any]"
@@ -280,11 +281,14 @@ async def _body(request: HttpRequest) -> bytes:
 def _seen(request: HttpRequest) -> http_guard.Request:
     headers: dict[str, str] = {}
     repeated: list[str] = []
-    for name, value in request.headers.items():
+    size = len(request.scope["raw_path"]) + len(request.scope["query_string"])
+    for raw, content in request.scope["headers"]:
+        size += len(raw) + len(content) + 4
+        name = raw.decode("latin-1")
         if name in headers:
             repeated.append(name)
-        headers[name] = value
-    return http_guard.Request(_address(request), request.url.path, headers, repeated)
+        headers[name] = content.decode("latin-1")
+    return http_guard.Request(_address(request), request.scope["path"], headers, repeated, size)
 
 
 def _policy_of(page: bytes) -> str:

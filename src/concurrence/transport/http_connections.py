@@ -25,7 +25,6 @@ HEAD_SECONDS = 10.0
 """How long a request's head may take, from when the connection is there or its last answer has left."""
 REQUEST_SECONDS = 30.0
 """How long a request's body and its answer may take together."""
-MAX_HEAD_BYTES = 32 * 1024
 _SWEEP_SECONDS = 1.0
 
 Asgi: TypeAlias = "Callable[[Any, Any, Any], Awaitable[None]]"
@@ -110,7 +109,9 @@ class Connections:
     def _sweep(self) -> None:
         now = self._loop.time()
         for connection in [each for each, deadline in self._waiting.items() if deadline <= now]:
-            if connection.is_silent:
+            if connection.transport.get_write_buffer_size():
+                self.cut(connection, "slow", f"it did not read its answer within {self._head_seconds:g} s")
+            elif connection.is_silent:
                 self.forget(connection)  # it kept the connection for later, or was only knocking: nothing wrong
                 connection.transport.abort()
             else:

@@ -16,6 +16,7 @@ from concurrence.transport.security import Role
 from concurrence.transport.tokens import ApiTokens, Caller, Sessions
 
 BAD_TOKENS_PER_SECOND, BAD_TOKENS_AT_ONCE = 5.0, 20.0
+MAX_HEAD_BYTES = 32 * 1024
 OPEN_PATHS = frozenset({"/health", "/login"})
 """What needs no token: whether the node lives, and where a browser shows the code that it has."""
 
@@ -50,12 +51,14 @@ class Request:
         path: The path.
         headers: By lower-case name. A header that came twice is in ``repeated``.
         repeated: The names of headers that came more than once.
+        size: Bytes of the request's head.
     """
 
     address: str
     path: str
     headers: Mapping[str, str]
     repeated: Collection[str] = field(default_factory=tuple[str, ...])
+    size: int = 0
 
 
 class Guard:
@@ -93,6 +96,8 @@ class Guard:
         Raises:
             HttpRefused: The request may not come in.
         """
+        if request.size > MAX_HEAD_BYTES:
+            raise HttpRefused(431, "head", f"the head of the request has more than {MAX_HEAD_BYTES} bytes")
         self._check_host(request)
         self._check_origin(request)
         encoding = request.headers.get("content-encoding", "identity").lower()

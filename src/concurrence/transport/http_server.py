@@ -22,7 +22,8 @@ from concurrence.errors import UsageError
 from concurrence.telemetry.api import IStats
 from concurrence.transport.http_app import HttpApp
 from concurrence.transport.http_bridge import Bridge
-from concurrence.transport.http_connections import MAX_HEAD_BYTES, Connection, Connections
+from concurrence.transport.http_connections import Connection, Connections
+from concurrence.transport.http_guard import MAX_HEAD_BYTES
 from concurrence.transport.http_limits import Refusals
 from concurrence.transport.http_pages import HttpPages, HttpSettings, url_host
 from concurrence.transport.remote import ApiService
