@@ -1,4 +1,4 @@
-"""What all tests share: which dice are thrown, that slow ones run on demand only, and that a skip may be a failure."""
+"""What all tests share: which dice are thrown, when slow ones run, and when a skip is a failure."""
 
 from __future__ import annotations
 

@@ -67,6 +67,8 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.tasks.packs": {"nodes", "scripting", "testing"},
     "concurrence.tasks.waiting": {"nodes", "scripting", "workers", "testing"},
     "concurrence.tasks.values": {"workers", "nodes", "scripting", "testing"},
+    # How many open files a process may have: nodes check it when they start.
+    "concurrence.transport.descriptors": {"nodes"},
     # Nodes and commands put the parts together.
     "concurrence.nodes": {"scripting", "testing", "cli"},
     "concurrence.scripting": {"testing", "cli"},
@@ -115,6 +117,7 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.scheduling.naming": {"nodes"},
     "concurrence.scheduling.owner_events": {"nodes"},
     "concurrence.scheduling.past": {"nodes"},
+    "concurrence.scheduling.slave_views": {"nodes"},
     # The simulation lets a slave's state machine run without processes.
     "concurrence.workers.slots": {"testing"},
     "concurrence.testing.simulation": {"cli"},

@@ -14,7 +14,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -139,17 +138,16 @@ class Swarm:
         self.temporary = folder / "tmp"
         for path in (self.probe, self.temporary):
             path.mkdir()
+        self.within: tuple[str, ...] = ()
+        """What runs the programs that are started from now on: words before their command."""
         self._mark = secrets.token_hex(8)
         self._shared_memory = set(os.listdir("/dev/shm"))
         self._servers: list[Program] = []
         self._programs: list[Program] = []
 
-    # --- starting ---
-
-    def start(self, *words: str, folder: str = "client", **variables: str) -> Program:
-        """Start a Python process."""
-        place = self.folder / folder
-        place.mkdir(parents=True, exist_ok=True)
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables of all processes of this test."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CONCURRENCE_")}
         added = {
             _MARK: self._mark,
@@ -159,8 +157,17 @@ class Swarm:
             "PYTHONUNBUFFERED": "1",
             "COLUMNS": "200",
         }
+        return {**kept, **added}
+
+    # --- starting ---
+
+    def start(self, *words: str, folder: str = "client", **variables: str) -> Program:
+        """Start a Python process."""
+        place = self.folder / folder
+        place.mkdir(parents=True, exist_ok=True)
         log = self.folder / f"{len(self._programs)}.log"
-        program = Program([sys.executable, *words], place, {**kept, **added, **variables}, log)
+        command = [*self.within, sys.executable, *words]
+        program = Program(command, place, {**self.variables, **variables}, log)
         self._programs.append(program)
         return program
 
@@ -192,6 +199,10 @@ class Swarm:
         self._servers.append(program)
         program.wait_for("registered with the master")
         return program
+
+    def adopt(self, program: Program) -> None:
+        """A server that was started in another way is stopped as those that were started here."""
+        self._servers.append(program)
 
     def run(self, app: str, *settings: str, connect: Path | None = None, workers: int = 0) -> Program:
         """Start an application: at this test's master, or with workers of its own."""
@@ -286,62 +297,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-class Relay:
-    """Passes TCP connections on to a port of this machine, until it is told to cut them.
-
-    Args:
-        target: The port.
-    """
-
-    def __init__(self, target: int) -> None:
-        self._target = target
-        self._pairs: list[tuple[socket.socket, socket.socket]] = []
-        self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def cut(self) -> int:
-        """End all connections; new ones are passed on again. How many there were."""
-        with self._lock:
-            pairs, self._pairs = self._pairs, []
-        for pair in pairs:
-            for end in pair:
-                with suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
-        return len(pairs)
-
-    def close(self) -> None:
-        """End it all."""
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self.cut()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                here, _ = self._listener.accept()
-            except OSError:
-                return
-            try:
-                there = socket.create_connection(("127.0.0.1", self._target))
-            except OSError:
-                here.close()
-                continue
-            with self._lock:
-                self._pairs.append((here, there))
-            for source, sink in ((here, there), (there, here)):
-                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
-
-    @staticmethod
-    def _pump(source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65_536):
-                sink.sendall(data)
-        for end in (source, sink):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        source.close()

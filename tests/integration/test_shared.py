@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from swarmkit import APPS, Program, Relay, Swarm
+from relay import Relay
+from swarmkit import APPS, Program, Swarm
 
 SIZE = 8_000_000
 ONE_COPY = 2 * SIZE
@@ -24,7 +25,7 @@ class Counting(Relay):
 
     passed = 0
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:  # type: ignore[override]
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(65_536):
                 self.passed += len(data)

@@ -20,6 +20,8 @@ import zmq
 
 from concurrence.component import ComponentManager
 from concurrence.errors import AddressInUse, ComponentError, MessageTooLarge, UsageError
+from concurrence.transport import zmq_gate
+from concurrence.transport import zmq_transport as zmq_transport_module
 from concurrence.transport.api import LARGE_FRAME_BYTES, IClient, IServer, IWorkQueue, IWorkSource, PeerId
 from concurrence.transport.memory import MemoryTransport
 from concurrence.transport.memory_network import MemoryNetwork
@@ -502,6 +504,7 @@ def guarded(zmq_transport: ZMQTransport, ring: KeyRing) -> Generator[ZMQServer, 
     friend = connected(zmq_transport, server, ring)
     assert friend.send([b"before"])
     peer, _ = served(server)
+    server.admit(peer)
     yield server
     assert friend.connection_events() == []
     assert friend.send([b"after"])
@@ -651,6 +654,71 @@ class TestStrangers:
         assert unlimited.send([bytes(200_000)])
         await_event(unlimited, "disconnected")
         assert server.receive() is None
+
+
+class TestCrowds:
+    """Connections that nobody needs are bounded in number and time, and those that somebody needs are kept."""
+
+    def test_who_does_not_introduce_itself_is_cut_off(
+        self, zmq_transport: ZMQTransport, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(zmq_gate, "HELLO_SECONDS", 1.0)
+        server = zmq_transport.server(ANYWHERE, ring)
+        silent, chatty, known = (connected(zmq_transport, server, ring) for _ in range(3))
+        assert chatty.send([b"no hello"])
+        served(server)
+        assert known.send([b"hello"])
+        peer, _ = served(server)
+        server.admit(peer)
+        for client in (silent, chatty):
+            await_event(client, "disconnected")
+        assert server.rejections.silent >= 2
+        assert known.connection_events() == []
+        server.forget(peer)
+        await_event(known, "disconnected")
+
+    def test_who_introduces_itself_again_after_it_was_forgotten_is_kept(
+        self, zmq_transport: ZMQTransport, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(zmq_gate, "HELLO_SECONDS", 2.0)
+        server = zmq_transport.server(ANYWHERE, ring)
+        silent, known = (connected(zmq_transport, server, ring) for _ in range(2))
+        assert known.send([b"I am"])
+        peer, _ = served(server)
+        server.admit(peer)
+        server.forget(peer)
+        assert known.send([b"I am"])
+        assert served(server)[0] == peer
+        server.admit(peer)
+        await_event(silent, "disconnected")
+        wait_for(lambda: server.rejections.silent)
+        assert known.send([b"still here"])
+        assert served(server) == (peer, [b"still here"])
+        assert server.rejections.silent == 1
+
+    def test_connections_beyond_what_open_files_allow_are_turned_away(
+        self, ring: KeyRing, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(zmq_transport_module, "open_files", lambda: 49)
+        with closing(new_zmq()) as transport:
+            assert isinstance(transport, ZMQTransport)
+            server = transport.server(ANYWHERE, ring)
+            friends = [connected(transport, server, ring) for _ in range(3)]
+            with contextlib.ExitStack() as stack:
+                for _ in range(20):
+                    stack.enter_context(sockets.create_connection(port_of(server), timeout=PATIENCE))
+                wait_for(lambda: server.rejections.crowded >= 20)
+            assert "as many as the limit of open files allows" in caplog.text
+            assert [friend.connection_events() for friend in friends] == [[], [], []]
+            friends[0].close()
+            wait_for(lambda: _can_connect(transport, server, ring))
+
+
+def _can_connect(transport: ZMQTransport, server: ZMQServer, ring: KeyRing) -> bool:
+    client = transport.client(credentials(server.address, ring))
+    events = wait_for(client.connection_events, client.events_pollable)
+    client.close()
+    return events == ["connected"]
 
 
 hung_up = threading.Event()

@@ -32,8 +32,10 @@ from concurrence.wire.messages import (
     AttemptLost,
     ChunkResults,
     Claimed,
+    Drain,
     ForgetFunction,
     Output,
+    Pause,
     TakeBack,
 )
 from concurrence.workers.link import NonBlockingLink
@@ -313,6 +315,7 @@ class Source:
     def __init__(self) -> None:
         self.reading, self.writing = os.pipe()
         self.work: list[list[Frame]] = []
+        self.is_paused = False
 
     @property
     def pollable(self) -> int:
@@ -328,9 +331,11 @@ class Source:
         os.read(self.reading, 1)
         return self.work.pop(0)
 
-    def pause(self) -> None: ...
+    def pause(self) -> None:
+        self.is_paused = True
 
-    def resume(self) -> None: ...
+    def resume(self) -> None:
+        self.is_paused = False
 
     def close(self) -> None:
         os.close(self.reading)
@@ -352,6 +357,52 @@ def test_chunks_are_pulled_only_while_there_is_room(slaves: Callable[..., Slave]
     assert [chunk for claim in slave.messages(Claimed) for chunk in claim.chunks] == [1, 2, 3, 4, 5]
     slave.manager.attach(None)
     slave.reactor.cycle(0.0)
+    source.close()
+
+
+def test_one_that_drains_pulls_no_more_and_gives_back_what_lay_on_the_queue(slaves: Callable[..., Slave]) -> None:
+    slave = slaves(1, ZMQTaskManager)
+    source = Source()
+    slave.define(sleep_for)
+    slave.manager.attach(source)
+    for chunk in range(1, 6):
+        source.put(assignment(chunk, [(0.5,)]))
+    slave.until(lambda: slave.messages(Claimed))
+    slave.manager.handle(Parcel(Drain(is_on=True)))
+    assert source.is_paused
+    assert not source.work
+    slave.until(lambda: not slave.manager.chunks)
+    assert sorted(chunk for claim in slave.messages(Claimed) for chunk in claim.chunks) == [1, 2, 3, 4, 5]
+    returned = {message.chunk for message in slave.messages(ChunkResults) if RETURNED in message.statuses}
+    assert returned >= {3, 4, 5}
+    slave.manager.attach(None)
+    source.close()
+    again = Source()
+    slave.manager.handle(Parcel(Drain(is_on=False)))
+    slave.manager.attach(again)
+    again.put(assignment(6, [(0.0,)]))
+    slave.until(lambda: 6000 in slave.values())
+    slave.manager.attach(None)
+    again.close()
+
+
+def test_a_pause_ends_the_pulling_but_not_what_the_master_sends(slaves: Callable[..., Slave]) -> None:
+    slave = slaves(1, ZMQTaskManager)
+    source = Source()
+    slave.define(square)
+    slave.manager.attach(source)
+    source.put(assignment(1, [(1,)]))  # on its way when the pause begins: it must not be lost
+    slave.manager.handle(Parcel(Pause("rests")))
+    source.put(assignment(2, [(2,)]))
+    slave.assign(3, [(3,)])
+    slave.until(lambda: len(slave.answers()) == 2)
+    assert slave.values() == {1000: 1, 3000: 9}
+    assert [claim.chunks for claim in slave.messages(Claimed)] == [[1]]
+    assert source.is_paused
+    slave.manager.handle(Parcel(Pause(paused=False)))
+    slave.until(lambda: len(slave.answers()) == 3)
+    assert not source.is_paused
+    slave.manager.attach(None)
     source.close()
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from swarm_story import SYSTEM, Master, counters_of, ends, machine
+from swarm_story import SYSTEM, Master, Slave, counters_of, ends, hello, machine
 
 from concurrence.errors import ProtocolError
+from concurrence.transport.api import Origin
+from concurrence.transport.security import Role
 from concurrence.wire.codec import Parcel, decode_results, encode_results, encode_tasks
 from concurrence.wire.messages import (
     FAILED,
@@ -26,6 +28,7 @@ from concurrence.wire.messages import (
     PushTasks,
     Refusal,
     Results,
+    SlaveList,
     ToMaster,
     Welcome,
 )
@@ -238,3 +241,44 @@ def test_clients_are_told_once_that_there_is_no_slave() -> None:
     assert [output.text for output in client.messages(Output)] == [
         "WARNING no slave is connected; 3 tasks wait. Start one: concurrence slave"
     ]
+
+
+def test_a_storm_of_slaves_is_told_to_owners_once() -> None:
+    master = Master()
+    client = master.client()
+    client.take(SlaveList)
+    names = [f"slave {n}" for n in range(50)]
+    for name in names:
+        peer = master.peers[name.encode()] = Slave(master, name.encode(), Origin(Role.SLAVE, name, "10.0.0.1"))
+        peer.say(hello("slave", name, slave=machine()), conclude=False)
+    master.cycle()
+    (told,) = client.messages(SlaveList)
+    assert [entry.name for entry in told.slaves] == [f"the {name}" for name in names]
+
+
+def test_nodes_that_are_refused_are_news_but_do_not_fill_the_log() -> None:
+    master = Master()
+    master.slave("first", session="one")
+    for _ in range(50):
+        clone = master.slave("first", session="another")
+        assert "is in use by the first" in clone.one(Refusal).text
+    assert sum("was refused: the identity first is in use" in line for line in master.news) == 3
+    master.wait(2.0, *master.peers.values())
+    master.slave("first", session="another")
+    assert sum("was refused" in line for line in master.news) == 4
+    assert master.core.status(1, master.now).stats["nodes_refused"] == 51
+
+
+def test_there_is_no_room_for_more_nodes_than_open_files_allow() -> None:
+    master = Master(max_connections=10)
+    kept = [master.client(f"client {n}", system=n + 1) for n in range(8)]
+    slave = master.slave("slave")
+    full = slave if master.policy == "ZMQTaskScheduler" else master.client("client 8", system=9)
+    assert full.one(Welcome)
+    late = master.client("late", system=99)
+    assert "as many as its limit of open files allows" in late.one(Refusal).text
+    admin = master.connect(hello("admin", "admin"), Role.ADMIN)
+    assert admin.one(Welcome)
+    kept[0].say(Bye())
+    admin.say(Bye())
+    assert master.client("late", system=99).one(Welcome)

@@ -36,7 +36,8 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
             0 if kind.ge is not None else -2, min(5, kind.le if kind.le is not None else 5)
         ) | st.integers(0, kind.le or 2**63)
     if isinstance(kind, msgspec.inspect.FloatType):
-        return st.sampled_from([0.0, 0.5, 1.0, 2.0, 1e9, 1e15])
+        least, most = kind.ge or 0.0, kind.le or 1e15
+        return st.sampled_from([each for each in (0.0, 0.5, 1.0, 2.0, 1e9, 1e15) if least <= each <= most])
     if isinstance(kind, msgspec.inspect.StrType):
         return st.sampled_from(NAMES)
     if isinstance(kind, msgspec.inspect.BytesType):

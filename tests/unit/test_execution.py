@@ -16,7 +16,7 @@ from concurrence.tasks.packing import PackedCall, TaskPacker
 from concurrence.wire.codec import Parcel
 from concurrence.wire.faults import KIND_CODE, KIND_EXCEPTION, KIND_RESULT
 from concurrence.wire.messages import FAILED, FINISHED, REFUSED, RETURNED, Assign, Bye
-from concurrence.workers import execution
+from concurrence.workers import results
 from concurrence.workers.execution import current_task
 
 
@@ -331,8 +331,8 @@ def test_results_that_only_cloudpickle_can_take() -> None:
 def test_a_result_that_cannot_travel_fails_and_the_next_does_not(
     result: Any, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution, "MAX_RESULT_BYTES", 190_000)
-    monkeypatch.setattr(execution, "MAX_RESULT_PARTS", 4)
+    monkeypatch.setattr(results, "MAX_RESULT_BYTES", 190_000)
+    monkeypatch.setattr(results, "MAX_RESULT_PARTS", 4)
 
     def make(is_large: bool) -> Any:
         return result if is_large else 1
@@ -346,7 +346,7 @@ def test_a_result_that_cannot_travel_fails_and_the_next_does_not(
 
 
 def test_results_that_fit_alone_but_not_together_leave_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execution, "MAX_RESULT_BYTES", 150_000)
+    monkeypatch.setattr(results, "MAX_RESULT_BYTES", 150_000)
     worker = Worker()
     outcomes = run_calls(odd_in_buffers, (100_000,), (100_001,), worker=worker)
     assert [len(outcome.value) for outcome in outcomes] == [100_000, 100_001]

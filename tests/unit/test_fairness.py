@@ -202,3 +202,45 @@ def test_what_is_no_measurement_changes_nothing(tasks: int, seconds: float) -> N
     rates.observe(1, 1, 0.001, "slave")
     rates.observe(1, tasks, seconds, "slave")
     assert rates.mean(1) == 0.001
+
+
+def test_a_client_of_twice_the_weight_gets_twice_as_much() -> None:
+    share = FairShare()
+    jobs = [job(1, "a"), job(2, "b")]
+    share.enter(jobs)
+    served: list[int] = []
+    for _ in range(90):
+        chosen = share.choose(lambda job: True)
+        assert chosen is not None
+        chosen.queue.take(1)
+        share.charge(chosen, 1.0, 2.0 if chosen.client == "a" else 1.0)
+        served.append(chosen.system)
+    assert 58 <= served.count(1) <= 62
+
+
+def test_systems_of_a_client_share_by_weight_and_seconds_where_priorities_are_equal() -> None:
+    share = FairShare()
+    heavy, light, urgent = job(1, "a"), job(2, "a"), job(3, "a", priority=1, tasks=10)
+    heavy.weight = 3.0
+    assert serve(share, [heavy, light, urgent], 10) == [3] * 10, "priority first"
+    served = serve(share, [heavy, light], 80)
+    assert 58 <= served.count(1) <= 62
+    late = job(4, "a")
+    served = serve(share, [heavy, light, late], 50)
+    assert 8 <= served.count(4) <= 12, "who comes late has saved nothing up"
+
+
+@pytest.mark.usefixtures("each_policy")
+def test_the_master_weighs_clients_by_name() -> None:
+    master = Master(weights={"the a": 3.0})
+    slave = master.slave()
+    for node, system in (("a", 70), ("b", 71)):
+        client = master.client(node, system)
+        client.define()
+        client.push(1, range(400), system=system)
+    order: list[int] = []
+    while len(order) < 200:
+        for chunk in slave.pull(1):
+            order += [chunk.message.system] * chunk.message.count
+            slave.answer(chunk, busy=0.002 * chunk.message.count)
+    assert 0.65 <= order.count(70) / len(order) <= 0.85

@@ -9,7 +9,7 @@ import pytest
 
 from concurrence.env.environment import Environment
 from concurrence.errors import ConfigError
-from concurrence.nodes.labels import parse_labels
+from concurrence.nodes.labels import parse_labels, parse_weights
 from concurrence.nodes.slave import SlaveNode
 
 
@@ -68,3 +68,21 @@ def test_a_list_may_be_written_as_in_a_file_wherever_it_is_text(folder: Path) ->
             environment.check()
             found = environment.config.get("slavenode", "labels")
             assert SlaveNode.labels.resolve(environment, found) == ("gpu=1", "camera")
+
+
+def test_weights_are_names_with_numbers_in_bounds() -> None:
+    assert parse_weights(("night=0.5", " a = b = 2 ")) == {"night": 0.5, "a = b": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("night", "not of the form name=weight"),
+        ("=2", "not of the form name=weight"),
+        ("night=0", "not a number from 0.001 to 1000"),
+        ("night=x", "the amount of 'night=x' is not a number"),
+    ],
+)
+def test_what_is_no_weight_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_weights((text,))

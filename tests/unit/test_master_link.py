@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from random import Random
+
 import pytest
 from swarm_story import hello
 
 from concurrence.errors import AuthenticationFailed, ConnectionFailed, Refused
 from concurrence.nodes.master_link import LinkEvent, LinkState, MasterLink
+from concurrence.transport.zmq_sockets import reconnect_intervals
 from concurrence.wire.messages import Bye, Delivered, Hello, Ping, Pong, Refusal, Welcome
 
 
@@ -224,3 +229,66 @@ def test_patience_is_for_the_first_welcome_only() -> None:
     link.connection("disconnected", story.now)
     story.wait(60.0)
     assert link.error is None
+
+
+# --- many links at once ---
+
+
+def reconnects(count: int, strike: Callable[[MasterLink], None], seconds: float) -> list[float]:
+    """When each of many links that are struck at the same moment wants a new connection."""
+    found: list[float] = []
+    for seed in range(count):
+        chance = Random(seed)
+        link = MasterLink(lambda _: hello("slave", "s"), "tcp://master", 0.0, patience=None, chance=chance.random)
+        link.connection("connected", 0.0)
+        link.message(Welcome(1, "1.0", "m", False, 2.0, 10.0), 0.0)
+        strike(link)
+        now = 0.25 * chance.random()  # their ticks are not in step
+        while not link.wants_reconnect:
+            now += 0.25
+            assert now < seconds
+            link.tick(now)
+        found.append(now)
+    return found
+
+
+def most_at_once(times: list[float], within: float) -> int:
+    """The largest number of events in any window of time."""
+    times = sorted(times)
+    return max(bisect_left(times, start + within) - position for position, start in enumerate(times))
+
+
+def test_a_thousand_links_that_miss_their_master_do_not_reconnect_at_once() -> None:
+    times = reconnects(1_000, lambda _: None, 20.0)
+    assert min(times) >= 10.0, "nobody gives its master up before the lease is over"
+    assert max(times) <= 16.0
+    assert most_at_once(times, 0.5) < 200
+
+
+def test_a_thousand_links_that_were_turned_away_do_not_come_back_at_once() -> None:
+    times = reconnects(1_000, lambda link: link.connection("auth_failed", 0.0), 20.0)
+    assert min(times) >= 2.0
+    assert max(times) <= 4.5
+    assert most_at_once(times, 0.25) < 250
+
+
+def libzmq_attempts(chance: Random, until: float) -> Iterator[float]:
+    """When a socket tries to connect after a loss, in seconds: intervals double, and vary a little."""
+    shortest, longest = reconnect_intervals(chance.random)
+    now, interval = 0.0, shortest
+    while now < until:
+        now += (interval + chance.randrange(shortest)) / 1_000
+        yield now
+        interval = min(2 * interval, longest)
+
+
+@pytest.mark.parametrize("outage", [0.0, 5.0, 60.0])
+def test_a_thousand_sockets_come_back_to_a_master_over_some_time(outage: float) -> None:
+    waits = [
+        next(at for at in libzmq_attempts(Random(seed), outage + 10.0) if at >= outage) - outage
+        for seed in range(1_000)
+    ]
+    assert max(waits) < 3.5, "a master gets everybody back soon"
+    assert most_at_once(waits, 0.1) < 300
+    if not outage:
+        assert max(waits) < 0.8, "who lost only a connection is back before it is taken for dead"

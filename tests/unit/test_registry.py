@@ -272,3 +272,23 @@ class TestNamesOfSlaves:
         names = [self.join(registry, number, name="n" * 1_024) for number in range(3)]
         assert len(set(names)) == 3
         assert max(map(len, names)) <= 1_024
+
+
+class TestClones:
+    """Two processes with one identity, as when a machine is cloned while a node runs on it."""
+
+    def test_whoever_is_replaced_and_says_hello_again_is_refused(self, registry: Registry) -> None:
+        registry.greet(b"1", hello("slave", "s", slave=machine()), origin(Role.SLAVE), 0.0)
+        registry.greet(b"2", hello("slave", "s", slave=machine(), resumes=True), origin(Role.SLAVE), 1.0)
+        with pytest.raises(Refused, match="in use by another process at") as caught:
+            registry.greet(b"1", hello("slave", "s", slave=machine(), resumes=True), origin(Role.SLAVE), 2.0)
+        assert "cloned" in caught.value.hint
+        node = registry.get("s")
+        assert node is not None
+        assert node.peer == b"2"
+
+    def test_a_node_that_reconnects_often_and_repeats_its_hello_is_no_clone(self, registry: Registry) -> None:
+        for n in range(20):
+            for _ in range(2):
+                greeting = registry.greet(b"%d" % n, hello("client", "c", resumes=n > 0), origin(), float(n))
+                assert greeting.node.peer == b"%d" % n

@@ -26,6 +26,7 @@ from concurrence.wire.messages import (
 )
 from concurrence.workers.slot_state import (
     LONGEST_DELAY,
+    DismissWorker,
     Drained,
     Instruction,
     InterruptTask,
@@ -261,7 +262,7 @@ def test_a_chunk_that_keeps_killing_workers_before_it_begins_is_lost() -> None:
     slots.assign(assign(1))
     assert upstream(slots.worker_exited(1, Seen(), "died", 0, "")) == []
     assert len(only(slots.worker_ready(2), SendToWorker)) == 1
-    assert upstream(slots.worker_exited(2, Seen(), "died", 0, "")) == [AttemptLost(1, None, "died")]
+    assert upstream(slots.worker_exited(2, Seen(), "died", 0, "")) == [AttemptLost(1, None, "died", begun=False)]
 
 
 def test_workers_that_die_at_start_are_replaced_ever_more_slowly() -> None:
@@ -273,6 +274,23 @@ def test_workers_that_die_at_start_are_replaced_ever_more_slowly() -> None:
     slots.worker_ready(12)
     assert only(slots.worker_exited(12, Seen(), "", 0, ""), StartWorker)[0].delay == 0.0
     assert only(slots.worker_exited(13, Seen(), "", 0, ""), StartWorker)[0].delay == 0.1
+
+
+def test_what_waits_where_no_worker_comes_up_is_given_back_as_lost() -> None:
+    slots = Slots(2)
+    slots.start()
+    slots.define(bundle())
+    slots.define(define())
+    slots.assign(assign(1))
+    assert upstream(slots.worker_exited(1, Seen(), "died at start", 0, "")) == []
+    assert upstream(slots.worker_exited(2, Seen(), "died at start", 0, "")) == []
+    lost = upstream(slots.worker_exited(3, Seen(), "died at start", 0, "its words"))
+    assert lost == [AttemptLost(1, None, "died at start", begun=False)]
+    assert slots.held == 0
+    slots.assign(assign(2))
+    slots.worker_ready(4)
+    assert upstream(slots.worker_exited(5, Seen(), "died at start", 0, "")) == []
+    slots.sanity_check()
 
 
 def test_taking_back_what_waits_here() -> None:
@@ -419,3 +437,76 @@ def test_a_cancelled_task_that_listens_costs_no_worker() -> None:
     assert len(upstream(slots.worker_results(1, results(1, [100])))) == 1
     assert slots.held == 0
     assert slots.states[1].is_idle
+
+
+# --- renewal ---
+
+
+def worn(chunks: int) -> Slots:
+    """One worker, which is worn after four tasks, and so many chunks of two tasks."""
+    slots = Slots(1, max_tasks=4)
+    slots.start()
+    slots.worker_ready(1)
+    slots.define(bundle())
+    slots.define(define())
+    for number in range(1, 1 + chunks):
+        slots.assign(assign(number))
+    return slots
+
+
+def test_the_successor_is_up_before_a_worn_worker_gets_no_more_work() -> None:
+    slots = worn(4)
+    assert not only(slots.worker_results(1, results(1, [100, 101])), StartWorker)
+    out = slots.worker_results(1, results(2, [200, 201]))
+    assert only(out, StartWorker) == [StartWorker(2, 0.0)]
+    assert only(out, SendToWorker)[0].worker == 1, "it goes on until then"
+    slots.assign(assign(5))
+    assert slots.worker_ready(2) == [], "the old one has chunks 3 and 4"
+    slots.sanity_check()
+    assert not only(slots.worker_results(1, results(3, [300, 301])), SendToWorker)
+    out = slots.worker_results(1, results(4, [400, 401]))
+    assert only(out, DismissWorker) == [DismissWorker(1)]
+    assert [send.worker for send in only(out, SendToWorker)] == [2], "and the new one goes on at once"
+    assert not slots.worker_exited(1, Seen(4, None), "exited with code 0", 0, "")
+    slots.sanity_check()
+
+
+def test_a_worn_worker_that_dies_first_is_replaced_once() -> None:
+    slots = worn(3)
+    slots.worker_results(1, results(1, [100, 101]))
+    slots.worker_results(1, results(2, [200, 201]))
+    out = slots.worker_exited(1, Seen(3, 0), "killed", 0, "")
+    assert not only(out, StartWorker), "one is on its way"
+    slots.sanity_check()
+    slots.assign(assign(4))
+    assert [send.worker for send in only(slots.worker_ready(2), SendToWorker)] == [2]
+
+
+def test_a_successor_that_dies_before_it_is_ready_is_replaced_and_the_old_one_goes_on() -> None:
+    slots = worn(2)
+    slots.worker_results(1, results(1, [100, 101]))
+    slots.worker_results(1, results(2, [200, 201]))
+    assert only(slots.worker_exited(2, Seen(), "killed", 0, ""), StartWorker)[0].worker == 3
+    assert only(slots.assign(assign(3)), SendToWorker)[0].worker == 1
+    slots.sanity_check()
+
+
+def test_workers_are_renewed_one_after_the_other() -> None:
+    slots = started(3)
+    assert only(slots.worker_worn(1), StartWorker) == [StartWorker(4, 0.0)]
+    assert slots.worker_worn(2) == slots.worker_worn(2) == []
+    out = slots.worker_ready(4)
+    assert only(out, DismissWorker) == [DismissWorker(1)]
+    assert only(out, StartWorker) == [StartWorker(5, 0.0)]
+    slots.sanity_check()
+
+
+def test_a_successor_that_dies_while_it_waits_leaves_the_old_one_at_work() -> None:
+    slots = worn(3)
+    slots.worker_results(1, results(1, [100, 101]))
+    slots.worker_results(1, results(2, [200, 201]))
+    slots.worker_ready(2)
+    out = slots.worker_exited(2, Seen(), "killed", 0, "")
+    assert only(out, StartWorker) == [StartWorker(3, 0.0)]
+    slots.sanity_check()
+    assert only(slots.assign(assign(4)), SendToWorker)[0].worker == 1

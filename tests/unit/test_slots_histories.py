@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from concurrence.wire.codec import Parcel, decode_tasks, encode_results, encode_tasks
 from concurrence.wire.messages import (
+    CANCELLED,
     FINISHED,
     RETURNED,
     Assign,
@@ -26,6 +27,7 @@ from concurrence.wire.messages import (
     PackedTask,
 )
 from concurrence.workers.slot_state import (
+    DismissWorker,
     Drained,
     Instruction,
     InterruptTask,
@@ -40,9 +42,9 @@ from concurrence.workers.slot_state import (
 from concurrence.workers.slots import Slots
 
 
-def assign(chunk: int, count: int, function: int) -> Parcel[Assign]:
+def assign(chunk: int, count: int, function: int, cores: int) -> Parcel[Assign]:
     tasks = [PackedTask(chunk * 100 + index, b"") for index in range(count)]
-    return Parcel(Assign(1, chunk, 7, function, 1, count), [encode_tasks(tasks)])
+    return Parcel(Assign(1, chunk, 7, function, 1, count, cores=cores), [encode_tasks(tasks)])
 
 
 def define(number: int, version: int) -> Parcel[DefineFunction]:
@@ -70,11 +72,14 @@ class FakeWorker:
         self.recorded: list[int] = []
         self.drained = 0
         self.unsent: list[tuple[int, int]] = []
+        self.looks = 0
+        self.interrupted: int | None = None
 
     def step(self, on_start: Callable[[int, int], None]) -> None:
         if self.index is not None and self.counters[self.index] not in self.recorded:
             self.recorded.append(self.counters[self.index])
-            self.unsent.append((self.counters[self.index], FINISHED))
+            was_interrupted = self.interrupted == self.counters[self.index]
+            self.unsent.append((self.counters[self.index], CANCELLED if was_interrupted else FINISHED))
         elif self.chunk is not None and self.position < len(self.counters):
             if self.chunk in self.stops:
                 self.unsent += [(counter, RETURNED) for counter in self.counters[self.position :]]
@@ -83,6 +88,7 @@ class FakeWorker:
                 return
             self.index = self.position
             self.position += 1
+            self.looks = 0
             on_start(self.chunk, self.counters[self.index])
         elif self.chunk is not None and self.counters:
             self.flush()
@@ -116,15 +122,16 @@ class FakeWorker:
     def look(self) -> Seen:
         fresh, self.drained = self.recorded[self.drained :], len(self.recorded)
         drained = Drained(self.chunk, [Recorded(counter, FINISHED, b"") for counter in fresh])
-        return Seen(self.chunk, self.index, drained, set(self.stops))
+        self.looks += 1
+        return Seen(self.chunk, self.index, drained, set(self.stops), self.looks * 0.4)
 
 
 class SlotsMachine(RuleBasedStateMachine):
     """Whatever master and workers do, each task is answered once, or lost once."""
 
-    @initialize(is_up=st.booleans())
-    def begin(self, is_up: bool) -> None:
-        self.slots = Slots(2)
+    @initialize(is_up=st.booleans(), grace=st.sampled_from([0.0, 1.0]), max_tasks=st.sampled_from([0, 5]))
+    def begin(self, is_up: bool, grace: float, max_tasks: int) -> None:
+        self.slots = Slots(2, grace=grace, max_tasks=max_tasks)
         self.workers: dict[int, FakeWorker] = {}
         self.open: dict[int, set[int]] = {}  # chunk -> tasks that are neither answered nor lost
         self.started: set[tuple[int, int]] = set()
@@ -149,9 +156,12 @@ class SlotsMachine(RuleBasedStateMachine):
                     self.killed.add(number)
                 case StopChunk(number, chunk):
                     self.workers[number].stops.add(chunk)
+                case DismissWorker(number):
+                    assert not self.slots.states[number].chunks
+                    self.killed.add(number)  # it ends, sooner or later
                 case InterruptTask(number, chunk, index, _):
                     assert (chunk, self.open_at(chunk, index)) in self.started, "interrupted what did not start"
-                    assert number in self.workers
+                    self.workers[number].interrupted = chunk * 100 + index
                 case SendUpstream(parcel):
                     self.hear(parcel.message)
 
@@ -190,11 +200,11 @@ class SlotsMachine(RuleBasedStateMachine):
     def pick(self, choice: int) -> int:
         return sorted(self.workers)[choice % len(self.workers)]
 
-    @rule(count=st.integers(1, 4), function=st.sampled_from([1, 1, 1, 2]))
-    def assign(self, count: int, function: int) -> None:
+    @rule(count=st.integers(1, 4), function=st.sampled_from([1, 1, 1, 2]), cores=st.sampled_from([1, 1, 1, 2]))
+    def assign(self, count: int, function: int, cores: int = 1) -> None:
         chunk, self.next_chunk = self.next_chunk, self.next_chunk + 1
         self.open[chunk] = {chunk * 100 + index for index in range(count)}
-        self.carry_out(self.slots.assign(assign(chunk, count, function)))
+        self.carry_out(self.slots.assign(assign(chunk, count, function, cores)))
 
     @rule(function=st.integers(1, 2), version=st.integers(1, 2))
     def define(self, function: int, version: int) -> None:
@@ -233,6 +243,12 @@ class SlotsMachine(RuleBasedStateMachine):
     @rule(choice=st.integers(0, 1))
     def receive(self, choice: int) -> None:
         self.read(self.pick(choice))
+
+    @rule(choice=st.integers(0, 1))
+    def wear(self, choice: int) -> None:
+        number = self.pick(choice)
+        if self.workers[number].is_ready:
+            self.carry_out(self.slots.worker_worn(number))
 
     @rule(choice=st.integers(0, 1), steps=st.integers(0, 8))
     def look(self, choice: int, steps: int) -> None:
@@ -294,7 +310,7 @@ class SlotsMachine(RuleBasedStateMachine):
         for function in (1, 2):
             self.define(function, 1)
         for _ in range(200):
-            for choice in range(2):
+            for choice in range(len(self.workers)):
                 self.ready(choice)
                 self.work(choice, 10)
                 self.receive(choice)
@@ -314,7 +330,9 @@ def test_long_histories(first: int) -> None:
 
 def play(chance: Random) -> None:
     machine = SlotsMachine()
-    machine.begin(is_up=chance.random() < 0.9)
+    machine.begin(chance.random() < 0.9, chance.choice([0.0, 1.0]), chance.choice([0, 5]))
+
+    wide = chance.choice([[1], [1, 1, 1, 2], [3]])
 
     def one() -> int:
         return chance.randrange(2)
@@ -323,7 +341,7 @@ def play(chance: Random) -> None:
         return chance.randrange(1, 4)
 
     actions: list[tuple[int, Callable[[], object]]] = [
-        (8, lambda: machine.assign(chance.randrange(1, 5), chance.choice([1, 1, 1, 2]))),
+        (8, lambda: machine.assign(chance.randrange(1, 5), chance.choice([1, 1, 1, 2]), chance.choice(wide))),
         (2, lambda: machine.define(few(), one() + 1)),
         (1, lambda: machine.define_without_bundle(few(), one() + 1)),
         (2, lambda: machine.ready(one())),
@@ -331,6 +349,7 @@ def play(chance: Random) -> None:
         (12, lambda: machine.work(one(), few())),
         (8, lambda: machine.receive(one())),
         (2, lambda: machine.flush(one())),
+        (1, lambda: machine.wear(one())),
         (12, lambda: machine.look(one(), chance.randrange(8))),
         (1, lambda: machine.die(one())),
         (3, lambda: machine.killed and machine.die_of_a_kill()),

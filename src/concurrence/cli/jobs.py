@@ -88,8 +88,9 @@ def jobs_table(found: Sequence[dict[str, Any]]) -> Table:
     counts = ["queued", "delayed", "running", "finished", "failed", "cancelled"]
     if not any(job["delayed"] for job in found):
         counts.remove("delayed")
+    weighted = any(_weight_of(job) != 1.0 for job in found)
     table = Table("id", "name", "client", "state", box=None, pad_edge=False)
-    for heading in ("priority", *counts, "age"):
+    for heading in ("priority", *(("weight",) if weighted else ()), *counts, "age"):
         table.add_column(heading, justify="right")
     if any(progress_of(job) for job in found):
         table.add_column("progress")
@@ -100,11 +101,17 @@ def jobs_table(found: Sequence[dict[str, Any]]) -> Table:
             Text(job["client"]),
             job["state"],
             str(job["priority"]) if job["queued"] else "",
+            *((f"{_weight_of(job):g}",) if weighted else ()),
             *(f"{job[count]:,}" for count in counts),
             human_seconds(job["age"]),
             *([Text(progress_of(job))] if progress_of(job) else []),
         )
     return table
+
+
+def _weight_of(job: dict[str, Any]) -> float:
+    """That of the client and that of the system within it, together."""
+    return float(job["client_weight"] * job["weight"])
 
 
 def progress_of(job: dict[str, Any]) -> str:
@@ -176,7 +183,7 @@ def cancel(
     targets: Annotated[
         list[str],
         typer.Argument(
-            metavar="JOB|TASK...", help="Jobs as SYSTEM, tasks as SYSTEM/COUNTER; the first digits do."
+            metavar="JOB_OR_TASK...", help="Jobs as SYSTEM, tasks as SYSTEM/COUNTER; the first digits do."
         ),
     ],
     master: MasterOption = None,

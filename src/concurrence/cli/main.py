@@ -22,6 +22,7 @@ try:
         servers,
         simulate,
         status,
+        top,
     )
     from concurrence.cli.failures import INTERRUPTED
     from concurrence.cli.group import Commands, pass_environment_on, use_environment
@@ -47,6 +48,7 @@ app.command(epilog=jobs.JOBS_EPILOG)(jobs.jobs)
 app.command(epilog=jobs.EXPLAIN_EPILOG)(jobs.explain)
 app.command(epilog=jobs.CANCEL_EPILOG)(jobs.cancel)
 app.command(epilog=jobs.LOGS_EPILOG)(jobs.logs)
+app.command(epilog=top.EPILOG)(top.top)
 app.command(epilog=drain.EPILOG)(drain.drain)
 app.command(epilog=call.EPILOG)(call.call)
 app.command(epilog=apps.EPILOG)(apps.apps)

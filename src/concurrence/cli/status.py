@@ -143,13 +143,13 @@ def _nodes(answer: Status) -> Table:
     table = Table("kind", "name", "address", box=None, pad_edge=False)
     for heading in ("connected", "workers", "chunks", "finished"):
         table.add_column(heading, justify="right")
-    if any(node.drains for node in answer.nodes):
+    if any(node.drains or node.note for node in answer.nodes):
         table.add_column("")
     for node in sorted(answer.nodes, key=lambda node: (node.kind, node.name)):
         cells = [node.kind, Text(node.name), Text(node.address), human_seconds(node.age)]
         if node.kind == "slave":
             cells += [str(node.workers), str(node.busy_chunks), f"{node.finished:,}"]
-            cells += ["draining"] if node.drains else []
+            cells += ["draining"] if node.drains else [Text(node.note)] if node.note else []
         table.add_row(*cells)
     return table
 

@@ -14,6 +14,7 @@ from concurrence.scheduling.explaining import Explanation
 from concurrence.scheduling.job_views import PLAIN_TASKS, JobView, job_views, names_of_all
 from concurrence.scheduling.naming import Target, find_target, short_ids
 from concurrence.scheduling.past import Piece
+from concurrence.scheduling.slave_views import slave_rows
 from concurrence.transport.remote import ApiRequest, ApiService, jsonremote
 
 MAX_TARGETS = 10_000
@@ -64,6 +65,21 @@ class JobMethods:
             ``after`` is the ``next`` of the last answer, to hear only what is new.
             """
             return self._logs(self._find(job), after)
+
+        @jsonremote(service)
+        def top(request: ApiRequest) -> dict[str, Any]:
+            """Tell what ``concurrence top`` shows: the slaves and the jobs, as they are now."""
+            return self._top()
+
+    def _top(self) -> dict[str, Any]:
+        core, now = self._core, self._now()
+        return {
+            "master": core.master,
+            "uptime": core.uptime(now),
+            "scheduler": type(core.scheduler).__name__,
+            "slaves": slave_rows(core.swarm, now),
+            "jobs": job_views(core.swarm, now),
+        }
 
     def _find(self, text: str) -> Target:
         return find_target(text, names_of_all(self._core.swarm))

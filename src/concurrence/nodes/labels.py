@@ -1,10 +1,10 @@
-"""Labels of slaves: what a machine offers to tasks beyond its cores, as the config says it."""
+"""Lists of names with amounts, as the config says them: labels of slaves, and weights of clients."""
 
 from __future__ import annotations
 
 from concurrence.env.config import ConfigValue
 from concurrence.env.options import ListOption
-from concurrence.wire.fields import MAX_AMOUNT, MAX_NAME, MAX_RESOURCES
+from concurrence.wire.fields import MAX_AMOUNT, MAX_NAME, MAX_RESOURCES, MAX_WEIGHT, MIN_WEIGHT
 
 _CORES = "cpu"
 
@@ -44,6 +44,42 @@ def parse_labels(texts: tuple[str, ...]) -> dict[str, float]:
     if len(labels) > MAX_RESOURCES:
         raise ValueError(f"more than {MAX_RESOURCES} are too many")
     return labels
+
+
+class WeightsOption(ListOption):
+    """Names of clients with weights; the value is the texts as they were written."""
+
+    expected = "a list of weights, each name=weight"
+    example = '["night=0.5", "Mandelbrot=2"]'
+
+    def convert(self, value: ConfigValue) -> tuple[str, ...]:
+        """TOML's arrays of weights; as text, weights between commas."""
+        texts = super().convert(value)
+        parse_weights(texts)
+        return texts
+
+
+def parse_weights(texts: tuple[str, ...]) -> dict[str, float]:
+    """Weights as a mapping.
+
+    Args:
+        texts: Each ``name=weight``.
+
+    Raises:
+        ValueError: One has another form or is there twice, or a weight is not in bounds.
+    """
+    weights: dict[str, float] = {}
+    for text in texts:
+        name, separator, weight = (part.strip() for part in text.rpartition("="))
+        if not separator or not name:
+            raise ValueError(f"{text!r} is not of the form name=weight")
+        if name in weights:
+            raise ValueError(f"{name} is there twice")
+        amount = _amount(text, weight)
+        if not MIN_WEIGHT <= amount <= MAX_WEIGHT:
+            raise ValueError(f"the weight of {text!r} is not a number from {MIN_WEIGHT:g} to {MAX_WEIGHT:g}")
+        weights[name] = amount
+    return weights
 
 
 def _amount(text: str, amount: str) -> float:

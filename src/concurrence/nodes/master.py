@@ -29,6 +29,7 @@ from concurrence.scheduling.api import ITaskScheduler
 from concurrence.scheduling.core import MasterCore
 from concurrence.scheduling.outbox import HostOrder, News
 from concurrence.transport.api import IServer, IWorkQueue
+from concurrence.transport.descriptors import require
 from concurrence.transport.security import Role
 from concurrence.transport.tokens import ApiTokens
 from concurrence.version import __version__
@@ -45,6 +46,8 @@ _END_SECONDS = 1.0
 _SLAVE = "the master's own slave"
 API_OFFSET = 80
 """The HTTP port lies so far beyond that of the compute channel, unless an option says where it is."""
+FEWEST_FILES = 64
+"""Open files without which no master starts: its own, and room for a few connections."""
 
 
 class MasterNode(LimitedNode):
@@ -86,6 +89,7 @@ class MasterNode(LimitedNode):
 
     def app_init(self) -> None:
         """Read the options and make the core."""
+        require(FEWEST_FILES, "a master")
         self._is_private = self.launch is not None and self.launch.spec.private
         self._core = MasterCore(
             self.task_scheduler,
@@ -300,7 +304,7 @@ class MasterNode(LimitedNode):
         outgoing = outbox.messages
         for peer, parcel in self._gate.release():
             outgoing.setdefault(peer, []).append(parcel)
-        orders, stopped, dropped = outbox.hosts, outbox.stopped_hosts, outbox.dropped
+        orders, stopped, admitted, dropped = outbox.hosts, outbox.stopped_hosts, outbox.admitted, outbox.dropped
         for news in outbox.news:
             self.log.info("%s", news, extra=news.about if isinstance(news, News) else None)
         for aside in outbox.asides:
@@ -314,6 +318,8 @@ class MasterNode(LimitedNode):
             self._start_host(order)
         for system in stopped:
             self._hosting.stop_host(system)
+        for peer in admitted:
+            server.admit(peer)
         for peer in dropped:
             server.forget(peer)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from concurrence.env.options import ByteSizeOption, ChoiceOption, DurationOption, IntOption
+from concurrence.nodes.labels import WeightsOption, parse_weights
 from concurrence.nodes.serving import ServingNode
 from concurrence.scheduling.api import Limits
+from concurrence.transport.descriptors import connections_within, open_files
 
 _PINGS_PER_LEASE = 3.0  # at least; with fewer a node would be given up for one late ping
 
@@ -64,6 +66,14 @@ class LimitedNode(ServingNode, abstract=True):
         "masternode", "longest_retry_delay", 30.0, "The longest wait before a task is tried again.", live=True
     )
 
+    weights = WeightsOption(
+        "masternode",
+        "weights",
+        (),
+        'How much more of the swarm than others clients of these names may have, as in ["night=0.5"].',
+        live=True,
+    )
+
     def limits(self) -> Limits:
         """The limits as they are now."""
         return Limits(
@@ -73,8 +83,10 @@ class LimitedNode(ServingNode, abstract=True):
             delivery_window=self.delivery_window,
             code_window=self.code_window,
             max_attempts=self.max_attempts,
+            max_connections=connections_within(open_files()) * 9 // 10,
             impossible_fails=self.impossible_tasks == "fail",
             impossible_patience=self.impossible_patience,
             retry_delay=self.retry_delay,
             longest_retry_delay=self.longest_retry_delay,
+            weights=parse_weights(self.weights),
         )

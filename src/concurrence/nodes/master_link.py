@@ -36,7 +36,8 @@ class LinkEvent(Enum):
     """The link has given up; see :attr:`MasterLink.error`."""
 
 
-_RETRY_SECONDS = 2.0
+_RETRY_SECONDS = 2.0  # at least, and at most twice as long
+_SPREAD = 0.5  # of a lease, over which nodes that all lost their master give it up
 _HELLO_SECONDS = 1.0
 _FIRST_LEASE = 10.0  # seconds, until the master's welcome says its own
 
@@ -49,14 +50,23 @@ class MasterLink:
         address: Where the master is, for the texts of errors.
         now: The time.
         patience: Seconds until the first welcome after which the link gives up; None for never.
+        chance: Numbers from 0 to below 1: what many nodes notice together, they do not all do at once.
     """
 
     def __init__(
-        self, make_hello: Callable[[bool], Hello], address: str, now: float, *, patience: float | None
+        self,
+        make_hello: Callable[[bool], Hello],
+        address: str,
+        now: float,
+        *,
+        patience: float | None,
+        chance: Callable[[], float] = float,
     ) -> None:
         self._make_hello = make_hello
         self._address = address
         self._deadline = None if patience is None else now + patience
+        self._chance = chance
+        self._stretch = 1.0
         self._heard = now
         self._sent = now
         self._hello_at = now
@@ -94,7 +104,7 @@ class MasterLink:
             else:
                 # It was right before: a master that restarts may hang up a few times.
                 self._lose()
-                self._retry_at = now + _RETRY_SECONDS
+                self._retry_at = now + _RETRY_SECONDS * (1.0 + self._chance())
 
     def message(self, message: Message, now: float) -> bool:
         """A message arrived; returns True if it was the link's own business."""
@@ -133,14 +143,14 @@ class MasterLink:
             self._heard += pause
             self._greeting_since += pause
         if self.state is LinkState.READY:
-            if now - self._heard > lease:
+            if now - self._heard > lease * self._stretch:
                 self._reconnect(now)
             elif now - min(self._sent, self._heard) >= heartbeat and now - self._pinged >= heartbeat:
                 # Also when much was sent: a master that has nothing to say says at least Pong.
                 self._sent = self._pinged = now
                 self.outgoing.append(Ping())
         elif self.state is LinkState.GREETING:
-            if now - self._greeting_since > lease:
+            if now - self._greeting_since > lease * self._stretch:
                 self._reconnect(now)
             elif now - self._hello_at >= _HELLO_SECONDS:
                 # The answer may have been lost with a connection that broke unseen.
@@ -151,6 +161,7 @@ class MasterLink:
     def _greet(self, now: float) -> None:
         if self.state is not LinkState.GREETING:
             self._greeting_since = now
+            self._stretch = 1.0 + _SPREAD * self._chance()
         self.state = LinkState.GREETING
         self._hello_at = self._sent = now
         self.outgoing = [self._make_hello(self.welcome is not None)]
@@ -194,8 +205,8 @@ class MasterLink:
     def _authentication_error(self) -> AuthenticationFailed:
         return AuthenticationFailed(
             f"the master at {self._address} does not accept this key",
-            hint="The connect file is not, or no longer, one of this master's. Fetch a fresh one from connect/ in "
-            "the folder of the master's environment.",
+            hint="The connect file is not, or no longer, one of this master's: fetch a fresh one from connect/ in "
+            "the folder of the master's environment. Or the master has no room for more connections: see its log.",
         )
 
     def _no_answer(self) -> ConcurrenceError:

@@ -6,6 +6,7 @@ reconnecting, sending again what was not accepted, happens here.
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
@@ -110,7 +111,7 @@ class OwnerChannel:
         self._traffic = OwnerTraffic()
         self._make_client = make_client
         self._reactor = Reactor()
-        self._link = MasterLink(make_hello, address, self._reactor.now(), patience=patience)
+        self._link = MasterLink(make_hello, address, self._reactor.now(), patience=patience, chance=random.random)
         self._decoder = decoder_to_owner()
         self._notifications: SimpleQueue[Notification | None] = SimpleQueue()
         self._client: IClient | None = None

@@ -8,12 +8,16 @@ from concurrence.component import ComponentManager
 from concurrence.env.options import ChoiceOption, FloatOption, IntOption, ListOption, StrOption
 from concurrence.nodes.keys import reachable_url
 from concurrence.nodes.node import Node
+from concurrence.transport.descriptors import open_files
 from concurrence.transport.http_pages import HttpPages, HttpSettings, is_loopback, url_host
 from concurrence.transport.remote import ApiService
 from concurrence.transport.tokens import ApiTokens, Sessions
 
 if TYPE_CHECKING:
     from concurrence.transport.http_server import HttpServer
+
+_FEWEST = 4
+_FILES_PER_CONNECTION = 16  # most of a node's open files are for its peers
 
 
 class ServingNode(Node, abstract=True):
@@ -49,7 +53,9 @@ class ServingNode(Node, abstract=True):
     api_rate = FloatOption(
         "api", "rate", 1_000.0, "HTTP requests that one caller may have in a second; 0 for any number."
     )
-    api_connections = IntOption("api", "connections", 256, "HTTP connections at once.", min=1)
+    api_connections = IntOption(
+        "api", "connections", 256, "HTTP connections at once; one in 16 of the open files allowed at most.", min=1
+    )
 
     def __init__(self, manager: ComponentManager) -> None:
         super().__init__(manager)
@@ -86,7 +92,7 @@ class ServingNode(Node, abstract=True):
             self.sessions,
             (*self.api_allowed_hosts, *_host_of(self.api_host, advertise)),
             max(0.0, self.api_rate),
-            self.api_connections,
+            min(self.api_connections, max(_FEWEST, open_files() // _FILES_PER_CONNECTION)),
         )
         if not is_loopback(settings.host):
             self.log.warning(

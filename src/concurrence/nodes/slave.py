@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 from pathlib import Path
 
@@ -20,16 +21,19 @@ from concurrence.nodes.serving import ServingNode
 from concurrence.nodes.slave_pages import SlavePages, SlaveState
 from concurrence.nodes.slave_traffic import SlaveTraffic
 from concurrence.transport.api import IClient, IWorkSource
+from concurrence.transport.descriptors import require
 from concurrence.transport.remote import ApiService
 from concurrence.transport.security import Credentials, Role, read_connect_file
 from concurrence.transport.tokens import ApiTokens
 from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_to_slave, encode
-from concurrence.wire.messages import Bye, Drain, Draining, Hello, Message, ToSlave
+from concurrence.wire.messages import Bye, Drain, Draining, Hello, Message, Pause, ToSlave
 from concurrence.workers.api import ITaskManager
 
 _TICK_SECONDS = 0.25
 _SILENCE_SECONDS = 15.0
+_OWN_FILES = 32
+_FILES_PER_WORKER = 4  # its link, its output and its cell; and one for that of a worker that takes its place
 
 
 class SlaveNode(ServingNode):
@@ -72,11 +76,17 @@ class SlaveNode(ServingNode):
         """Read the options.
 
         Raises:
-            UsageError: There is no connect file.
+            UsageError: There is no connect file, or too few open files for so many workers.
         """
         self._credentials = self._find_credentials()
         self._labels = parse_labels(self.labels)
         self._manager = self.task_manager
+        workers = self._manager.workers
+        require(
+            _OWN_FILES + _FILES_PER_WORKER * workers,
+            f"a slave with {workers} workers",
+            "Or let it have fewer workers: --workers.",
+        )
         self._identity = Identity("slave", self.name, __version__)
         self._description = describe_machine(self._manager.workers, self._manager.credit, self._labels)
 
@@ -116,7 +126,7 @@ class SlaveNode(ServingNode):
 
     def _connect(self) -> None:
         address = self._credentials.address
-        self._link = MasterLink(self._hello, address, self.reactor.now(), patience=None)
+        self._link = MasterLink(self._hello, address, self.reactor.now(), patience=None, chance=random.random)
         self._client = client = self.transport.client(self._credentials)
         self.reactor.register(client.pollable, lambda: self._drain(client))
         self.reactor.register(client.events_pollable, lambda: self._drain(client))
@@ -199,9 +209,17 @@ class SlaveNode(ServingNode):
             if isinstance(parcel.message, Drain):
                 self._told_to_drain(parcel.message)
             else:
+                if isinstance(parcel.message, Pause):
+                    self._tell_pause(parcel.message)
                 self._manager.handle(parcel)
         except ProtocolError as error:  # one bad message must not cost what runs here
             self.log.error("bad message from the master, which is dropped: %s", error.message)
+
+    def _tell_pause(self, message: Pause) -> None:
+        if message.paused:
+            self.log.warning("the master gives this slave no work for now: it %s", message.reason)
+        else:
+            self.log.info("the master gives this slave work again")
 
     # --- draining ---
 

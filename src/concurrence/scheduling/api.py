@@ -9,6 +9,7 @@ from math import inf
 from msgspec import Struct
 
 from concurrence.component import Interface
+from concurrence.scheduling.circuit import Outcomes
 from concurrence.scheduling.fairness import FairShare
 from concurrence.scheduling.functions import FunctionTable
 from concurrence.scheduling.ledger.jobs import Assignment, Job
@@ -41,8 +42,10 @@ class Limits(Struct, frozen=True):
         system_window: Task systems of one client, with those that they pushed; each has a process of its own.
         system_depth: How many task systems may push one another in a row.
         code_window: Bytes of code and shared objects of one owner at the master.
+        max_connections: How many the open files of the master allow; 0 for no limit. A slave may have two.
         impossible_fails: Whether tasks fail that no connected slave can ever run; if not, they wait.
         impossible_patience: Seconds after which they do.
+        weights: How much more than others clients of these names may have, as 2 for twice as much.
         retry_delay: Seconds that a task which raised waits before it is tried again; doubled with each failure.
         longest_retry_delay: Never more seconds than this.
     """
@@ -56,10 +59,12 @@ class Limits(Struct, frozen=True):
     system_window: int = 256
     system_depth: int = 16
     code_window: int = 1 << 30
+    max_connections: int = 0
     impossible_fails: bool = False
     impossible_patience: float = 10.0
     retry_delay: float = 0.0
     longest_retry_delay: float = 30.0
+    weights: Mapping[str, float] = {}
 
 
 class SwarmState:
@@ -82,6 +87,9 @@ class SwarmState:
         """The largest window that an owner may have been told, and so may still use."""
         self.new_ticket = new_ticket
         self.rates = Rates()
+        self.outcomes = Outcomes()
+        self.resting: dict[str, SlaveNodeRecord] = {}
+        """The slaves that are given no work because everything failed on them."""
         self.fairness = FairShare()
         self.functions = FunctionTable(limits.code_window)
         self.past = Past()
@@ -178,8 +186,16 @@ class SwarmState:
         if assignment.spec.resources:
             self.reservations.cancel(self.roster, job.system, assignment.spec.resources)
         mean = self.rates.mean(assignment.spec.function)
-        self.fairness.charge(job, len(assignment.pending) * (CHUNK_SECONDS if mean is None else mean))
+        seconds = len(assignment.pending) * (CHUNK_SECONDS if mean is None else mean)
+        self.fairness.charge(job, seconds, self.weight_of(job.client))
         return assignment
+
+    def weight_of(self, client: str) -> float:
+        """How much more than others a client may have, as 2 for twice as much."""
+        if not self.limits.weights:
+            return 1.0
+        owner = self.registry.owner(client)
+        return self.limits.weights.get(owner.name, 1.0) if owner is not None else 1.0
 
     def direct(self, assignment: Assignment, slave: SlaveNodeRecord) -> None:
         """Send a chunk to one slave."""
@@ -217,6 +233,7 @@ class SwarmState:
     def forget_function(self, function: int) -> None:
         """Nobody uses a function any more."""
         self.rates.forget(function)
+        self.outcomes.forget(function)
         self._spread.pop(function, None)
 
     def can_run(self, slave: SlaveNodeRecord, job: Job) -> bool:

@@ -89,7 +89,8 @@ def of_job(swarm: SwarmState, job: Job, head: TaskSpec) -> Block:
         waiting = sum(_count(run) for run in job.queue.runs() if run.spec.resources == what)
         other = _by_slaves(swarm, TaskSpec(0, resources=what)) if waiting else None
         if other is not None:
-            why = f"{waiting:,} of its tasks: {other.why}" if waiting > 1 else f"one of its tasks: {other.why}"
+            text = other.why.removeprefix("it needs ")
+            why = f"{waiting:,} of its tasks need {text}" if waiting > 1 else f"one of its tasks needs {text}"
             return Block(other.cause, why, other.fix)
     return block
 
@@ -159,26 +160,23 @@ def _by_room(swarm: SwarmState, spec: TaskSpec) -> Block:
     free = [slave for slave in able if _has_room(swarm, slave, spec)]
     if free:
         return Block(Cause.TURN, f"nothing but its turn: {needs.names_of(free)} has room")
+    kept = [slave for slave in able if slave.kept_for]
+    text = f"; {needs.names_of(kept)} is kept free for a task that needs much" if kept else ""
     workers = sum(slave.workers for slave in able)
     if not spec.resources:
-        return Block(Cause.BUSY, f"all {workers} workers are busy" if workers != 1 else "the only worker is busy")
-    what = needs.needs_text(spec.resources)
-    names = needs.names_of(able)
-    one = len(able) == 1
-    return Block(
-        Cause.BUSY, f"the {'slave that offers' if one else 'slaves that offer'} {what} {_is_in_use(one)}: {names}"
-    )
-
-
-def _is_in_use(one: bool) -> str:
-    return "has it in use, or no room" if one else "have it in use, or no room"
+        busy = f"all {workers} workers are busy" if workers != 1 else "the only worker is busy"
+        return Block(Cause.BUSY, busy + text)
+    what, names = needs.needs_text(spec.resources), needs.names_of(able)
+    if len(able) == 1:
+        return Block(Cause.BUSY, f"the slave that offers {what} has it in use, or no room: {names}{text}")
+    return Block(Cause.BUSY, f"the slaves that offer {what} have it in use, or no room: {names}{text}")
 
 
 def _has_room(swarm: SwarmState, slave: SlaveNodeRecord, spec: TaskSpec) -> bool:
     room = slave.room
     if swarm.rates.is_long(spec.function):  # nothing waits behind long tasks
         room = min(room, slave.idle_workers)
-    return room > 0 and swarm.has_free(slave, spec.resources)
+    return room > 0 and "cpu" not in slave.kept_for and slave.has_free(spec.resources)
 
 
 def _resume(slave: SlaveNodeRecord) -> str:
@@ -206,6 +204,8 @@ def ahead_of(swarm: SwarmState, job: Job, priority: int) -> list[Ahead]:
                 others.append(Ahead(other.system, other.queued, "its client had less of the swarm: fair share"))
         elif head.priority > priority:
             mine.append(Ahead(other.system, other.queued, f"its priority is {head.priority}"))
+        elif head.priority == priority and swarm.fairness.served_system(other) < swarm.fairness.served_system(job):
+            mine.append(Ahead(other.system, other.queued, "it had less of what this client was given"))
     return others + mine
 
 

@@ -11,7 +11,16 @@ from collections.abc import Callable
 from typing import Any
 
 from concurrence.errors import ProtocolError, Refused
-from concurrence.scheduling import draining, greetings, impossible, notices, slave_events, status, system_events
+from concurrence.scheduling import (
+    draining,
+    greetings,
+    impossible,
+    notices,
+    resting,
+    slave_events,
+    status,
+    system_events,
+)
 from concurrence.scheduling.api import ITaskScheduler, Limits, SwarmState
 from concurrence.scheduling.handlers import OF_OWNERS, OF_SLAVES, Handler
 from concurrence.scheduling.ledger.ledger import Ledger
@@ -24,6 +33,9 @@ from concurrence.wire.codec import Parcel
 
 AWAY_SECONDS = 1.0
 """A slave whose connection broke and that does not come back for so long is dead."""
+
+REFUSALS_A_SECOND = 3
+"""The log tells of no more refused nodes; all are counted."""
 
 PROGRESS_SECONDS = 0.2
 """How often a client hears how its jobs are, while they change."""
@@ -60,6 +72,7 @@ class MasterCore:
         self.package = package
         self.work_address = ""
         self.rejected = 0
+        self.refused = 0
         ledger = Ledger(
             first_chunk=first_chunk,
             max_attempts=limits.max_attempts,
@@ -73,6 +86,9 @@ class MasterCore:
         self._lonely_since: float | None = None
         self._started: float | None = None
         self._ticked = 0.0
+        self._refusals_until = 0.0
+        self._refusals = 0
+        self._slaves_changed = False
         self._answered: set[str] = set()  # who asked for the status in this cycle
         self._of_owners: dict[type[Any], Handler] = {
             **OF_OWNERS,
@@ -175,6 +191,7 @@ class MasterCore:
                 self._lost(node, _SILENT)
         for node in registry.silent(now):
             self._lost(node, _SILENT)
+        resting.tick(self.swarm, now)
         self.swarm.fairness.admit()
         self.swarm.reservations.prune(self.swarm.ledger.jobs)
         self.scheduler.tick(self.swarm, now)
@@ -202,6 +219,7 @@ class MasterCore:
         if self.swarm.ledger.wake(now) or self.swarm.changed:
             self.swarm.changed = False
             self.swarm.fulfil_reservations(now)
+            resting.give_trials(self.swarm, now)
             self.scheduler.dispatch(self.swarm, now)
             self.swarm.end_round()
         greetings.tell_slaves(self.swarm, now)
@@ -212,15 +230,20 @@ class MasterCore:
         registry = self.swarm.registry
         try:
             job = system_events.check_system(self.swarm, hello)
+            self._check_room(hello)
             node, known, previous, replaced = registry.greet(peer, hello, origin, now)
         except Refused as error:
             self.outbox.send(peer, Parcel(wire.Refusal("refused", error.message, error.hint)))
+            self._tell_refused(
+                f"{hello.kind} {hello.name} from {origin.address} was refused: {error.message}", now
+            )
             return
         if previous is not None and previous != peer:
             self.outbox.dropped.append(previous)
         if replaced is not None:
             self._lost(replaced, "another incarnation took its place")
         self._away.pop(node.id, None)
+        self.outbox.admitted.append(peer)
         self.swarm.changed = True
         self.outbox.tell(node, f"{'is back' if known else 'registered'} from {origin.address}")
         self.outbox.send(peer, Parcel(self._welcome(node, known=known)))
@@ -231,6 +254,31 @@ class MasterCore:
             self.swarm.slaves_changed = True
         elif isinstance(node, OwnerNode):
             greetings.greet_owner(self.swarm, node, job)
+
+    def _tell_refused(self, text: str, now: float) -> None:
+        """News, but not so much that somebody who is refused again and again could fill the disk."""
+        self.refused += 1
+        if now >= self._refusals_until:
+            self._refusals_until, self._refusals = now + 1.0, 0
+        self._refusals += 1
+        if self._refusals <= REFUSALS_A_SECOND:
+            self.outbox.news.append(text)
+
+    def _check_room(self, hello: wire.Hello) -> None:
+        """Whether there is room for one more node; who asks how the master is comes in anyway.
+
+        Raises:
+            Refused: There is none.
+        """
+        limit, registry = self.swarm.limits.max_connections, self.swarm.registry
+        if not limit or hello.kind == "admin" or hello.node in registry or 2 * len(registry) < limit:
+            return
+        queues = 1 if self.work_address else 0
+        if len(registry) + queues * len(registry.slaves()) >= limit:
+            raise Refused(
+                f"the master has {len(registry)} nodes, as many as its limit of open files allows",
+                hint="Raise that limit where the master runs: ulimit -n, or LimitNOFILE in a unit of systemd.",
+            )
 
     def _welcome(self, node: Node, *, known: bool) -> wire.Welcome:
         limits = self.swarm.limits
@@ -271,14 +319,19 @@ class MasterCore:
     def _claimed(self, swarm: SwarmState, node: Any, parcel: Parcel[wire.Claimed], now: float) -> None:
         self.scheduler.claimed(swarm, node, parcel.message.chunks, now)
 
+    def uptime(self, now: float) -> float:
+        """Seconds since the master began to look at the time."""
+        return now - self._started if self._started is not None else 0.0
+
     def status(self, request: int, now: float) -> wire.Status:
         """The state of the swarm, as the answer to a request of this number."""
         stats = {"messages_rejected": float(self.rejected), "chunks_unclaimed": float(len(self.swarm.unclaimed))}
+        stats["nodes_refused"] = float(self.refused)
         return wire.Status(
             request,
             self.master,
             self.package,
-            now - self._started if self._started is not None else 0.0,
+            self.uptime(now),
             type(self.scheduler).__name__,
             status.nodes_of(self.swarm, now),
             status.systems_of(self.swarm),

@@ -1,8 +1,9 @@
-"""Fair share between clients, then priority within a client. Pure.
+"""Fair share between clients, then priority within a client, then fair share between its systems. Pure.
 
-Each client has a virtual time, the seconds of work it was given; who has the least goes next. A client that
-comes, or comes back after a pause, starts at the *floor*: what it did not use is not saved up. The floor is the
-least virtual time of those that wait for their turn, and never sinks.
+Each client has a virtual time, the seconds of work it was given, divided by its weight; who has the least goes
+next. A client that comes, or comes back after a pause, starts at the *floor*: what it did not use is not saved up.
+The floor is the least virtual time of those that wait for their turn, and never sinks. The systems of a client
+have virtual times in the same way, which count between those whose next tasks have the same priority.
 
 Clients are in a heap by their virtual time, so that those without work cost nothing, and those with work little.
 """
@@ -22,6 +23,7 @@ class FairShare:
 
     def __init__(self) -> None:
         self._served: dict[str, float] = {}
+        self._of_systems: dict[int, float] = {}
         self._turn: dict[int, int] = {}
         self._floor = 0.0
         self._count = 0
@@ -35,7 +37,11 @@ class FairShare:
     def enter(self, jobs: Iterable[Job]) -> None:
         """Jobs have something queued; those that were entered before keep their place."""
         for job in jobs:
-            self._jobs.setdefault(job.client, {})[job.system] = job
+            mine = self._jobs.setdefault(job.client, {})
+            if job.system not in mine:
+                least = min((self._of_systems.get(each, 0.0) for each in mine), default=0.0)
+                self._of_systems[job.system] = max(self._of_systems.get(job.system, 0.0), least)
+                mine[job.system] = job
             if job.client not in self._due and job.client not in self._resting:
                 self._barred.discard(job.client)
                 self._raise_floor()
@@ -61,9 +67,16 @@ class FairShare:
             del self._due[client]
         return None
 
-    def charge(self, job: Job, seconds: float) -> None:
-        """The job was given ``seconds`` of work."""
-        served = self._served[job.client] = self._served.get(job.client, self._floor) + seconds
+    def charge(self, job: Job, seconds: float, weight: float = 1.0) -> None:
+        """The job was given ``seconds`` of work.
+
+        Args:
+            job: The job.
+            seconds: How many.
+            weight: How much more than others its client may have, as 2 for twice as much.
+        """
+        self._of_systems[job.system] = self._of_systems.get(job.system, 0.0) + seconds / job.weight
+        served = self._served[job.client] = self._served.get(job.client, self._floor) + seconds / weight
         self._count += 1
         self._turn[job.system] = self._count
         if job.client in self._due:
@@ -75,7 +88,11 @@ class FairShare:
 
     def served(self, client: str) -> float:
         """The virtual time of a client: who has the least goes next."""
-        return max(self._served.get(client, 0.0), self._floor)
+        return self._due.get(client, max(self._served.get(client, 0.0), self._floor))
+
+    def served_system(self, job: Job) -> float:
+        """The virtual time of a system among those of its client, between tasks of the same priority."""
+        return self._of_systems.get(job.system, 0.0)
 
     def set_aside(self, job: Job) -> None:
         """Do not choose this job again in this round: nobody can take what it has next."""
@@ -104,6 +121,7 @@ class FairShare:
     def forget(self, job: Job, *, client_too: bool) -> None:
         """The job is closed; with ``client_too`` its client has no other."""
         self._turn.pop(job.system, None)
+        self._of_systems.pop(job.system, None)
         self._aside.discard(job.system)
         self._jobs.get(job.client, {}).pop(job.system, None)
         if client_too:
@@ -145,6 +163,7 @@ class FairShare:
         (self._resting if len(there) < len(jobs) else self._barred).add(client)
         return None
 
-    def _precedence(self, job: Job) -> tuple[int, int]:
+    def _precedence(self, job: Job) -> tuple[int, float, int]:
         head = job.queue.head()
-        return (head.priority if head else 0, -self._turn.get(job.system, 0))
+        served, turn = self._of_systems.get(job.system, 0.0), self._turn.get(job.system, 0)
+        return (head.priority if head else 0, -served, -turn)

@@ -19,6 +19,7 @@ from concurrence.scheduling.ledger.jobs import Assignment, Job
 from concurrence.scheduling.load import cores_of
 from concurrence.scheduling.rates import LONG_TASK_SECONDS
 from concurrence.scheduling.registry import SlaveNodeRecord
+from concurrence.scheduling.resting import is_postponed, preferred
 from concurrence.scheduling.roster import EXACT
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import TakeBack
@@ -102,7 +103,14 @@ class GenericTaskScheduler(Component, ITaskScheduler):
             if work is None:
                 swarm.set_aside(job)
                 continue
-            slave = self._choose(strategy, swarm, fleet, job, work, now)
+            able = [
+                slave
+                for slave in swarm.roster.able(work.resources)
+                if slave.workers and not fleet.is_full(slave, work.function)
+            ]
+            if is_postponed(swarm, job, able, now):
+                continue
+            slave = self._choose(strategy, swarm, fleet, job, work, preferred(job, able), now)
             job.refusal = "" if slave is not None else self._refusal(strategy, swarm, fleet, job, work)
             if slave is None:
                 swarm.hold(job, work.resources, now)  # what is behind it may find room
@@ -121,14 +129,14 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         fleet: Fleet,
         job: Job,
         work: WorkView,
+        able: Sequence[SlaveNodeRecord],
         now: float,
     ) -> SlaveNodeRecord | None:
         rated: list[tuple[float, float, SlaveNodeRecord]] = []
-        for slave in swarm.roster.able(work.resources):
-            if slave.workers and not fleet.is_full(slave, work.function):
-                rating = self._rate(strategy, swarm, fleet, slave, work)
-                if rating > -inf:  # what is not a number is never, too
-                    rated.append((rating, -len(slave.chunks) / slave.workers, slave))
+        for slave in able:
+            rating = self._rate(strategy, swarm, fleet, slave, work)
+            if rating > -inf:  # what is not a number is never, too
+                rated.append((rating, -len(slave.chunks) / slave.workers, slave))
         while rated:
             best = max(rated, key=lambda each: each[:2])
             if not self._is_declined(swarm, fleet, best[2], job, work, now):

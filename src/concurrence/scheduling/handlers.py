@@ -60,12 +60,12 @@ def _report_progress(swarm: SwarmState, node: Any, parcel: Parcel[wire.ReportPro
 
 
 def _results(swarm: SwarmState, node: Any, parcel: Parcel[wire.ChunkResults], now: float) -> None:
-    slave_events.results(swarm, node, parcel)
+    slave_events.results(swarm, node, parcel, now)
     swarm.changed = True
 
 
 def _attempt_lost(swarm: SwarmState, node: Any, parcel: Parcel[wire.AttemptLost], now: float) -> None:
-    slave_events.attempt_lost(swarm, node, parcel.message)
+    slave_events.attempt_lost(swarm, node, parcel.message, now)
     swarm.changed = True
 
 

@@ -35,6 +35,8 @@ class JobView(Struct, frozen=True):
         total: See ``done``; 0 if it does not say.
         text: What the system says of its progress.
         priority: That of the task that is next; 0 if none is.
+        weight: How much more than other systems of its client it may have.
+        client_weight: How much more than other clients its client may have.
         age: Seconds since it began.
         busy: Seconds that workers spent in its tasks.
         waits_for: Why the task that is next does not go; empty if nothing waits.
@@ -58,6 +60,8 @@ class JobView(Struct, frozen=True):
     total: float = 0.0
     text: str = ""
     priority: int = 0
+    weight: float = 1.0
+    client_weight: float = 1.0
     age: float = 0.0
     busy: float = 0.0
     waits_for: str = ""
@@ -109,6 +113,8 @@ def _view(swarm: SwarmState, job: Job, short: str, now: float) -> JobView:
         total=job.total,
         text=job.text,
         priority=spec.priority if spec is not None else 0,
+        weight=job.weight,
+        client_weight=swarm.weight_of(job.client),
         age=max(0.0, now - job.opened),
         busy=job.busy,
         waits_for=block.why if block is not None else "",

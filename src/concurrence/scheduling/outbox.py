@@ -52,6 +52,7 @@ class Outbox:
         news: What people may want to read in the master's log.
         asides: What only somebody who looks for a fault wants to read there.
         calls: Calls of the API to be answered.
+        admitted: Peers that introduced themselves.
         dropped: Peers whose connection is to be forgotten after the messages are sent.
     """
 
@@ -69,6 +70,7 @@ class Outbox:
         self.news: list[str] = []
         self.asides: list[str] = []
         self.calls: list[Call] = []
+        self.admitted: list[bytes] = []
         self.dropped: list[bytes] = []
 
     def tell(self, node: Node, text: str) -> None:

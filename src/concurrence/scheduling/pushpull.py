@@ -16,6 +16,7 @@ from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.ledger.story import Event
 from concurrence.scheduling.load import Needs
 from concurrence.scheduling.registry import SlaveNodeRecord
+from concurrence.scheduling.resting import is_postponed, preferred
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import TakeBack
 
@@ -52,9 +53,13 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
 
     @staticmethod
     def _direct(swarm: SwarmState, job: Job, needs: Needs, now: float) -> bool:
+        """Send what is next of a job to a slave, or let it wait for another one; False if nobody has room."""
         able = swarm.roster.able(needs)
+        if is_postponed(swarm, job, able, now):
+            return True
         if not able:
             return False
+        able = preferred(job, able)
         slave = min(able, key=lambda each: (len(each.chunks) / max(1, each.workers), each.id))
         swarm.direct(swarm.form_chunk(job, swarm.roster.credit, now), slave)
         return True
@@ -70,6 +75,8 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
             swarm.define(slave, assignment.spec.function)
             swarm.give(assignment, slave)
             swarm.ledger.story.tell(Event.CLAIMED, assignment.job.system, chunk, who=slave.name)
+            if not slave.circuit.is_closed:
+                swarm.outbox.send(slave.peer, Parcel(TakeBack(chunk, kill=False)))
 
     def tick(self, swarm: SwarmState, now: float) -> None:
         """Push again what nobody claimed although somebody could, or nobody will because all slaves drain."""

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from concurrence.errors import Refused
 from concurrence.ids import NodeId
+from concurrence.scheduling.circuit import Circuit
 from concurrence.scheduling.deliveries import Deliveries
 from concurrence.scheduling.load import SlaveLoad
 from concurrence.transport.api import Origin
@@ -16,6 +17,7 @@ from concurrence.transport.security import Role
 from concurrence.wire.messages import PROTOCOL_VERSION, Drain, Hello, PushRejected, SlaveDescription
 
 MAX_REJECTIONS = 4_096
+_MAX_FORMER = 8  # connections of a node
 _LONGEST_NAME = 1_000  # characters; with a number behind them they are still a name on the wire
 
 _KINDS_OF_ROLE = {
@@ -36,6 +38,7 @@ class Node:
 
     Attributes:
         name: What people see; of slaves no two have the same.
+        former: Connections that it was on before: who says hello on one of them is another process.
     """
 
     def __init__(self, hello: Hello, origin: Origin, now: float) -> None:
@@ -44,6 +47,7 @@ class Node:
         self.hello = hello
         self.origin = origin
         self.peer: bytes | None = None
+        self.former: deque[bytes] = deque(maxlen=_MAX_FORMER)
         self.joined = now
         self.heard = now
         self.finished = 0
@@ -83,6 +87,7 @@ class SlaveNodeRecord(Node, SlaveLoad):
 
     Attributes:
         known: Digests of code that it was sent on this connection.
+        circuit: Whether it is given work: not for a while if everything failed on it.
         number: Its number among all slaves; 0 until it takes work.
         stops: Whether it ends when it has nothing left.
         leaves_by_itself: Whether it drains because it was told so where it runs.
@@ -93,6 +98,7 @@ class SlaveNodeRecord(Node, SlaveLoad):
         Node.__init__(self, hello, origin, now)
         SlaveLoad.__init__(self, description)
         self.known: set[bytes] = set()
+        self.circuit = Circuit(description.workers)
         self.number = 0
         self.stops = self.leaves_by_itself = False
         self.order: Drain | None = None
@@ -146,6 +152,9 @@ class Registry:
 
     def __len__(self) -> int:
         return len(self._nodes)
+
+    def __contains__(self, node: str) -> bool:
+        return node in self._nodes
 
     def __iter__(self) -> Iterator[Node]:
         return iter(list(self._nodes.values()))
@@ -212,6 +221,11 @@ class Registry:
                 )
             if node.hello.kind != hello.kind:
                 raise Refused(f"the identity {hello.node} is that of a {node.hello.kind}, not of a {hello.kind}")
+            if peer in node.former:
+                raise Refused(
+                    f"the identity {hello.node} is in use by another process at {node.origin.address}",
+                    hint="A machine was cloned while a node ran on it: start that node anew on each of them.",
+                )
             previous = node.peer
             node.hello = hello
             node.origin = origin
@@ -297,6 +311,8 @@ class Registry:
             self._leave(other)  # one connection is one node
         for former in (node, self._nodes.get(node.id)):
             if former is not None and former.peer is not None:
+                if former.peer != peer:
+                    node.former.append(former.peer)
                 self._by_peer.pop(former.peer, None)
                 self._leave(former)
         node.peer = peer

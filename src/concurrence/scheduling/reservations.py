@@ -73,7 +73,7 @@ class Reservations:
             job = jobs.get(system)
             if job is None or needs not in job.queue.needs():
                 self.cancel(roster, system, needs)
-            elif slave_of(slave.id) is not slave or slave.peer is None:
+            elif slave_of(slave.id) is not slave or slave.peer is None or slave.is_draining:
                 self._release(roster, wish)
             elif slave.may_get(needs):
                 head = job.queue.head()

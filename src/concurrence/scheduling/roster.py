@@ -17,7 +17,7 @@ SAMPLE = 8
 
 
 class Roster:
-    """The connected slaves that take work: all but those that drain.
+    """The connected slaves that take work: all but those that drain, or rest because everything failed there.
 
     Attributes:
         connected: All of them.
@@ -48,8 +48,8 @@ class Roster:
     # --- events ---
 
     def enter(self, slave: SlaveNodeRecord) -> None:
-        """A slave is connected, or works again; one that drains takes no work, and counts as if it were not."""
-        if slave.is_draining:
+        """A slave is connected, or works again; one that drains or rests counts as if it were not."""
+        if slave.is_draining or not slave.circuit.is_closed:
             self.leave(slave)
             return
         if not slave.number:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from concurrence.errors import ProtocolError
 from concurrence.journal.api import JournalEntry
+from concurrence.scheduling import resting
 from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.deliveries import frame_size
 from concurrence.scheduling.ledger.jobs import Job, Settled
@@ -19,6 +20,8 @@ from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.wire import faults
 from concurrence.wire.codec import Frame, Parcel, decode_results, encode_results
 from concurrence.wire.messages import (
+    FAILED,
+    FINISHED,
     MAX_CHUNK_TASKS,
     REFUSED,
     AttemptLost,
@@ -44,7 +47,7 @@ class RunInfo(Struct, frozen=True):
 NOT_RUN = RunInfo()
 
 
-def results(swarm: SwarmState, slave: SlaveNodeRecord, parcel: Parcel[ChunkResults]) -> None:
+def results(swarm: SwarmState, slave: SlaveNodeRecord, parcel: Parcel[ChunkResults], now: float) -> None:
     """A slave brings results of a chunk: settle them and tell the owner; late ones count for nothing.
 
     Raises:
@@ -58,7 +61,9 @@ def results(swarm: SwarmState, slave: SlaveNodeRecord, parcel: Parcel[ChunkResul
     if settled is None:
         return
     assignment = settled.assignment
-    if settled.ran and swarm.functions.is_known(assignment.spec.function):
+    failed = message.statuses.count(FAILED) == len(message.statuses)
+    # What failed says nothing of what a task takes: chunks would grow, and all of them might fail.
+    if settled.ran and not failed and swarm.functions.is_known(assignment.spec.function):
         swarm.rates.observe(assignment.spec.function, settled.ran, busy, slave.id)
     swarm.measures.ran(assignment, settled.ran, busy, swarm.ledger.story.now, done=settled.done)
     if settled.done:
@@ -67,6 +72,8 @@ def results(swarm: SwarmState, slave: SlaveNodeRecord, parcel: Parcel[ChunkResul
         # Only cancelled tasks are left there: ending them hurts no other.
         swarm.outbox.send(slave.peer, Parcel(TakeBack(message.chunk, kill=True)))
     slave.finished += settled.ran
+    if settled.ran:
+        _judge(swarm, slave, settled, message, now)
     if settled.ended is not None:
         run = RunInfo(slave.name, assignment.attempt, busy)
         try:
@@ -81,12 +88,14 @@ def results(swarm: SwarmState, slave: SlaveNodeRecord, parcel: Parcel[ChunkResul
         tell_owner(swarm, assignment.job, settled.ended, frames, run)
 
 
-def attempt_lost(swarm: SwarmState, slave: SlaveNodeRecord, message: AttemptLost) -> None:
+def attempt_lost(swarm: SwarmState, slave: SlaveNodeRecord, message: AttemptLost, now: float) -> None:
     """A worker died: its tasks run again, and only the running one is charged."""
     if not _holds(swarm, slave, message.chunk):
         return
     swarm.roster.free(slave, message.chunk)
     settled = swarm.ledger.lose(message.chunk, message.running, message.text)
+    if settled is not None and settled.fresh and not (message.begun and message.running is None):
+        resting.failed(swarm, slave, settled.assignment.spec.function, now, begun=message.begun)
     if settled is not None:
         _quarantine(swarm, slave, settled, message)
 
@@ -95,6 +104,7 @@ def slave_lost(swarm: SwarmState, slave: SlaveNodeRecord) -> None:
     """A slave is gone: what it had runs elsewhere, and nothing is charged."""
     _lose(swarm, slave, list(slave.chunks), f"slave {slave.name} is gone")
     swarm.rates.forget_slave(slave.id)
+    resting.lost(swarm, slave)
 
 
 def need_function(swarm: SwarmState, slave: SlaveNodeRecord, message: NeedFunction) -> None:
@@ -125,6 +135,7 @@ def reconcile(swarm: SwarmState, slave: SlaveNodeRecord, held: list[int]) -> Non
             if assignment.cancelled:
                 # Whether it heard of that is not known.
                 swarm.outbox.send(slave.peer, Parcel(TakeBack(chunk, kill=not assignment.pending)))
+    resting.rest_now(swarm, slave)
 
 
 def tell_owner(swarm: SwarmState, job: Job, ended: Ended, frames: Sequence[Frame], run: RunInfo = NOT_RUN) -> None:
@@ -184,6 +195,15 @@ def _holds(swarm: SwarmState, slave: SlaveNodeRecord, chunk: int) -> bool:
     return False
 
 
+def _judge(swarm: SwarmState, slave: SlaveNodeRecord, settled: Settled, message: ChunkResults, now: float) -> None:
+    """Hold against a slave, or for it, what became of a chunk."""
+    function = settled.assignment.spec.function
+    if FINISHED in message.statuses:
+        resting.succeeded(swarm, slave, function, now)
+    elif settled.done:
+        resting.failed(swarm, slave, function, now)
+
+
 def _lose(swarm: SwarmState, slave: SlaveNodeRecord, chunks: Iterable[int], why: str) -> None:
     for chunk in sorted(chunks, reverse=True):  # so that the oldest comes first again
         swarm.roster.free(slave, chunk)
@@ -194,7 +214,7 @@ def _quarantine(swarm: SwarmState, slave: SlaveNodeRecord, settled: Settled, mes
     assignment = settled.assignment
     if settled.ended is None:
         return
-    peak = f", peak memory {message.peak_memory / 1e6:.0f} MB" if message.peak_memory else ""
+    peak = f", peak memory {message.peak_memory / 1e6:,.0f} MB" if message.peak_memory else ""
     fault = faults.Fault(
         faults.KIND_WORKER,
         f"the task killed {swarm.limits.max_attempts} workers; the last one: {faults.shorten(message.text)}{peak}",

@@ -30,4 +30,5 @@ def _node_status(node: Node, now: float) -> NodeStatus:
         busy_chunks=len(slave.chunks) if slave else 0,
         finished=node.finished,
         drains=slave.is_draining if slave else False,
+        note=slave.circuit.describe(now) if slave else "",
     )

@@ -73,6 +73,7 @@ def push_system(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[PushSystem])
     owner.accepted_push = message.push
     job = swarm.ledger.open(Job(message.system, parent.client, None, message.name))
     job.pusher = owner.id
+    job.weight = message.weight
     job.depth = parent.depth + 1 if parent.function else 0
     job.opened = swarm.ledger.story.now
     job.function = function

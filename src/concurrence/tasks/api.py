@@ -201,6 +201,8 @@ class ITaskSystem(ABC):
     """
 
     name: str = ""
+    weight: float = 1.0
+    """How much more of the swarm than other systems of the same client it may have: 2 for twice as much."""
     max_depth: int = 1_000
     """How many of its tasks may push one another in a row; beyond it the task that pushes fails."""
 

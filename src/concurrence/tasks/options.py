@@ -10,13 +10,11 @@ from numbers import Real
 from typing import Any, NamedTuple, cast
 
 from concurrence.errors import UsageError
+from concurrence.wire.fields import MAX_AMOUNT, MAX_NAME, MAX_RESOURCES, MAX_WEIGHT, MIN_WEIGHT
 
 MAX_WHOLE = 1_000_000_000
 """Of priorities in both directions, and of retries."""
 MAX_SECONDS = 1e9
-MAX_AMOUNT = 1e15
-MAX_RESOURCES = 32
-MAX_NAME = 1_024
 
 _TIMEOUT = "a number of seconds above 0 or a datetime.timedelta, as in timeout=1.5; None for no limit"
 _RESOURCES = f'at most {MAX_RESOURCES} names with amounts above 0, as in resources={{"gpu": 1}}'
@@ -36,6 +34,24 @@ class Options(NamedTuple):
     max_retries: int
     timeout: float
     resources: dict[str, float]
+
+
+def checked_weight(owner: str, weight: Any) -> float:
+    """The weight of a task system as messages carry it.
+
+    Args:
+        owner: Whose it is, for the error.
+        weight: A number.
+
+    Raises:
+        UsageError: It is none, or too small or too large.
+    """
+    if isinstance(weight, bool) or not isinstance(weight, Real) or not MIN_WEIGHT <= float(weight) <= MAX_WEIGHT:
+        raise UsageError(
+            f"the weight of {owner} is {weight!r:.100}",
+            hint=f"Give a number from {MIN_WEIGHT:g} to {MAX_WEIGHT:g}: 2 for twice as much as others.",
+        )
+    return float(weight)
 
 
 def checked_options(owner: str, priority: Any, retries: Any, timeout: Any, resources: Any) -> Options:

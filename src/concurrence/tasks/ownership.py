@@ -15,7 +15,7 @@ from concurrence.ids import SystemId, TaskId
 from concurrence.tasks.api import ITaskSystem, Task, TaskCounts
 from concurrence.tasks.children import Offspring, unpack_children
 from concurrence.tasks.definitions import SentDefinitions
-from concurrence.tasks.options import Options, checked_options
+from concurrence.tasks.options import Options, checked_options, checked_weight
 from concurrence.tasks.packing import PackedFunction, TaskPacker
 from concurrence.tasks.source_lines import with_source_lines
 from concurrence.tasks.values import rebuild_exception, unpack_result
@@ -183,14 +183,15 @@ class OwnedTasks:
         Raises:
             PackingError: It cannot be pickled.
         """
+        name = system.name or type(system).__name__
+        weight = checked_weight(name, system.weight)
         packed = self._packer.pack_system(system)
         self._close_batch()
         number = self._sent.define(packed)
         self._systems[system_id] = packed
         push = next(self._push_number)
-        name = system.name or type(system).__name__
         parcels = self._sent.take()
-        parcels.append(Parcel(PushSystem(push, system_id, number, name)))
+        parcels.append(Parcel(PushSystem(push, system_id, number, name, weight)))
         self._pushes.append(Push(push, parcels, 0, len(packed.blob)))
 
     def disown_children(self) -> None:

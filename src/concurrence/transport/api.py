@@ -70,8 +70,15 @@ class IServer(Protocol):
         """
         ...
 
+    def admit(self, peer: PeerId) -> None:
+        """The peer has introduced itself: its connection is kept.
+
+        Who does not, within some seconds after it connected or was forgotten, may be cut off.
+        """
+        ...
+
     def forget(self, peer: PeerId) -> None:
-        """Drop what is kept about a connection that ended."""
+        """Drop what is kept about a connection that ended, or whose peer is not wanted."""
         ...
 
     def close(self) -> None:

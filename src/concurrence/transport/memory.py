@@ -84,6 +84,9 @@ class MemoryServer:
         except KeyError:
             raise UsageError(f"peer {peer.hex()} has sent nothing, or was forgotten") from None
 
+    def admit(self, peer: PeerId) -> None:
+        """The peer has introduced itself; here nobody is cut off who does not."""
+
     def forget(self, peer: PeerId) -> None:
         """Drop what is kept about a connection that ended."""
         self._origins.pop(peer, None)

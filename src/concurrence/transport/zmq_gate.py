@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import zmq
 from zmq.utils import z85
@@ -35,6 +35,14 @@ _EVENTS = (
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
 _FAILURES = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+HELLO_SECONDS = 10.0
+"""A peer that has not introduced itself so long after it connected, or after it was forgotten, is cut off."""
+
+PeerName: TypeAlias = tuple[Any, ...]
+"""The network address at the other end of a connection, as the system gives it: no two live ones have the same."""
+
+_EVENTS_AT_ONCE = 64
+_LOOK_SECONDS = 1.0  # how often the gate looks for such peers, while there may be some
 _ZAP_ADDRESS = "inproc://zeromq.zap.01"
 
 
@@ -46,11 +54,15 @@ class Rejections:
         unauthorized: Connections whose key is unknown, revoked or lacks the role.
         malformed: Connections that ended without a handshake: no CURVE, another server's key, random bytes.
         dropped: Messages of connected peers that chose their own identity or whose key was revoked.
+        crowded: Connections beyond what the limit of open files allows.
+        silent: Connections whose peer did not introduce itself in time.
     """
 
     unauthorized: int = 0
     malformed: int = 0
     dropped: int = 0
+    crowded: int = 0
+    silent: int = 0
 
 
 class RejectionLog:
@@ -87,16 +99,31 @@ class Entrance:
         address: Where it listens.
         keys: Who may connect.
         roles: Which roles may.
+        expects_hello: Whether peers must introduce themselves, and are cut off if they do not.
     """
 
-    def __init__(self, domain: str, address: str, keys: KeyRing, roles: Collection[Role]) -> None:
+    def __init__(
+        self,
+        domain: str,
+        address: str,
+        keys: KeyRing,
+        roles: Collection[Role],
+        *,
+        expects_hello: bool = False,
+    ) -> None:
         self.domain = domain
         self.keys = keys
         self.roles = roles
         self.rejections = Rejections()
         self.log = RejectionLog(address)
-        self.connections: dict[int, tuple[Any, ...]] = {}
+        self.connections: dict[int, PeerName] = {}
         """The file descriptors of the connections, and the network address at their other end."""
+        self.strangers: dict[PeerName, float] = {}
+        """Whose peer has not introduced itself, and until when it may."""
+        self._descriptors: dict[PeerName, int] = {}
+        self._early: set[PeerName] = set()  # introduced themselves before this thread heard that they connected
+        self.wake: Callable[[], None] = _nothing
+        self._expects_hello = expects_hello
         self._greeting: list[int] = []
         self._failed = False  # the next connection to end does so for a failure that libzmq reported
         self._refused = 0  # connections that will end because they were not admitted, and are counted
@@ -118,8 +145,7 @@ class Entrance:
         is still greeting; a wrong guess puts one line of the log at a wrong time.
         """
         if event == zmq.EVENT_ACCEPTED:
-            self.connections[value] = _peer_name(value)
-            self._greeting.append(value)
+            self._accepted(value, peer_name(value))
         elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED and self._greeting:
             self._greeting.pop()
         elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
@@ -128,6 +154,53 @@ class Entrance:
             self._failed = True
         elif event == zmq.EVENT_DISCONNECTED:
             self._disconnected(value)
+
+    def acquaint(self, name: PeerName) -> None:
+        """The peer at this address introduced itself; from any thread."""
+        if name not in self._descriptors:
+            self._early.add(name)
+        self.strangers.pop(name, None)
+
+    def estrange(self, name: PeerName) -> None:
+        """The peer at this address must introduce itself again, if it is still there; from any thread."""
+        self._early.discard(name)
+        if self._expects_hello and name in self._descriptors:
+            self.strangers[name] = time.monotonic() + HELLO_SECONDS
+            self.wake()
+
+    def cut_strangers(self) -> None:
+        """Cut off those who had time enough to introduce themselves."""
+        now = time.monotonic()
+        for name, deadline in list(self.strangers.items()):
+            if now >= deadline:
+                self.strangers.pop(name, None)
+                descriptor = self._descriptors.get(name)
+                if descriptor is not None:
+                    self.rejections.silent += 1
+                    self.log.reject("it did not introduce itself in time", self._address_of(descriptor))
+                    self.cut(descriptor)
+
+    def turn_away(self, descriptor: int, allowed: int) -> None:
+        """Cut off a connection that is one too many."""
+        self.rejections.crowded += 1
+        reason = f"there are {allowed} connections, as many as the limit of open files allows (ulimit -n)"
+        self.log.reject(reason, self._address_of(descriptor))
+        self.cut(descriptor)
+
+    def _accepted(self, descriptor: int, name: PeerName) -> None:
+        self.connections[descriptor] = name
+        self._greeting.append(descriptor)
+        if not name:
+            return  # it is gone again
+        self._descriptors[name] = descriptor
+        if name in self._early:
+            self._early.discard(name)
+        elif self._expects_hello:
+            self.strangers[name] = time.monotonic() + HELLO_SECONDS
+
+    def _address_of(self, descriptor: int) -> str:
+        name = self.connections.get(descriptor, ())
+        return plain_address(str(name[0])) if name else "a peer that was gone at once"
 
     def cut_all(self) -> None:
         """End all connections; those that may come back will do so by themselves."""
@@ -143,7 +216,12 @@ class Entrance:
                 connection.shutdown(sockets.SHUT_RDWR)
 
     def _disconnected(self, descriptor: int) -> None:
+        address = self._address_of(descriptor)
         name = self.connections.pop(descriptor, ())
+        if self._descriptors.get(name) == descriptor:
+            del self._descriptors[name]
+            self.strangers.pop(name, None)
+        self._early.discard(name)
         greeting = descriptor in self._greeting
         if greeting:
             self._greeting.remove(descriptor)
@@ -151,7 +229,6 @@ class Entrance:
             self._refused -= 1
         elif self._failed or greeting:
             self.rejections.malformed += 1
-            address = plain_address(str(name[0])) if name else "a peer that was gone at once"
             # No warning: so does everybody who leaves in the middle of it.
             self.log.reject("it did not complete the handshake with this server's key", address, logging.INFO)
         self._failed = False
@@ -162,9 +239,11 @@ class Gate:
 
     Args:
         context: The context of the sockets it guards.
+        connections: How many there may be at all entrances together.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], connections: int) -> None:
+        self._allowed = connections
         self._context = context
         self._entrances: dict[bytes, Entrance] = {}
         self._monitors: dict[Any, Entrance] = {}
@@ -186,8 +265,9 @@ class Gate:
         monitor.rcvhwm = 0  # a full monitor would stop libzmq's own thread
         monitor.connect(name)
         self._entrances[entrance.domain.encode("ascii")] = entrance
+        entrance.wake = self._ring
         self._arrivals.put((monitor, entrance))
-        self._bell_here.send(b"!")
+        self._ring()
 
     def leave(self, entrance: Entrance) -> None:
         """Forget a socket that was closed; its monitor ends by itself."""
@@ -196,10 +276,14 @@ class Gate:
     def close(self) -> None:
         """End the thread. All sockets it guards must be closed by now."""
         self._stopping = True
-        self._bell_here.send(b"!")
+        self._ring()
         self._thread.join()
         self._bell_here.close()
         self._bell_there.close()
+
+    def _ring(self) -> None:
+        with suppress(OSError):  # it is full, and wakes the thread all the same; or the thread has ended
+            self._bell_here.send(b"!")
 
     def _run(self) -> None:
         poller = zmq.Poller()
@@ -208,18 +292,26 @@ class Gate:
         bell = self._bell_there.fileno()
         try:
             while not self._stopping:
-                for ready, _ in poller.poll():
+                for ready, _ in poller.poll(self._timeout()):
                     if ready is self._zap:
                         self._answer()
                     elif ready == bell:
                         self._welcome(poller)
                     else:
                         self._listen(ready, poller)
+                for entrance in self._monitors.values():
+                    entrance.cut_strangers()
         finally:
             self._zap.close()
             self._drain_arrivals()
             for monitor in self._monitors:
                 monitor.close()
+
+    def _timeout(self) -> int | None:
+        """Milliseconds until somebody may have to be cut off; None while all are known."""
+        if any(entrance.strangers for entrance in self._monitors.values()):
+            return int(_LOOK_SECONDS * 1000)
+        return None
 
     def _drain_arrivals(self) -> None:
         while not self._arrivals.empty():
@@ -248,14 +340,30 @@ class Gate:
         self._zap.send_multipart([version, request, *verdict, b""])
 
     def _listen(self, monitor: Any, poller: zmq.Poller) -> None:
+        for _ in range(_EVENTS_AT_ONCE):
+            if not int(monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN or not self._hear(monitor, poller):
+                return
+
+    def _hear(self, monitor: Any, poller: zmq.Poller) -> bool:
+        """Take notice of one event; False if it is the monitor's last."""
         message = parse_monitor_message(monitor.recv_multipart())
         event = int(message["event"])
         if event == zmq.EVENT_MONITOR_STOPPED:
             poller.unregister(monitor)
             del self._monitors[monitor]
             monitor.close()
-        else:
-            self._monitors[monitor].observe(event, int(message["value"]))
+            return False
+        entrance, value = self._monitors[monitor], int(message["value"])
+        entrance.observe(event, value)
+        if event == zmq.EVENT_ACCEPTED:
+            count = sum(len(each.connections) for each in self._monitors.values())
+            if count > self._allowed:
+                entrance.turn_away(value, self._allowed)
+        return True
+
+
+def _nothing() -> None:
+    """There is no gate yet."""
 
 
 @contextmanager
@@ -267,7 +375,7 @@ def _borrowed(descriptor: int) -> Generator[sockets.socket, None, None]:
         connection.detach()  # libzmq owns the descriptor, and closes it
 
 
-def _peer_name(descriptor: int) -> tuple[Any, ...]:
+def peer_name(descriptor: int) -> PeerName:
     """The network address at the other end of a connection that libzmq owns; empty if it is gone."""
     with suppress(OSError), _borrowed(descriptor) as connection:
         return tuple(connection.getpeername())

@@ -9,7 +9,7 @@ import zmq
 from concurrence.errors import UsageError
 from concurrence.transport.addresses import plain_address
 from concurrence.transport.api import Origin, PeerId
-from concurrence.transport.zmq_gate import Entrance, Rejections
+from concurrence.transport.zmq_gate import Entrance, PeerName, Rejections, peer_name
 from concurrence.transport.zmq_sockets import payload, receive_parts, send_frames
 from concurrence.wire.codec import Frame
 
@@ -41,6 +41,7 @@ class ZMQServer:
         self._max_frame_bytes = max_frame_bytes
         self._on_close = on_close
         self._origins: dict[PeerId, Origin] = {}
+        self._names: dict[PeerId, PeerName] = {}
 
     def __repr__(self) -> str:
         state = "closed" if self._socket.closed else f"{len(self._origins)} peers"
@@ -94,9 +95,18 @@ class ZMQServer:
         except KeyError:
             raise UsageError(f"peer {peer.hex()} has sent nothing, or was forgotten") from None
 
+    def admit(self, peer: PeerId) -> None:
+        """The peer has introduced itself: its connection is kept."""
+        name = self._names.get(peer)
+        if name:
+            self._entrance.acquaint(name)
+
     def forget(self, peer: PeerId) -> None:
-        """Drop what is kept about a connection that ended."""
+        """Drop what is kept about a connection; it is cut unless the peer introduces itself again."""
         self._origins.pop(peer, None)
+        name = self._names.pop(peer, None)
+        if name:
+            self._entrance.estrange(name)
 
     def close(self) -> None:
         """Stop listening; what was sent to live peers is still flushed for a moment. Repeatable."""
@@ -119,6 +129,7 @@ class ZMQServer:
         elif origin is not None or role is None:
             reason = "its key was revoked"
         else:
+            self._names[peer] = peer_name(int(part.get("__fd")))
             self._origins[peer] = Origin(role, key, plain_address(str(part.get("Peer-Address"))))
             return True
         self._drop(part, reason)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 
 import zmq
 
@@ -63,10 +64,21 @@ def secure_client(socket: zmq.Socket[bytes], keys: KeyPair, server_key: str) -> 
     socket.curve_secretkey = keys.secret.encode("ascii")
 
 
+def reconnect_intervals(chance: Callable[[], float]) -> tuple[int, int]:
+    """The shortest and the longest time between two attempts to connect, in milliseconds.
+
+    Each socket has its own. Those that lost a master together, or wait for one together, then come to it over some
+    time: libzmq alone varies an interval by no more than the shortest one.
+
+    Args:
+        chance: Numbers from 0 to below 1.
+    """
+    return 50 + int(300 * chance()), 1_500 + int(1_500 * chance())
+
+
 def set_reconnecting(socket: zmq.Socket[bytes]) -> None:
     """How the connecting side tries again: soon, then less and less often."""
-    socket.reconnect_ivl = 50
-    socket.reconnect_ivl_max = 2000
+    socket.reconnect_ivl, socket.reconnect_ivl_max = reconnect_intervals(random.random)
     socket.ipv6 = True  # which still connects to IPv4 addresses
 
 

@@ -14,6 +14,7 @@ from concurrence.env.options import ByteSizeOption
 from concurrence.errors import ComponentError
 from concurrence.transport.addresses import split_address
 from concurrence.transport.api import ITransport
+from concurrence.transport.descriptors import connections_within, open_files
 from concurrence.transport.security import Credentials, KeyRing, Role
 from concurrence.transport.zmq_client import EVENTS, ZMQClient
 from concurrence.transport.zmq_gate import Entrance, Gate
@@ -114,7 +115,8 @@ class ZMQTransport(Component, ITransport):
     def _listen(
         self, socket: zmq.Socket[bytes], address: str, keys: KeyRing, channel: str, roles: frozenset[Role]
     ) -> tuple[Entrance, str]:
-        entrance = Entrance(f"{channel}.{next(self._numbers)}", address, keys, roles)
+        domain = f"{channel}.{next(self._numbers)}"
+        entrance = Entrance(domain, address, keys, roles, expects_hello=channel == "compute")
         gate = self._opened_gate()
         try:
             secure_server(socket, keys.keys, entrance.domain)
@@ -152,7 +154,7 @@ class ZMQTransport(Component, ITransport):
         context = self._opened_context()
         with self._lock:
             if self._gate is None:
-                self._gate = Gate(context)
+                self._gate = Gate(context, connections_within(open_files()))
             return self._gate
 
     def _kept(self, end: _EndT, entrance: Entrance | None = None) -> _EndT:

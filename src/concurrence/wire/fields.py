@@ -13,6 +13,9 @@ MAX_FRAMES = 65_536
 MAX_NAME = 1_024
 MAX_AMOUNT = 1e15
 MAX_RESOURCES = 32
+MIN_WEIGHT = 0.001
+MAX_WEIGHT = 1_000.0
+"""How much more or less than others a client or task system may have of the swarm."""
 MAX_CHUNK_TASKS = 4_096
 MAX_BUNDLES = 1_024
 """Bundles of code and parts of shared objects that one function may need."""

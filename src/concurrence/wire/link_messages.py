@@ -122,6 +122,18 @@ class Bye(Message, frozen=True, array_like=True, gc=False, tag=6):
     reason: Text = ""
 
 
+class Pause(Message, frozen=True, array_like=True, gc=False, tag=90):
+    """The master tells a slave to pull nothing from the work queue until it says otherwise; it still sends work.
+
+    Attributes:
+        reason: Why, for the slave's log.
+        paused: Whether it is to pause; if not, it pulls again.
+    """
+
+    reason: Text = ""
+    paused: bool = True
+
+
 class NodeStatus(Struct, frozen=True, array_like=True):
     """A connected node, for people.
 
@@ -129,6 +141,7 @@ class NodeStatus(Struct, frozen=True, array_like=True):
         busy_chunks: Chunks that a slave has.
         finished: Tasks that ran there.
         drains: Whether a slave takes no more work.
+        note: What else is to be said of it: why it is given no work.
     """
 
     node: Name
@@ -140,6 +153,7 @@ class NodeStatus(Struct, frozen=True, array_like=True):
     busy_chunks: Number
     finished: Number
     drains: bool = False
+    note: Text = ""
 
 
 class StatusRequest(Message, frozen=True, array_like=True, gc=False, tag=50):

@@ -49,6 +49,7 @@ from concurrence.wire.link_messages import (
     Bye,
     Hello,
     NodeStatus,
+    Pause,
     Ping,
     Pong,
     Refusal,
@@ -63,6 +64,7 @@ from concurrence.wire.process_messages import (
     SignalChild,
     StartChild,
     StopChild,
+    WorkerGrown,
     WorkerReady,
 )
 from concurrence.wire.result_messages import (
@@ -110,11 +112,11 @@ FromSlave: TypeAlias = (
 )  # fmt: skip
 ToSlave: TypeAlias = (
     Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | Assign | TakeBack
-    | Drain
+    | Drain | Pause
 )  # fmt: skip
 ToMaster: TypeAlias = FromOwner | FromSlave
 ToWorker: TypeAlias = DefineBundle | DefineFunction | ForgetFunction | Assign | Bye
-FromWorker: TypeAlias = WorkerReady | ChunkResults | Output
+FromWorker: TypeAlias = WorkerReady | WorkerGrown | ChunkResults | Output
 ToTemplate: TypeAlias = StartChild | StopChild | SignalChild | Bye
 FromTemplate: TypeAlias = ChildStarted | ChildExited
 
@@ -167,6 +169,7 @@ __all__ = [
     "Output",
     "PackedResult",
     "PackedTask",
+    "Pause",
     "Ping",
     "Pong",
     "Progress",
@@ -199,5 +202,6 @@ __all__ = [
     "ToTemplate",
     "ToWorker",
     "Welcome",
+    "WorkerGrown",
     "WorkerReady",
 ]

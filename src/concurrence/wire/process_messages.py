@@ -11,6 +11,16 @@ class WorkerReady(Message, frozen=True, array_like=True, gc=False, tag=60):
     pid: Number
 
 
+class WorkerGrown(Message, frozen=True, array_like=True, gc=False, tag=86):
+    """A worker holds much more memory between two chunks than when it started.
+
+    Attributes:
+        resident: Its bytes of memory in use.
+    """
+
+    resident: Number
+
+
 class StartChild(Message, frozen=True, array_like=True, gc=False, tag=61):
     """Fork a child; its end of the link and the memory of its cell come along as file descriptors.
 

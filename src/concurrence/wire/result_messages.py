@@ -39,6 +39,7 @@ class AttemptLost(Message, frozen=True, array_like=True, gc=False, tag=31):
         text: How the worker ended: signal or exit code.
         peak_memory: The worker's largest resident size, in bytes.
         output: The last lines that the running task wrote.
+        begun: Whether a worker had begun with the chunk; if not, it is the slave where workers die.
     """
 
     chunk: Number
@@ -46,6 +47,7 @@ class AttemptLost(Message, frozen=True, array_like=True, gc=False, tag=31):
     text: Text
     peak_memory: Number = 0
     output: Text = ""
+    begun: bool = True
 
 
 class Claimed(Message, frozen=True, array_like=True, gc=False, tag=32):

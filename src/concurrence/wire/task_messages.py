@@ -9,6 +9,8 @@ from msgspec import Meta, Struct
 from concurrence.wire.fields import (
     MAX_BUNDLES,
     MAX_CHUNK_TASKS,
+    MAX_WEIGHT,
+    MIN_WEIGHT,
     Bodied,
     Counters,
     Digest,
@@ -113,12 +115,21 @@ class PushTasks(Bodied, frozen=True, array_like=True, gc=False, tag=20):
 
 
 class PushSystem(Message, frozen=True, array_like=True, gc=False, tag=21):
-    """A task system, whose pickled self is the function ``function``."""
+    """A task system, whose pickled self is the function ``function``.
+
+    Attributes:
+        push: Number of this push in the owner's session.
+        system: Its id.
+        function: The owner's number of the function.
+        name: What people see.
+        weight: How much more than other systems of its client it may have.
+    """
 
     push: Number
     system: Number
     function: Number
     name: Name
+    weight: Annotated[float, Meta(ge=MIN_WEIGHT, le=MAX_WEIGHT)] = 1.0
 
 
 class PushAccepted(Message, frozen=True, array_like=True, gc=False, tag=22):

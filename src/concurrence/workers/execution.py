@@ -6,10 +6,9 @@ import contextlib
 import logging
 import os
 import sys
-import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from concurrence.errors import PackingError, ProtocolError
 from concurrence.ids import SystemId, TaskId
@@ -28,7 +27,7 @@ from concurrence.tasks.loading import (
 from concurrence.tasks.nursery import nursery
 from concurrence.tasks.values import describe_error, pack_value, unpack_value
 from concurrence.tasks.waiting import TASK, enter, leave
-from concurrence.wire.codec import MAX_HEADER_BYTES, Frame, Parcel, decode_tasks, encode_results, frame_size
+from concurrence.wire.codec import Frame, Parcel, decode_tasks
 from concurrence.wire.faults import KIND_RESULT, Fault, encode_fault
 from concurrence.wire.messages import (
     FAILED,
@@ -36,29 +35,19 @@ from concurrence.wire.messages import (
     KIND_CALL,
     KIND_OBJECT,
     KIND_TASK,
-    MAX_FRAMES,
     REFUSED,
-    RETURNED,
     Assign,
-    ChunkResults,
     DefineFunction,
     FromWorker,
-    PackedResult,
     PackedTask,
     ToSlave,
 )
 from concurrence.workers.interrupts import call_function, call_task, interruption_fault
-from concurrence.workers.link import MAX_MESSAGE_BYTES
+from concurrence.workers.results import Results, check_size
 
 if TYPE_CHECKING:  # only for their types: workers.api brings the component framework, a worker needs none
     from concurrence.workers.api import ICell, IInterrupts
     from concurrence.workers.output import OutputCapture
-
-MAX_PENDING_BYTES = 512 * 1024
-"""Results beyond this leave before the chunk is done."""
-MAX_RESULT_BYTES: Final = MAX_MESSAGE_BYTES - MAX_HEADER_BYTES
-MAX_RESULT_PARTS: Final = MAX_FRAMES - 16
-"""What the result of one task may have, so that a message with it keeps within the limits of the link."""
 
 _MAX_NAME = 200
 
@@ -157,7 +146,7 @@ class Executor:
         self._cell.begin_chunk(chunk.chunk)
         self._timeout = chunk.timeout
         self._output.begin_chunk(chunk.system, send)
-        results = _Results(chunk.chunk, self._cell, self._output)
+        results = Results(chunk.chunk, self._cell, self._output)
         before = enter(TASK)
         nursery.begin()
         try:
@@ -175,7 +164,7 @@ class Executor:
             results.flush()
             self._output.end_chunk()
 
-    def _load(self, number: int, tasks: list[PackedTask], results: _Results) -> LoadedFunction | None:
+    def _load(self, number: int, tasks: list[PackedTask], results: Results) -> LoadedFunction | None:
         """The chunk's function; None if it cannot be had, and then every task has its result."""
         self._output.begin_task(tasks[0].counter)
         # Loading runs the author's modules: should they kill the worker, the first task is to blame.
@@ -199,7 +188,7 @@ class Executor:
         function: LoadedFunction,
         tasks: list[PackedTask],
         frames: Sequence[Frame],
-        results: _Results,
+        results: Results,
     ) -> None:
         begin = self._cell.begin
         begin_task = self._output.begin_task
@@ -279,7 +268,7 @@ class Executor:
             payload, buffers = pack_value(result)
             if nursery.is_used:
                 payload = with_children(payload)
-            _check_size(payload, buffers)
+            check_size(payload, buffers)
         except PackingError as error:
             fault = Fault(
                 KIND_RESULT,
@@ -317,83 +306,9 @@ class Executor:
             _exit_like_python(error)
 
 
-class _Results:
-    """The results of a chunk that have not left yet."""
-
-    def __init__(self, chunk: int, cell: ICell, output: OutputCapture) -> None:
-        self._chunk = chunk
-        self._cell = cell
-        self._output = output
-        self._counters: list[int] = []
-        self._statuses = bytearray()
-        self._entries: list[PackedResult] = []
-        self._buffers: list[Frame] = []
-        self._size = 0
-        self._since = time.perf_counter()
-
-    def begin(self) -> None:
-        """The first task starts: what was before, loading the function, is not its work."""
-        self._since = time.perf_counter()
-
-    def add(self, counter: int, status: int, payload: bytes, buffers: Sequence[Frame] = ()) -> None:
-        """Add the result of one task; it leaves at once if it is large, or the cell has no room for it."""
-        size = len(payload) + sum(map(frame_size, buffers))
-        if self._counters and self._size + size > MAX_RESULT_BYTES:
-            self.flush()  # each fits, but both may not
-        self._counters.append(counter)
-        self._statuses.append(status)
-        self._size += size
-        if buffers:
-            self._entries.append(PackedResult(payload, len(buffers)))
-            self._buffers.extend(buffers)
-            self.flush()
-            return
-        self._entries.append(PackedResult(payload))
-        if self._size > MAX_PENDING_BYTES or not self._cell.record(counter, status, payload):
-            self.flush()
-
-    def add_returned(self, tasks: Sequence[PackedTask]) -> None:
-        """Add tasks that were taken back before they started."""
-        self._counters.extend(task.counter for task in tasks)
-        self._statuses.extend(bytes([RETURNED]) * len(tasks))
-        self._entries.extend([PackedResult(b"")] * len(tasks))
-
-    def flush(self) -> None:
-        """Send what there is."""
-        if not self._counters:
-            self._cell.clear()
-            return
-        now = time.perf_counter()
-        frames = [encode_results(self._entries), *self._buffers]
-        message = ChunkResults(
-            len(frames), self._chunk, self._counters, bytes(self._statuses), max(now - self._since, 0.0)
-        )
-        self._output.send(Parcel(message, frames))
-        self._cell.clear()
-        self._counters, self._entries, self._buffers = [], [], []
-        self._statuses = bytearray()
-        self._size = 0
-        self._since = time.perf_counter()
-
-
 def _identify(task: Task, system: SystemId, counter: int) -> None:
     task.system_id = system
     task.task_id = TaskId(system, counter)
-
-
-def _check_size(payload: bytes, buffers: Sequence[Frame]) -> None:
-    """Check that a result can travel.
-
-    Raises:
-        PackingError: It cannot.
-    """
-    size = len(payload) + sum(map(frame_size, buffers))
-    if size > MAX_RESULT_BYTES or len(buffers) > MAX_RESULT_PARTS:
-        raise PackingError(
-            f"the result is too large: {size:,} bytes in {1 + len(buffers):,} parts; "
-            f"at most {MAX_RESULT_BYTES:,} bytes in {1 + MAX_RESULT_PARTS:,} parts can be sent",
-            hint="Return less at once: split the task, join many small arrays, or leave large data in files.",
-        )
 
 
 def _exit_like_python(error: BaseException | None) -> NoReturn:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from concurrence.component import Component, ComponentManager
-from concurrence.env.options import DurationOption, IntOption
+from concurrence.env.options import BoolOption, ByteSizeOption, DurationOption, IntOption, StrOption
 from concurrence.errors import ConfigError
 from concurrence.transport.api import IReactor, IWorkSource
 from concurrence.wire.codec import Parcel
@@ -22,6 +22,9 @@ from concurrence.wire.messages import (
     ToSlave,
 )
 from concurrence.workers.api import ITaskManager, Upstream
+from concurrence.workers.handle import WorkerSettings
+from concurrence.workers.limit_options import MemoryLimitOption
+from concurrence.workers.limits import SystemLimits, WatchLimits
 from concurrence.workers.pool import WorkerPool
 from concurrence.workers.slot_state import Instruction
 from concurrence.workers.slots import WINDOW, Slots
@@ -46,9 +49,74 @@ class GenericTaskManager(Component, ITaskManager):
         "it to the end of its worker; 0 to kill that at once.",
     )
 
+    memory_limit = MemoryLimitOption(
+        "taskmanager",
+        "memory_limit",
+        None,
+        doc="How much memory a worker may use with all that its tasks start, before it is killed and its task is "
+        'blamed. "auto": as much as there is; but when less than a twentieth of the memory of this machine, or of '
+        "its control group, is left, the worker that uses most is killed, before the system kills something else. "
+        "With a size, that too. 0: nobody watches.",
+    )
+    max_processes = IntOption(
+        "taskmanager",
+        "max_processes",
+        1000,
+        doc="How many processes a worker may have, with those that its tasks start, before it is killed and its "
+        "task is blamed; 0 for any number. They are counted twice a second.",
+        min=0,
+    )
+    max_tasks_per_worker = IntOption(
+        "taskmanager",
+        "max_tasks_per_worker",
+        0,
+        doc="After how many tasks a worker is replaced by a new one, between two chunks; 0 for never.",
+        min=0,
+    )
+    max_growth = ByteSizeOption(
+        "taskmanager",
+        "max_growth",
+        0,
+        doc="A worker that holds so much more memory between two chunks than when it started is replaced by a new "
+        "one; 0 for never.",
+    )
+    temp_folder = StrOption(
+        "taskmanager",
+        "temp_folder",
+        "",
+        doc="Where each worker gets a folder of its own for temporary files, which is removed with it; empty for "
+        "the system's place.",
+    )
+    core_dumps = BoolOption(
+        "taskmanager", "core_dumps", False, doc="Whether a worker that crashes may leave its memory in a file."
+    )
+    open_files = IntOption(
+        "taskmanager",
+        "open_files",
+        0,
+        doc="How many files and connections each process of a worker may have open; 0 for as many as the slave.",
+        min=0,
+    )
+    address_space = ByteSizeOption(
+        "taskmanager",
+        "address_space",
+        0,
+        doc="How many addresses each process of a worker may use, touched or not (RLIMIT_AS); a task that asks "
+        "for more gets a MemoryError. Numerical libraries reserve far more than they use. 0 for no limit.",
+    )
+    data_size = ByteSizeOption(
+        "taskmanager",
+        "data_size",
+        0,
+        doc="How much data of its own each process of a worker may have (RLIMIT_DATA); a task that asks for more "
+        "gets a MemoryError. 0 for no limit.",
+    )
+
     def __init__(self, manager: ComponentManager) -> None:
         super().__init__(manager)
-        self._slots = Slots(self.worker_count or available_cores(), grace=self.kill_grace)
+        self._slots = Slots(
+            self.worker_count or available_cores(), grace=self.kill_grace, max_tasks=self.max_tasks_per_worker
+        )
         self._pool: WorkerPool | None = None
 
     # --- for the slave node --------------------------------------------------------------------------------
@@ -57,7 +125,7 @@ class GenericTaskManager(Component, ITaskManager):
         """Start the workers; see :class:`~concurrence.workers.api.ITaskManager`."""
         self._reactor = reactor
         self._upstream = upstream
-        self._pool = WorkerPool(self._slots, reactor, slave, upstream, self._changed)
+        self._pool = WorkerPool(self._slots, reactor, slave, upstream, self._changed, self._settings())
         self._pool.start()
 
     @property
@@ -126,6 +194,14 @@ class GenericTaskManager(Component, ITaskManager):
         """End all workers and leave nothing behind; returns when they are gone, within five seconds."""
         if self._pool is not None:
             self._pool.stop()
+
+    def _settings(self) -> WorkerSettings:
+        return WorkerSettings(
+            SystemLimits(self.core_dumps, self.open_files, self.address_space, self.data_size),
+            WatchLimits(self.memory_limit, self.max_processes),
+            self.max_growth,
+            self.temp_folder,
+        )
 
     # --- inside --------------------------------------------------------------------------------------------
 

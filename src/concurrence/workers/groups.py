@@ -1,4 +1,4 @@
-"""Which processes there are in the process groups of workers, read from ``/proc``; elsewhere none are known."""
+"""Which processes workers and their tasks started, read from ``/proc``; elsewhere none are known."""
 
 from __future__ import annotations
 
@@ -68,6 +68,23 @@ def proportional(pid: int, proc: Path = PROC) -> int:
     except (OSError, IndexError, ValueError):
         return 0
     return 0
+
+
+def children(proc: Path = PROC) -> list[int]:
+    """The children of this process, which has one thread; those that ended and were not asked for too."""
+    pid = os.getpid()
+    try:
+        return [int(word) for word in (proc / str(pid) / "task" / str(pid) / "children").read_bytes().split()]
+    except (OSError, ValueError):
+        return []
+
+
+def uses_folder(pid: int, folder: Path, proc: Path = PROC) -> bool:
+    """Whether a process was started with this folder for its temporary files."""
+    try:
+        return b"TMPDIR=" + os.fsencode(folder) in (proc / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
 
 
 def _member(pid: int, groups: Collection[int], proc: Path) -> Member | None:

@@ -7,13 +7,14 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from concurrence.wire.codec import MessageDecoder, Parcel, decoder_from_worker, encode
 from concurrence.wire.messages import MAX_FRAMES, FromWorker, Output, ToWorker
 from concurrence.workers.cell import CellReader, create_cell
+from concurrence.workers.limits import SystemLimits, WatchLimits
 from concurrence.workers.link import LinkState, NonBlockingLink
 from concurrence.workers.processes import Template
 from concurrence.workers.raw_output import RawOutput
@@ -28,6 +29,29 @@ _TAIL_LINES = 50  # of a crash, the frames that matter come first
 _TAIL_CHARACTERS = 32_768
 
 
+class WorkerSettings(NamedTuple):
+    """How workers are to be.
+
+    Attributes:
+        limits: What the system enforces on them.
+        watch: What the slave enforces on them.
+        max_growth: By how many bytes a worker may grow before it is replaced; 0 for any number.
+        folder: Where their temporary files go; empty for the system's place.
+    """
+
+    limits: SystemLimits = SystemLimits()
+    watch: WatchLimits = WatchLimits()
+    max_growth: int = 0
+    folder: str = ""
+
+
+class Used(NamedTuple):
+    """Bytes of memory that were used in a chunk."""
+
+    chunk: int | None
+    size: int
+
+
 class WorkerHandle:
     """A worker that was started.
 
@@ -35,20 +59,31 @@ class WorkerHandle:
         number: Its number.
         slave: The slave's name.
         template: What forks it.
+        settings: What it may do.
+
+    Attributes:
+        pid: Its process id, once it is forked.
+        offence: Why it was killed, if the slave did that for what it used.
+        used: The most memory that it used with what its tasks started, as far as was seen, in the present chunk.
 
     Raises:
         OSError: Memory or descriptors are used up.
         WorkerStartFailed: There is no template.
     """
 
-    def __init__(self, number: int, slave: str, template: Template) -> None:
+    def __init__(self, number: int, slave: str, template: Template, settings: WorkerSettings) -> None:
         self.number = number
+        self.pid: int | None = None
+        self.offence = ""
+        self.used = Used(None, 0)
         self.heard = 0.0
         self.outbox: list[Parcel[ToWorker]] = []
         self.stops: dict[int, float] = {}
         self._tail: deque[tuple[int | None, str]] = deque(maxlen=_TAIL_LINES)
         self._decoder: MessageDecoder[FromWorker] = decoder_from_worker()
-        spec = msgspec.msgpack.encode({"entry": ENTRY, "slave": slave})
+        spec = msgspec.msgpack.encode(
+            {"entry": ENTRY, "slave": slave, "limits": settings.limits, "max_growth": settings.max_growth}
+        )
         memory = create_cell()
         try:
             self.cell = CellReader(memory)
@@ -114,6 +149,13 @@ class WorkerHandle:
     def forget_stops(self, chunks: Iterable[int]) -> None:
         """Drop the stops of chunks other than these."""
         self.stops = {chunk: self.stops[chunk] for chunk in chunks if chunk in self.stops}
+
+    def note_used(self, size: int) -> None:
+        """Keep how much memory it uses now, with what its tasks started, if that is the most of this chunk."""
+        running = self.cell.running()
+        chunk = running.chunk if running is not None else None
+        if chunk != self.used.chunk or size > self.used.size:
+            self.used = Used(chunk, size)
 
     def last_output(self) -> str:
         """The last lines of the task that wrote last."""

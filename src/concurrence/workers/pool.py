@@ -11,13 +11,26 @@ from functools import partial
 from concurrence.errors import ProtocolError, WorkerStartFailed
 from concurrence.transport.api import IReactor, ITimer
 from concurrence.wire.codec import Parcel
-from concurrence.wire.messages import Bye, ChildExited, ChunkResults, FromWorker, Output, ToWorker, WorkerReady
+from concurrence.wire.messages import (
+    CANCELLED,
+    Bye,
+    ChildExited,
+    ChunkResults,
+    FromWorker,
+    Output,
+    ToWorker,
+    WorkerGrown,
+    WorkerReady,
+)
 from concurrence.workers.api import Upstream
 from concurrence.workers.cell import INTERRUPT
-from concurrence.workers.handle import ENTRY, NOTICE, WorkerHandle
+from concurrence.workers.guard import Guard
+from concurrence.workers.handle import ENTRY, NOTICE, WorkerHandle, WorkerSettings
+from concurrence.workers.machine import Machine
 from concurrence.workers.processes import Template, describe_exit
 from concurrence.workers.raw_output import log_fields, writer_of
 from concurrence.workers.slot_state import (
+    DismissWorker,
     Instruction,
     InterruptTask,
     KillWorker,
@@ -28,8 +41,10 @@ from concurrence.workers.slot_state import (
     StopChunk,
 )
 from concurrence.workers.slots import Slots
+from concurrence.workers.watching import Watch
 
 _SILENCE = 0.02  # a worker that says nothing for so long may hold finished results behind a long task
+_FAREWELL = 2.0  # how long a worker that was replaced may take to end by itself
 _GOODBYE = 0.5  # how long workers may take to end by themselves
 _END = 3.0  # how long the template may take to kill what is left
 
@@ -45,13 +60,20 @@ class WorkerPool:
         slave: The slave's name.
         upstream: Where messages for the master go.
         on_changed: Called after every event.
+        settings: How workers are to be.
 
     Attributes:
         is_stopped: Whether it was not started, or was stopped.
     """
 
     def __init__(
-        self, slots: Slots, reactor: IReactor, slave: str, upstream: Upstream, on_changed: Callable[[], None]
+        self,
+        slots: Slots,
+        reactor: IReactor,
+        slave: str,
+        upstream: Upstream,
+        on_changed: Callable[[], None],
+        settings: WorkerSettings,
     ) -> None:
         self._slots = slots
         self._reactor = reactor
@@ -62,12 +84,16 @@ class WorkerPool:
         self._watch: ITimer | None = None
         self._flush: ITimer | None = None
         self.is_stopped = True
+        self._settings = settings
+        machine = Machine()
+        self._guard = Guard(reactor, Watch(settings.watch, machine), machine, self._kill)
         self._template = Template(
             reactor,
             preload=[ENTRY.partition(":")[0]],
-            on_started=_ignore_start,
+            on_started=self._on_started,
             on_exited=self._on_exited,
             on_died=self._on_template_died,
+            folders=settings.folder,
         )
 
     @property
@@ -90,10 +116,16 @@ class WorkerPool:
         if self.is_stopped:
             return
         self.is_stopped = True
+        self._guard.close()
         for timer in (self._watch, self._flush):
             if timer is not None:
                 timer.cancel()
         for worker in self._workers.values():
+            running = worker.cell.running()
+            if running is not None and running.index is not None:
+                # Its result goes nowhere: the task runs again elsewhere. But it may clean up.
+                worker.cell.interrupt(running.chunk, running.index, CANCELLED)
+                self._template.signal_alone(worker.number, INTERRUPT)
             worker.outbox = [Parcel(Bye())]
             worker.flush()
         deadline = time.monotonic() + _GOODBYE
@@ -116,7 +148,9 @@ class WorkerPool:
                 case StartWorker(number, delay):
                     self._start_worker(number, delay)
                 case KillWorker(number):
-                    self._template.signal_child(number, signal.SIGKILL)
+                    self._kill(number)
+                case DismissWorker(number):
+                    self._dismiss(number)
                 case InterruptTask(number, chunk, index, status):
                     if self._workers[number].cell.interrupt(chunk, index, status):
                         self._template.signal_alone(number, INTERRUPT)
@@ -130,6 +164,17 @@ class WorkerPool:
         if self._flush is None:
             self._flush = self._reactor.call_later(0.0, self._flush_all)
         self._keep_watch()
+        self._guard.wake(self._workers, self._slots.states)
+
+    def _kill(self, number: int) -> None:
+        self._template.signal_child(number, signal.SIGKILL)
+
+    def _dismiss(self, number: int) -> None:
+        """Let a worker end that has nothing to do; a task may have left a thread that does not."""
+        self._workers[number].outbox.append(Parcel(Bye()))
+        if self._flush is None:
+            self._flush = self._reactor.call_later(0.0, self._flush_all)
+        self._reactor.call_later(_FAREWELL, lambda: self._kill(number))
 
     def _keep_watch(self) -> None:
         if self._watch is None:
@@ -162,7 +207,7 @@ class WorkerPool:
         try:
             if self._template.pid is None:
                 self._template.start()
-            worker = WorkerHandle(number, self._slave, self._template)
+            worker = WorkerHandle(number, self._slave, self._template, self._settings)
         except (OSError, WorkerStartFailed) as error:
             _log.error("worker %d cannot be started and will be tried again: %s", number, error)
             self.apply(self._slots.worker_exited(number, Seen(), str(error), 0, ""))
@@ -214,6 +259,9 @@ class WorkerPool:
                 self._tell(worker, [message])
             case WorkerReady():
                 self.apply(self._slots.worker_ready(worker.number))
+            case WorkerGrown(resident=used):
+                _log.info("worker %d holds %.0f MB between two chunks; it is replaced", worker.number, used / 1e6)
+                self.apply(self._slots.worker_worn(worker.number))
 
     def _on_raw(self, worker: WorkerHandle) -> None:
         running = worker.cell.running()
@@ -240,7 +288,9 @@ class WorkerPool:
         if worker.link.fileno() >= 0:
             self._reactor.unregister(worker.link.fileno())
             worker.link.close()
-            self._template.signal_child(worker.number, signal.SIGKILL)
+            state = self._slots.states.get(worker.number)
+            if state is None or not state.is_dismissed:
+                self._kill(worker.number)
 
     def _look_at_silent(self) -> None:
         self._watch = None
@@ -283,6 +333,11 @@ class WorkerPool:
             continue
         return seen
 
+    def _on_started(self, number: int, pid: int) -> None:
+        worker = self._workers.get(number)
+        if worker is not None:
+            worker.pid = pid
+
     def _on_exited(self, exited: ChildExited) -> None:
         worker = self._workers.get(exited.number)
         if worker is None:
@@ -291,7 +346,7 @@ class WorkerPool:
             self._close(worker)
             return
         text = f"worker process {exited.pid} {describe_exit(exited.code)}"
-        self._lose(worker, text, exited.peak_memory)
+        self._lose(worker, self._guard.describe(worker, exited.code, text), exited.peak_memory)
 
     def _on_template_died(self, text: str) -> None:
         if self.is_stopped:
@@ -305,11 +360,13 @@ class WorkerPool:
         self._take_raw(worker, seen.chunk, seen.index, is_over=True)
         self._close(worker)
         state = self._slots.states.get(worker.number)
-        expected = state is not None and state.is_killed
+        expected = state is not None and (state.is_killed or state.is_retired)
         level = logging.INFO if expected else logging.WARNING
         about = log_fields(self._slave, writer_of(state, seen.chunk, seen.index))
         _log.log(level, "worker %d is replaced: %s", worker.number, text, extra=about)
         output = worker.last_output()
+        if worker.used.chunk == seen.chunk:
+            peak = max(peak, worker.used.size)
         self.apply(self._slots.worker_exited(worker.number, seen, text, peak, output))
         self._flush_all()
 
@@ -320,7 +377,3 @@ class WorkerPool:
             self._reactor.unregister(worker.raw.fileno())
         worker.close()
         del self._workers[worker.number]
-
-
-def _ignore_start(_number: int, _pid: int) -> None:
-    """A worker says itself when it is ready."""

@@ -19,7 +19,7 @@ from concurrence.errors import WorkerStartFailed
 from concurrence.transport.api import IReactor
 from concurrence.wire.codec import Parcel, decoder_from_template, encode
 from concurrence.wire.messages import ChildExited, ChildStarted, SignalChild, StartChild, StopChild, ToTemplate
-from concurrence.workers.template import MAX_PACKET
+from concurrence.workers.template import MAX_PACKET, NO_FOLDERS
 
 _THREAD_COUNTS: Final = (
     "OMP_NUM_THREADS",
@@ -42,6 +42,8 @@ class Template:
         on_started: Called with a child's number and process id.
         on_exited: Called once for every child that was started, unless the template dies or is stopped.
         on_died: Called with the reason when the template itself ended unasked; its children are dead or dying.
+        folders: Where each child gets a folder for its temporary files, removed with it: empty for the system's
+            place; None for no such folders.
     """
 
     def __init__(
@@ -52,12 +54,14 @@ class Template:
         on_started: Callable[[int, int], None],
         on_exited: Callable[[ChildExited], None],
         on_died: Callable[[str], None],
+        folders: str | None = None,
     ) -> None:
         self._reactor = reactor
         self._preload = preload
         self._on_started = on_started
         self._on_exited = on_exited
         self._on_died = on_died
+        self._folders = NO_FOLDERS if folders is None else folders
         self._decoder = decoder_from_template()
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -79,7 +83,7 @@ class Template:
             try:
                 self._process = subprocess.Popen(
                     # -P: what lies in the working directory must not stand in for the standard library.
-                    [sys.executable, "-P", "-m", _MODULE, str(theirs.fileno()), *self._preload],
+                    [sys.executable, "-P", "-m", _MODULE, str(theirs.fileno()), self._folders, *self._preload],
                     stdin=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,

@@ -56,9 +56,12 @@ def _check_workers(states: Mapping[int, WorkerState], places: Sequence[Chunk]) -
         assert len(state.chunks) <= 1 or all(chunk.cores == 1 for chunk in state.chunks), (
             "one waits behind a wide one"
         )
+        assert not (state.is_dismissed and state.chunks), "a worker that was told to end has chunks"
+        assert state.kept_for is None or state.is_lasting, "a chunk takes a worker that is not there"
         assert state.kept_for is None or not state.chunks, "a worker that another one's chunk takes has chunks"
+    lasting = sum(state.is_lasting for state in states.values())
     kept = Counter(state.kept_for for state in states.values() if state.kept_for is not None)
     for chunk in places:
-        expected = min(chunk.cores, len(states)) - 1 if chunk.worker is not None else 0
+        expected = min(chunk.cores, lasting) - 1 if chunk.worker is not None else 0
         assert kept.pop(chunk.number, 0) == expected, "a chunk takes more or fewer workers than it needs"
     assert not kept, "a worker is kept for a chunk that is over"

@@ -16,6 +16,7 @@ from concurrence.wire.messages import (
     LOST,
     RETURNED,
     Assign,
+    AttemptLost,
     ChunkResults,
     FromSlave,
     PackedResult,
@@ -25,6 +26,9 @@ from concurrence.wire.messages import (
 FIRST_DELAY: Final = 0.1
 LONGEST_DELAY: Final = 10.0
 """Seconds before a worker is started when the ones before it died before they were ready."""
+
+HOPELESS_STARTS: Final = 3
+"""After so many of them, and with no other worker, what waits is given back: another slave may do better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,13 @@ class KillWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class DismissWorker:
+    """Tell a worker that has nothing to do to end, and see that it does."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
 class InterruptTask:
     """Ask a worker to end the task at an index of a chunk; repeated until the worker was seen to do so.
 
@@ -112,7 +123,9 @@ class StopChunk:
     chunk: int
 
 
-Instruction: TypeAlias = SendToWorker | SendUpstream | StartWorker | KillWorker | InterruptTask | StopChunk
+Instruction: TypeAlias = (
+    SendToWorker | SendUpstream | StartWorker | KillWorker | DismissWorker | InterruptTask | StopChunk
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +216,30 @@ class Asked(NamedTuple):
 class WorkerState:
     """A worker that runs or is to be started."""
 
-    __slots__ = ("asked", "bundles", "chunks", "functions", "is_killed", "is_ready", "kept_for")
+    __slots__ = (
+        "asked",
+        "bundles",
+        "chunks",
+        "functions",
+        "is_dismissed",
+        "is_killed",
+        "is_ready",
+        "is_retired",
+        "is_worn",
+        "kept_for",
+        "ran",
+        "replaces",
+    )
 
     def __init__(self, kept_for: int | None = None) -> None:
         self.kept_for = kept_for  # the chunk at another worker that takes this one too
         self.is_ready = False
         self.is_killed = False
+        self.is_worn = False  # it is to be replaced between two chunks
+        self.is_retired = False  # its successor is up: it gets no more chunks
+        self.is_dismissed = False  # it was told to end
+        self.replaces: int | None = None  # the worker whose successor it is, until that has nothing to do
+        self.ran = 0  # how many tasks it has answered
         self.asked: Asked | None = None
         self.chunks: list[Chunk] = []  # in the order in which it works them off
         self.functions: set[int] = set()
@@ -217,14 +248,23 @@ class WorkerState:
     @property
     def is_idle(self) -> bool:
         """Whether it could start a chunk at once."""
-        return self.is_ready and not self.is_killed and not self.chunks and self.kept_for is None
+        return self._is_free and not self.chunks
 
     @property
     def takes_more(self) -> bool:
         """Whether a chunk may be sent to it, to start at once or behind what it is at."""
-        if not self.is_ready or self.is_killed or self.kept_for is not None:
+        return self._is_free and all(chunk.cores == 1 for chunk in self.chunks)
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it is one of those that a slave is to have: no successor that waits, none that was dismissed."""
+        return self.replaces is None and not self.is_dismissed
+
+    @property
+    def _is_free(self) -> bool:
+        if not self.is_ready or self.is_killed or self.is_retired:
             return False
-        return all(chunk.cores == 1 for chunk in self.chunks)
+        return self.replaces is None and self.kept_for is None
 
     def __repr__(self) -> str:
         return f"<worker, ready {self.is_ready}, killed {self.is_killed}, {self.chunks}>"
@@ -345,6 +385,14 @@ def _results(
 ) -> Parcel[ChunkResults]:
     message = ChunkResults(1 + len(buffers), chunk, counters, statuses, busy)
     return Parcel(message, [encode_results(entries), *buffers])
+
+
+def lost(chunk: Chunk, state: WorkerState, seen: Seen, text: str, peak: int, output: str) -> SendUpstream:
+    """What the master is told of a chunk whose worker died, or for which none comes up."""
+    begun = seen.chunk == chunk.number
+    running = charged(state, chunk, seen) if begun else None
+    message = AttemptLost(chunk.number, running, text, peak, output if begun else "", begun or bool(chunk.done))
+    return SendUpstream(Parcel(message))
 
 
 def start_delay(failures: int) -> float:

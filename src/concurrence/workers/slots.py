@@ -16,7 +16,6 @@ from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import (
     EXPIRED,
     Assign,
-    AttemptLost,
     ChunkResults,
     DefineBundle,
     DefineFunction,
@@ -34,18 +33,17 @@ from concurrence.workers.slot_state import (
     Seen,
     SendToWorker,
     SendUpstream,
-    StartWorker,
     StopChunk,
     WorkerState,
-    charged,
     expired_result,
+    lost,
     recorded_results,
     returned_results,
-    start_delay,
     unstarted,
     unwanted,
     without,
 )
+from concurrence.workers.succession import Succession
 from concurrence.workers.wide import leave_worker, weight_of, workers_for
 
 WINDOW: Final = 2
@@ -60,20 +58,20 @@ class Slots:
     Args:
         workers: How many there are.
         grace: Seconds that a task has to end by itself when it was asked to, before its worker is killed.
+        max_tasks: After how many tasks a worker is replaced by a new one, between two chunks; 0 for never.
     """
 
-    def __init__(self, workers: int, *, grace: float = 0.0) -> None:
+    def __init__(self, workers: int, *, grace: float = 0.0, max_tasks: int = 0) -> None:
         self.workers = workers
         self.grace = grace
-        self._states: dict[int, WorkerState] = {}
+        self._out: list[Instruction] = []
+        self._succession = Succession(self._instruct, max_tasks)
+        self._states = self._succession.states
         self._chunks: dict[int, Chunk] = {}
         self._waiting: deque[Chunk] = deque()
         self._blocked: dict[int, list[Chunk]] = {}
         self._code = Definitions()
-        self._next_worker = 1
-        self._failed_starts = 0
         self._is_draining = False
-        self._out: list[Instruction] = []
 
     @property
     def credit(self) -> int:
@@ -105,7 +103,7 @@ class Slots:
     def start(self) -> list[Instruction]:
         """The slave starts: so do all workers."""
         for _ in range(self.workers):
-            self._start_worker(0.0)
+            self._succession.start()
         return self._taken()
 
     def define(self, parcel: Parcel[DefineBundle] | Parcel[DefineFunction]) -> list[Instruction]:
@@ -200,8 +198,7 @@ class Slots:
         """A worker is up and takes chunks."""
         state = self._states.get(worker)
         if state is not None:
-            state.is_ready = True
-            self._failed_starts = 0
+            self._succession.ready(state)
             self._dispatch()
         return self._taken()
 
@@ -223,7 +220,15 @@ class Slots:
             self._remove(chunk)
         else:
             self._answer(chunk, without(chunk.done, parcel))
+        self._succession.ran(worker, state, len(message.counters))
         self._dispatch()
+        return self._taken()
+
+    def worker_worn(self, worker: int) -> list[Instruction]:
+        """A worker uses more than it should after what it ran: it is replaced between two chunks."""
+        state = self._states.get(worker)
+        if state is not None:
+            self._succession.wear(worker, state)
         return self._taken()
 
     def worker_seen(self, worker: int, seen: Seen) -> list[Instruction]:
@@ -243,6 +248,7 @@ class Slots:
                 self._place(chunk, first=True)
         self._end_unwanted(worker, state, seen)
         self._move_to_idle(worker, state, seen)
+        self._succession.dismiss(worker, state)
         self._dispatch()
         return self._taken()
 
@@ -264,37 +270,30 @@ class Slots:
         for chunk in reversed(state.chunks):
             begun = seen.chunk == chunk.number
             if begun or chunk.done or chunk.is_relocated:
-                running = charged(state, chunk, seen) if begun else None
                 self._remove(chunk)
-                lost = AttemptLost(chunk.number, running, text, peak, output if begun else "")
-                self._out.append(SendUpstream(Parcel(lost)))
+                self._out.append(lost(chunk, state, seen, text, peak, output))
             elif chunk.is_stopping:
                 self._return(chunk, chunk.counters())
             else:
                 leave_worker(chunk, self._states)
                 chunk.is_relocated = not state.is_killed
                 self._place(chunk, first=True)
-        self._replace(state)
+        self._succession.replace(worker, state)
+        if self._succession.is_hopeless:
+            while self._waiting:
+                self._remove(chunk := self._waiting.popleft())
+                self._out.append(lost(chunk, state, Seen(), text, 0, ""))
         self._dispatch()
         return self._taken()
 
     # --- inside --------------------------------------------------------------------------------------------
 
+    def _instruct(self, instruction: Instruction) -> None:
+        self._out.append(instruction)
+
     def _taken(self) -> list[Instruction]:
         out, self._out = self._out, []
         return out
-
-    def _start_worker(self, delay: float, kept_for: int | None = None) -> None:
-        self._states[self._next_worker] = WorkerState(kept_for)
-        self._out.append(StartWorker(self._next_worker, delay))
-        self._next_worker += 1
-
-    def _replace(self, state: WorkerState) -> None:
-        delay = 0.0
-        if not state.is_ready:
-            delay = start_delay(self._failed_starts)
-            self._failed_starts += 1
-        self._start_worker(delay, state.kept_for)
 
     def _place(self, chunk: Chunk, *, first: bool = False) -> None:
         """Put a chunk where it waits for a worker or for its function."""
@@ -396,4 +395,4 @@ class Slots:
         """
         check_slots(self._states, self._chunks, self._waiting, self._blocked, self._code, WINDOW)
         assert len(self._chunks) <= 2 * self.credit, "more chunks than the bound"
-        assert len(self._states) == self.workers, "a worker is missing"
+        self._succession.check(self.workers)

@@ -1,6 +1,7 @@
 """The template process: small, with one thread, and warm; it forks the workers and hosts of a node.
 
-Run as ``python -m concurrence.workers.template DESCRIPTOR``, with its end of a sequenced-packet socket pair.
+Run as ``python -m concurrence.workers.template DESCRIPTOR FOLDERS MODULE...``, with its end of a sequenced-packet
+socket pair, where its children's temporary files go, and the modules that every child needs.
 It exists because a node has threads and sockets, and a process with threads cannot fork safely. Nothing
 that it starts outlives it, and it does not outlive its owner: the kernel closes the socket pair and tells
 it of the owner's death, and it kills the process groups of its children; if it is killed itself, the
@@ -24,12 +25,15 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple, TextIO, TypeAlias, cast
 
 import msgspec
 
 from concurrence.wire.codec import Parcel, decoder_to_template, encode
 from concurrence.wire.messages import Bye, ChildExited, ChildStarted, Message, SignalChild, StartChild, StopChild
+from concurrence.workers import groups
+from concurrence.workers.folders import PrivateFolders, use
 
 Entry: TypeAlias = Callable[[bytes, list[int]], int | None]
 """What a child runs: takes its spec and its descriptors, gives its exit code."""
@@ -37,10 +41,14 @@ Entry: TypeAlias = Callable[[bytes, list[int]], int | None]
 MAX_PACKET: Final = 128 * 1024
 """What a socket pair takes in one packet, whatever the system's settings."""
 MAX_DESCRIPTORS: Final = 8
+NO_FOLDERS: Final = "-"
+"""In the place of the folder for temporary files: children have none of their own."""
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _OWNER_DIED = signal.SIGUSR1
 _HANDLED = (signal.SIGCHLD, signal.SIGTERM, _OWNER_DIED)
+_ROUNDS = 100
 _CANNOT_FORK = 71  # EX_OSERR
 
 
@@ -59,6 +67,7 @@ class Child(NamedTuple):
 
     spec: bytes
     descriptors: list[int]
+    folder: Path | None
 
 
 class TemplateProcess:
@@ -66,10 +75,12 @@ class TemplateProcess:
 
     Args:
         control: Its end of the socket pair.
+        folders: Makes a folder for the temporary files of each child; None if they have none of their own.
     """
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, folders: PrivateFolders | None = None) -> None:
         self._control = control
+        self._folders = folders
         self._owner = os.getppid()
         self._pids: dict[int, int] = {}
         self._numbers: dict[int, int] = {}
@@ -80,6 +91,8 @@ class TemplateProcess:
     def run(self) -> Child | None:
         """Serve until the owner says so or is gone; in a forked child, return at once with what it is to do."""
         self._set_up_signals()
+        if self._folders is not None:
+            self._folders.sweep()
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(self._woken, select.POLLIN)
@@ -106,6 +119,7 @@ class TemplateProcess:
         # Not SIGKILL, as for the children: what a task started for itself has to be killed by somebody. The
         # end of the socket pair covers an owner that died before this line.
         die_with_parent(_OWNER_DIED)
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
     def _on_signal(self, number: int, _frame: object) -> None:
         # The kernel also sends this when only the thread ended that started the template.
@@ -143,7 +157,8 @@ class TemplateProcess:
             pid = os.fork()
             if not pid:
                 self._become_child(template, descriptors)
-                return Child(message.spec, descriptors)
+                folder = self._folders.path(message.number) if self._folders is not None else None
+                return Child(message.spec, descriptors, folder)
         except OSError as error:
             print(f"concurrence: a {message.kind} cannot be forked: {error}", file=sys.stderr)  # noqa: T201
             self._report(ChildExited(message.number, 0, _CANNOT_FORK, 0, 0.0))
@@ -200,6 +215,9 @@ class TemplateProcess:
             del self._pids[number]
             seconds = usage.ru_utime + usage.ru_stime
             code = os.waitstatus_to_exitcode(status)
+            if self._folders is not None:
+                self._end_orphans(self._folders.path(number))
+                self._folders.remove(number)
             self._report(ChildExited(number, pid, code, usage.ru_maxrss * 1024, seconds))
 
     def _report(self, message: Message) -> None:
@@ -213,17 +231,51 @@ class TemplateProcess:
             _signal_group(pid, signal.SIGKILL)
         for pid in self._numbers:
             os.waitpid(pid, 0)
+        self._numbers.clear()
+        self._end_orphans(None)
+        if self._folders is not None:
+            self._folders.close()
+
+    def _end_orphans(self, folder: Path | None) -> None:
+        """Kill what children left outside of their process groups: it has become a child of this process.
+
+        Args:
+            folder: Only what has its temporary files here: what one child started. None for everything.
+        """
+        for _ in range(_ROUNDS):  # what they started in turn becomes a child of this process only then
+            orphans = [
+                pid
+                for pid in groups.children()
+                if pid not in self._numbers and (folder is None or groups.uses_folder(pid, folder))
+            ]
+            if not orphans:
+                return
+            for pid in orphans:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            for pid in orphans:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
 
 
 def die_with_parent(number: int) -> None:
     """Have the kernel send this process a signal when its parent dies; where that is not to be had, nothing."""
+    _prctl(_PR_SET_PDEATHSIG, int(number))
+
+
+def _prctl(option: int, value: int) -> None:
     prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
     if prctl is not None:
-        prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+        prctl(option, value, 0, 0, 0)
 
 
 def run_child(child: Child) -> int:
     """Import and call a child's entry; its exit code."""
+    if child.folder is not None:
+        try:
+            use(child.folder)
+        except OSError as error:
+            print(f"concurrence: there is no folder for temporary files: {error}", file=sys.stderr)  # noqa: T201
     module, _, name = msgspec.msgpack.decode(child.spec, type=ChildSpec).entry.partition(":")
     entry = cast("Entry", getattr(importlib.import_module(module), name))
     return entry(child.spec, child.descriptors) or 0
@@ -233,20 +285,31 @@ def main(arguments: Sequence[str]) -> int:
     """Run the template process, or one of its children; the exit code.
 
     Args:
-        arguments: The descriptor of the control socket, and the modules that every child needs.
+        arguments: The descriptor of the control socket; where the folders for temporary files go, empty for the
+            system's place, ``-`` for none; and the modules that every child needs.
     """
     control = socket.socket(fileno=int(arguments[0]))
     control.set_inheritable(False)
     if cast("object", sys.stderr) is not None:  # Python's way of saying that it was started without one
         faulthandler.enable()  # a task that crashes its worker leaves a trace on the slave's standard error
-    for module in arguments[1:]:
+    for module in arguments[2:]:
         importlib.import_module(module)
     # What exists by now is never garbage: a collection in a child would only copy its memory pages.
     gc.collect()
     gc.freeze()
-    child = TemplateProcess(control).run()
+    child = TemplateProcess(control, _private_folders(arguments[1])).run()
     del control
     return 0 if child is None else run_child(child)
+
+
+def _private_folders(base: str) -> PrivateFolders | None:
+    if base == NO_FOLDERS:
+        return None
+    try:
+        return PrivateFolders(base)
+    except OSError as error:
+        print(f"concurrence: workers have no folders for temporary files of their own: {error}", file=sys.stderr)  # noqa: T201
+        return None
 
 
 def _flush_streams() -> None:

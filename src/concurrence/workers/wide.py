@@ -29,7 +29,7 @@ def workers_for(
         ready = [(len(state.chunks), number) for number, state in states.items() if state.takes_more]
         load, worker = min(ready, default=(window, 0))
         return (worker if load < window else None), ()
-    cores = min(chunk.cores, len(states))
+    cores = min(chunk.cores, sum(state.is_lasting for state in states.values()))
     idle = sorted(number for number, state in states.items() if state.is_idle)
     if len(idle) < cores:
         return None, ()

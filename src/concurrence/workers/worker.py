@@ -21,14 +21,17 @@ from concurrence.wire.messages import (
     ForgetFunction,
     FromWorker,
     ToWorker,
+    WorkerGrown,
     WorkerReady,
 )
 from concurrence.workers.cell import WorkerCell
 from concurrence.workers.execution import Executor
 from concurrence.workers.interrupts import Interrupts
+from concurrence.workers.limits import SystemLimits
 from concurrence.workers.link import BlockingLink
 from concurrence.workers.output import OutputCapture
 from concurrence.workers.terminal import refuse_terminal
+from concurrence.workers.upkeep import Upkeep, out_of_the_way
 
 if TYPE_CHECKING:
     from concurrence.workers.api import IExecutor
@@ -46,10 +49,14 @@ class WorkerSpec(msgspec.Struct, frozen=True):
 
     Attributes:
         slave: The slave's name.
+        limits: What it may use.
+        max_growth: See :class:`concurrence.workers.upkeep.Upkeep`.
         entry: See :class:`concurrence.workers.template.ChildSpec`.
     """
 
     slave: str
+    limits: SystemLimits = SystemLimits()
+    max_growth: int = 0
     entry: str = ENTRY
 
 
@@ -61,20 +68,20 @@ def main(spec: bytes, descriptors: list[int]) -> int:
         descriptors: Its end of the link, the memory of its cell, and what standard output and error become.
     """
     settings = msgspec.msgpack.decode(spec, type=WorkerSpec)
-    link = BlockingLink(socket.socket(fileno=descriptors[0]))
+    settings.limits.apply()
+    link = BlockingLink(socket.socket(fileno=out_of_the_way(descriptors[0])))
     cell = WorkerCell(descriptors[1])
     os.close(descriptors[1])
     for stream in (1, 2):
         os.dup2(descriptors[2], stream)
-    os.close(descriptors[2])
     output = OutputCapture(settings.slave)
     output.install()
     refuse_terminal(f"slave {settings.slave}")
     interrupts = Interrupts(cell)
-    interrupts.install()
+    upkeep = Upkeep(descriptors[2], interrupts, settings.max_growth)
     executor = Executor(cell, FunctionLoader(f"slave {settings.slave}"), output, interrupts)
     try:
-        serve(link, executor)
+        serve(link, executor, upkeep)
     except ConnectionError:
         return 0  # the slave is gone or has closed the link: nobody is left who wants to know
     finally:
@@ -82,7 +89,7 @@ def main(spec: bytes, descriptors: list[int]) -> int:
     return 0
 
 
-def serve(link: BlockingLink, executor: IExecutor) -> None:
+def serve(link: BlockingLink, executor: IExecutor, upkeep: Upkeep) -> None:
     """Hand what the slave sends to the executor, until it says goodbye or closes the link.
 
     Raises:
@@ -99,7 +106,13 @@ def serve(link: BlockingLink, executor: IExecutor) -> None:
         for parcel in decoder.decode(frames):
             if isinstance(parcel.message, Bye):
                 return
+            if not isinstance(parcel.message, Assign):
+                handle(parcel, executor, send)
+                continue
+            upkeep.before_chunk()
             handle(parcel, executor, send)
+            if grown := upkeep.after_chunk():
+                send(Parcel(WorkerGrown(grown)))
 
 
 def handle(parcel: Parcel[ToWorker], executor: IExecutor, send: Send) -> None:

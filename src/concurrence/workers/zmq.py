@@ -9,7 +9,7 @@ from concurrence.component import ComponentManager
 from concurrence.errors import ProtocolError
 from concurrence.transport.api import IWorkSource
 from concurrence.wire.codec import Frame, Parcel, decoder_to_slave
-from concurrence.wire.messages import Assign, Claimed, Drain, ToSlave
+from concurrence.wire.messages import Assign, Claimed, Drain, Pause, ToSlave
 from concurrence.workers.generic import GenericTaskManager
 
 _log = logging.getLogger(__name__)
@@ -25,24 +25,36 @@ class ZMQTaskManager(GenericTaskManager):
     def __init__(self, manager: ComponentManager) -> None:
         super().__init__(manager)
         self._source: IWorkSource | None = None
-        self._is_pulling = self._is_draining = False
+        self._is_pulling = self._is_draining = self._is_paused = False
         self._decoder = decoder_to_slave()
 
     def attach(self, source: IWorkSource | None) -> None:
         """Pull from this queue from now on; None to pull no more."""
         self._pull_no_more()
         self._source = source
+        self._is_paused = False  # the master says so again if it is to be
         self._changed()
 
     def handle(self, parcel: Parcel[ToSlave]) -> None:
         """A message from the master; one that drains also ends the pulling, and what was pulled is given back."""
         super().handle(parcel)
-        if isinstance(parcel.message, Drain):
-            self._is_draining = parcel.message.is_on
-            self._changed()
-            if self._source is not None and self._is_draining:
-                self._source.pause()
-                self._accept(list(self._waiting(self._source)))
+        match parcel.message:
+            case Drain(is_on=is_on):
+                self._is_draining = is_on
+                self._changed()
+                if is_on:
+                    self._pause()
+            case Pause(paused=True) if not self._is_paused:
+                self._is_paused = True
+                self._changed()
+                self._pause()
+            case Pause(paused=False) if self._is_paused:
+                self._is_paused = False
+                if self._source is not None:
+                    self._source.resume()
+                self._changed()
+            case _:
+                return
 
     def stop(self) -> None:
         """End all workers and leave nothing behind; the queue is closed by whoever opened it."""
@@ -53,11 +65,23 @@ class ZMQTaskManager(GenericTaskManager):
     def _changed(self) -> None:
         # A readable queue that nobody reads would keep the poll loop spinning: it is watched only while
         # there is room.
-        if self._source is None or self._is_stopped or self._is_draining or self._slots.room <= 0:
+        if (
+            self._source is None
+            or self._is_stopped
+            or self._slots.room <= 0
+            or self._is_draining
+            or self._is_paused
+        ):
             self._pull_no_more()
         elif not self._is_pulling:
             self._is_pulling = True
             self._reactor.register(self._source.pollable, self._pull)
+
+    def _pause(self) -> None:
+        """Disconnect, and take what was on its way: the master knows what is to become of it."""
+        if self._source is not None:
+            self._source.pause()
+            self._accept(list(self._waiting(self._source)))
 
     def _pull_no_more(self) -> None:
         if self._is_pulling and self._source is not None:

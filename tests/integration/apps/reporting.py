@@ -30,6 +30,7 @@ def describe(error: TaskError) -> dict[str, Any]:
         "class": type(error).__name__,
         "traceback": error.remote_traceback,
         "slave": error.slave,
+        "task": error.task,
         "attempt": error.attempt,
         "cause": repr(error.cause),
         "output": error.output,

@@ -39,6 +39,12 @@ class Delays:
         self._count += 1
         heappush(self._heap, (due, self._count, job, delayed))
 
+    def postpone(self, job: Job, due: float) -> None:
+        """What is next of a job, a task that failed before, waits until ``due``."""
+        spec, records = job.queue.take(1)
+        for record in records:
+            self.add(job, spec, record, due)
+
     def due(self, now: float) -> Iterator[tuple[Job, Delayed]]:
         """Remove and give those whose time has come; their jobs may have been closed."""
         while self._heap and self._heap[0][0] <= now:

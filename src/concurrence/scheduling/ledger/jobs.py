@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
 from concurrence.scheduling.ledger.queue import RunQueue
 from concurrence.scheduling.ledger.records import Delayed, Ended, TaskRecord, TaskSpec, TaskState
+
+
+class FailedOn(Struct):
+    """Where a task failed, and since when it waits for room elsewhere.
+
+    Attributes:
+        slave: The slave's node id.
+        since: In seconds of the master's clock; None while it does not wait for that.
+    """
+
+    slave: str
+    since: float | None = None
 
 
 class Job:
@@ -23,6 +35,7 @@ class Job:
         function: The master's number of the task system itself; 0 for plain tasks.
         pusher: Node id of whoever pushed the system and hears its end: its client, or the host of another system.
         depth: How many systems, each pushed by the one before, led to this one; 0 for what a client pushed.
+        weight: How much more than other systems of its client it may have, as 2 for twice as much.
         delayed: Tasks that failed and are tried again later, by counter.
         ticket: What the system's host must show.
         done: How far the system says it is, of ``total``, with a ``text``.
@@ -31,6 +44,7 @@ class Job:
         impossible: What queued tasks need and no slave offers; since when, and whether the client was told.
         refusal: Why no slave should have its next task although there is room, as far as the policy says; empty if
             it does not.
+        failed_on: Queued tasks that failed or killed a worker, by counter, and where they did last.
     """
 
     def __init__(self, system: int, client: str, owner: str | None, name: str = "") -> None:
@@ -38,6 +52,7 @@ class Job:
         self.client = client
         self.pusher = client
         self.depth = 0
+        self.weight = 1.0
         self.owner = owner
         self.name = name
         self.queue = RunQueue()
@@ -61,6 +76,7 @@ class Job:
         self.opened = 0.0
         self.impossible: dict[Sequence[tuple[str, float]], tuple[float, bool]] = {}
         self.refusal = ""
+        self.failed_on: dict[int, FailedOn] = {}
 
     @property
     def queued(self) -> int:
@@ -71,6 +87,31 @@ class Job:
     def waiting(self) -> int:
         """Tasks that wait: those that could go now, and those that are tried again later."""
         return len(self.queue) + len(self.delayed)
+
+    def cancel_waiting(self, counters: Iterable[int] | None) -> tuple[list[TaskRecord], set[int]]:
+        """Take tasks out of the queue, or all; also returns those of them that are under way."""
+        if counters is None:
+            removed = self.queue.clear()
+            removed += [delayed.record for delayed in self.delayed.values()]
+            self.delayed.clear()
+            assigned = {counter for counter, record in self.tasks.items() if record.state == TaskState.ASSIGNED}
+            return removed, assigned
+        removed = list[TaskRecord]()
+        assigned = set[int]()
+        for counter in counters:
+            record = self.tasks.get(counter)
+            if record is None:
+                continue
+            if record.state == TaskState.ASSIGNED:
+                assigned.add(counter)
+            elif record.state == TaskState.QUEUED:
+                self.queue.discard(record)
+                removed.append(record)
+            elif record.state == TaskState.DELAYED:
+                del self.delayed[counter]
+                record.state = TaskState.CANCELLED  # also if it is named twice
+                removed.append(record)
+        return removed, assigned
 
     def uses(self, function: int) -> bool:
         """Whether an unfinished task is of this function."""
@@ -120,6 +161,11 @@ class Assignment:
 
     def __iter__(self) -> Iterator[TaskRecord]:
         return iter(self.pending.values())
+
+    def note_failure(self, record: TaskRecord) -> None:
+        """Remember where a task failed, so that it is tried somewhere else."""
+        if self.slave is not None:
+            self.job.failed_on[record.counter] = FailedOn(self.slave)
 
     def __repr__(self) -> str:
         where = self.slave or "unclaimed"

@@ -177,6 +177,7 @@ class Ledger:
             elif status in _RETRIED and record.retries < assignment.spec.max_retries:
                 record.retries += 1
                 retried.append(record)
+                assignment.note_failure(record)
             else:
                 self._end(job, record, status)
                 kept.append(position)
@@ -207,6 +208,9 @@ class Ledger:
         for counter in counters:
             record = tasks.pop(counter)
             size += record.size if record.buffers else len(record.arguments)
+        if job.failed_on:
+            for counter in counters:
+                job.failed_on.pop(counter, None)
         job.bytes_held -= size
         job.running -= len(counters)
         job.finished += len(counters)
@@ -251,6 +255,7 @@ class Ledger:
                 self._tell(Event.FAILED, assignment, [charged], why)
             else:
                 self._requeue(assignment, [charged], next_attempt=True)
+                assignment.note_failure(charged)
                 self._tell(Event.CHARGED, assignment, [charged], why)
         return Settled(assignment, ended, True, fresh)
 
@@ -274,7 +279,7 @@ class Ledger:
         """
         job.changed = True
         touched: list[Assignment] = []
-        removed, assigned = self._cancel_queued(job, counters)
+        removed, assigned = job.cancel_waiting(counters)
         if assigned:
             for assignment in job.assignments.values():
                 pending = assignment.pending
@@ -295,32 +300,6 @@ class Ledger:
             self.story.tell(event, job.system, 0, ended.counters)
         return ended, touched
 
-    @staticmethod
-    def _cancel_queued(job: Job, counters: Iterable[int] | None) -> tuple[list[TaskRecord], set[int]]:
-        """Take tasks out of the queue; also returns those of them that are under way."""
-        if counters is None:
-            removed = job.queue.clear()
-            removed += [delayed.record for delayed in job.delayed.values()]
-            job.delayed.clear()
-            assigned = {counter for counter, record in job.tasks.items() if record.state == TaskState.ASSIGNED}
-            return removed, assigned
-        removed = list[TaskRecord]()
-        assigned = set[int]()
-        for counter in counters:
-            record = job.tasks.get(counter)
-            if record is None:
-                continue
-            if record.state == TaskState.ASSIGNED:
-                assigned.add(counter)
-            elif record.state == TaskState.QUEUED:
-                job.queue.discard(record)
-                removed.append(record)
-            elif record.state == TaskState.DELAYED:
-                del job.delayed[counter]
-                record.state = TaskState.CANCELLED  # also if it is named twice
-                removed.append(record)
-        return removed, assigned
-
     def _requeue(
         self, assignment: Assignment, records: Sequence[TaskRecord], *, next_attempt: bool = False
     ) -> None:
@@ -339,6 +318,7 @@ class Ledger:
 
     def _end(self, job: Job, record: TaskRecord, status: int) -> None:
         del job.tasks[record.counter]
+        job.failed_on.pop(record.counter, None)
         job.bytes_held -= record.size
         if status == FINISHED:
             job.finished += 1

@@ -136,6 +136,11 @@ class RunQueue:
         run = self._next()
         return run.since() if run is not None else 0.0
 
+    def head_record(self) -> TaskRecord | None:
+        """The task that would be taken next; None if there is nothing."""
+        run = self._next()
+        return run.records[run.position] if run is not None else None
+
     def hold(self, resources: _Needs) -> None:
         """Look past the tasks that need exactly these resources, until :meth:`release`."""
         self._held.add(resources)

@@ -34,6 +34,7 @@ from concurrence.workers.slot_state import (
     SendToWorker,
     SendUpstream,
     StartWorker,
+    StopChunk,
 )
 from concurrence.workers.slots import Slots
 
@@ -299,8 +300,9 @@ class SimulatedSlave:
                 self._timeline.after(delay, self._start_worker, instruction.worker)
             elif isinstance(instruction, KillWorker):
                 self._timeline.after(_DEATH_SECONDS, self._worker_died, self.workers.get(instruction.worker))
-            else:
+            elif isinstance(instruction, StopChunk):
                 self._stop_chunk(self.workers[instruction.worker], instruction.chunk)
+            # The others are for workers that are given grace, or that wear: here they are killed, and do not.
         if self._checked:
             self.slots.sanity_check()
         self._plan_looks()

@@ -43,8 +43,8 @@ def lines(scenario: Scenario, report: Report, *, drawn: bool = False) -> list[st
     """A report for people."""
     said = [
         (
-            f"{scenario.slaves:,} slaves, {scenario.tasks:,} tasks of {scenario.clients:,} clients, seed {scenario.seed}, "
-            f"{scenario.policy}"
+            f"{scenario.slaves:,} slaves, {scenario.tasks:,} tasks of {scenario.clients:,} clients, "
+            f"seed {scenario.seed}, {scenario.policy}"
         ),
         (
             f"makespan    {report.makespan:.4f} s; at least {report.bound:.4f} s by linear programming: "
