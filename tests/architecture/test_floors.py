@@ -122,6 +122,7 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.workers.slots": {"testing"},
     "concurrence.testing.simulation": {"cli"},
     "concurrence.workers.slot_state": {"testing"},
+    "concurrence.scheduling.measures": {"nodes", "testing"},
     "concurrence.workers.execution": {"nodes", "testing"},
     "concurrence.telemetry.histogram": {"scheduling", "nodes"},
     "concurrence.telemetry.prometheus": {"nodes"},
