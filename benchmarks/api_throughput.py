@@ -19,7 +19,8 @@ import socket
 import sys
 import threading
 import time
-from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -41,7 +42,7 @@ BATCH = b"[" + b",".join([CALL] * 100) + b"]"
 _ANSWER_SECONDS = 30.0
 
 
-def serve_bare(pipe: Connection) -> None:
+def serve_bare(pipe: Any) -> None:
     """A Starlette application that echoes what is posted, on uvicorn, in this process."""
 
     async def endpoint(request: Request) -> Response:
@@ -63,7 +64,7 @@ def serve_bare(pipe: Connection) -> None:
     thread.join(5.0)
 
 
-def serve_api(pipe: Connection) -> None:
+def serve_api(pipe: Any) -> None:
     """The API of a node, with the node's poll loop in this process."""
     _stay_on_one_core()
     reactor, stats, service, tokens = Reactor(), Stats(), ApiService(), ApiTokens.create()
@@ -131,13 +132,13 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=16)
     options = parser.parse_args()
     spawning = multiprocessing.get_context("spawn")
-    servers: list[tuple[Connection, multiprocessing.process.BaseProcess]] = []
+    servers: list[tuple[Any, BaseProcess]] = []
     for serve in (serve_bare, serve_api):
         ours, theirs = spawning.Pipe()
         process = spawning.Process(target=serve, args=(theirs,))
         process.start()
         servers.append((ours, process))
-    bare, api = (pipe.recv() for pipe, _ in servers)
+    bare, api = [pipe.recv() for pipe, _ in servers]
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, set(cores[1:] or cores))
     cases = {
