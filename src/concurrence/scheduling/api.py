@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from concurrence.component import Interface
 from concurrence.scheduling.circuit import Outcomes
+from concurrence.scheduling.detached import DetachedSystems
 from concurrence.scheduling.fairness import FairShare
 from concurrence.scheduling.functions import FunctionTable
 from concurrence.scheduling.ledger.jobs import Assignment, Job
@@ -21,7 +22,7 @@ from concurrence.scheduling.measures import Measures
 from concurrence.scheduling.outbox import Outbox
 from concurrence.scheduling.past import Past
 from concurrence.scheduling.rates import CHUNK_SECONDS, Rates
-from concurrence.scheduling.registry import Registry, SlaveNodeRecord
+from concurrence.scheduling.registry import OwnerNode, Registry, SlaveNodeRecord
 from concurrence.scheduling.reservations import Reservations
 from concurrence.scheduling.roster import EXACT, Roster
 from concurrence.wire.codec import Frame, Parcel, encode_tasks
@@ -94,6 +95,7 @@ class SwarmState:
         self.functions = FunctionTable(limits.code_window)
         self.past = Past()
         self.measures = Measures()
+        self.detached = DetachedSystems()
         self.outbox = Outbox()
         self.unclaimed: dict[int, float] = {}
         """Chunks on the work queue that no slave claimed yet, with the time they were offered."""
@@ -115,6 +117,13 @@ class SwarmState:
         self.functions.byte_limit = limits.code_window
         self.ledger.max_attempts = limits.max_attempts
         self.ledger.delays.backoff = Backoff(limits.retry_delay, limits.longest_retry_delay)
+
+    def client_of(self, job: Job) -> OwnerNode | None:
+        """Whoever is told how a job goes: its client, or who attached to the detached system that led to it."""
+        client = self.registry.owner(job.client)
+        if client is None and (detached := self.detached.get(job.root)) is not None:
+            return self.registry.owner(detached.listener)
+        return client
 
     def eligible(self, job: Job) -> bool:
         """Whether a job's tasks may go now: its owner takes their results."""

@@ -85,6 +85,7 @@ from concurrence.wire.result_messages import (
 from concurrence.wire.steering_messages import Drain, Draining
 from concurrence.wire.task_messages import (
     Assign,
+    AttachSystem,
     Cancel,
     DefineBundle,
     DefineFunction,
@@ -100,8 +101,8 @@ from concurrence.wire.task_messages import (
 )
 
 FromOwner: TypeAlias = (
-    Hello | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | PushTasks | PushSystem | Cancel
-    | Delivered | SystemEnded | ReportProgress | Output | StatusRequest | CallApi
+    Hello | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | PushTasks | PushSystem
+    | AttachSystem | Cancel | Delivered | SystemEnded | ReportProgress | Output | StatusRequest | CallApi
 )  # fmt: skip
 ToOwner: TypeAlias = (
     Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | PushAccepted | PushRejected | Results
@@ -138,6 +139,7 @@ __all__ = [
     "RETURNED",
     "ApiAnswer",
     "Assign",
+    "AttachSystem",
     "AttemptLost",
     "Bodied",
     "Bye",

@@ -25,6 +25,7 @@ from concurrence.wire.messages import (
     DefineFunction,
     ForgetFunction,
     Hello,
+    Pause,
     SlaveDescription,
     TakeBack,
 )
@@ -200,6 +201,10 @@ class SimulatedSlave:
             self._apply(slots.forget(parcel))
         elif isinstance(message, TakeBack):
             self._apply(slots.take_back(message.chunk, kill=message.kill))
+        elif isinstance(message, Pause):
+            self._detach()
+            if not message.paused:
+                self._attach()
 
     def _tick(self, _: Any) -> None:
         self._do(self._ticked, None)
@@ -231,6 +236,9 @@ class SimulatedSlave:
         if is_forgotten:
             self._apply(self.slots.abandon())
         self._detach()
+        self._attach()
+
+    def _attach(self) -> None:
         welcome = self.master_link.welcome
         if welcome is not None and welcome.work_address:
             self.pipe = self._queue().attach(self.link, self._readable)
