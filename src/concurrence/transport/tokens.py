@@ -87,7 +87,7 @@ class ApiTokens:
             ConfigError: It is malformed.
         """
         path = folder / TOKEN_FILE
-        kept = _read(path) if path.exists() else {}
+        kept = read_tokens(path) if path.exists() else {}
         missing = [role for role in TOKEN_ROLES if role not in kept]
         if missing:
             kept.update({role: new_token() for role in missing})
@@ -173,7 +173,13 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-def _read(path: Path) -> dict[Role, str]:
+def read_tokens(path: Path) -> dict[Role, str]:
+    """The tokens in a file.
+
+    Raises:
+        UsageError: It is missing, or others than its owner can read it.
+        ConfigError: It is malformed.
+    """
     table = read_secret_file(path, "").get("tokens", {})
     if not isinstance(table, dict):
         raise ConfigError("[tokens] must be a table of roles and tokens", source=str(path))
