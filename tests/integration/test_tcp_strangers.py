@@ -388,6 +388,7 @@ class TestCrowds:
         monkeypatch.setattr(tcp_server, "HELLO_SECONDS", 2.0)
         server = transport.server(ANYWHERE, ring)
         silent, known = (connected(transport, server, ring) for _ in range(2))
+        peer = b""
         for _ in range(2):
             assert known.send([b"I am"])
             peer, _ = served(server)

@@ -18,6 +18,7 @@ from concurrence.scheduling.ledger.ledger import Ledger
 from concurrence.scheduling.ledger.records import Backoff
 from concurrence.scheduling.ledger.story import Event
 from concurrence.scheduling.load import Needs, cores_of
+from concurrence.scheduling.measures import Measures
 from concurrence.scheduling.outbox import Outbox
 from concurrence.scheduling.past import Past
 from concurrence.scheduling.rates import CHUNK_SECONDS, Rates
@@ -104,6 +105,7 @@ class SwarmState:
         self.fairness = FairShare()
         self.functions = FunctionTable(limits.code_window)
         self.past = Past()
+        self.measures = Measures()
         self.detached = DetachedSystems()
         self.outbox = Outbox()
         self.unclaimed: dict[int, float] = {}
@@ -203,7 +205,9 @@ class SwarmState:
 
     def take(self, job: Job, size: int, now: float) -> Assignment:
         """Take a chunk of at most so many tasks from a job, and charge it to the client."""
+        since = job.queue.head_since()
         assignment = self.ledger.take(job, size, now)
+        self.measures.queue.observe(max(0.0, now - since), len(assignment.pending))
         if assignment.spec.resources:
             self.reservations.cancel(self.roster, job.system, assignment.spec.resources)
         mean = self.rates.mean(assignment.spec.function)
