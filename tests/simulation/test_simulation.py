@@ -39,6 +39,10 @@ def call(*words: str) -> tuple[int, str]:
     return result.exit_code, result.stdout + result.stderr
 
 
+def _nothing(*_: Any) -> None:
+    """Does not do what it should."""
+
+
 @pytest.mark.parametrize(("seed", "policy"), BROKEN)
 def test_what_once_broke_holds(components: Components, seed: str, policy: str) -> None:
     assert simulate(drawn(int(seed), policy), components).violation == ""
@@ -153,7 +157,7 @@ class TestNotices:
     def test_a_policy_that_gives_nothing_out(
         self, components: Components, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(ZMQTaskScheduler, "dispatch", lambda *_: None)
+        monkeypatch.setattr(ZMQTaskScheduler, "dispatch", _nothing)
         scenario = Scenario(slaves=2, tasks=10, patience=20.0, seed=3)
         report = simulate(scenario, components)
         assert "no task ended for 20 s" in report.violation
@@ -174,7 +178,7 @@ class TestNotices:
 
     def test_a_task_that_is_lost(self, components: Components, monkeypatch: pytest.MonkeyPatch) -> None:
         # What a slave had that is gone is forgotten, instead of being queued again.
-        monkeypatch.setattr(slave_events, "slave_lost", lambda *_: None)
+        monkeypatch.setattr(slave_events, "slave_lost", _nothing)
         scenario = Scenario(slaves=4, tasks=100, seconds=1.0, faults=True, fault_rate=4.0)
         assert any(simulate(replace(scenario, seed=seed), components).violation for seed in range(5))
 
@@ -225,7 +229,7 @@ class TestCommand:
         assert out.count(" ok\n") == 3
 
     def test_a_broken_promise_is_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(ZMQTaskScheduler, "dispatch", lambda *_: None)
+        monkeypatch.setattr(ZMQTaskScheduler, "dispatch", _nothing)
         code, out = call("--drawn", "--seeds", "1..2")
         assert code == 1
         assert "repeat it: concurrence simulate --drawn --seed 1 --policy ZMQTaskScheduler" in out

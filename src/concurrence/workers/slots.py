@@ -37,13 +37,12 @@ from concurrence.workers.slot_state import (
     WorkerState,
     expired_result,
     lost,
-    next_behind,
     recorded_results,
     returned_results,
-    unstarted,
     unwanted,
     without,
 )
+from concurrence.workers.socket_order import next_behind, unstarted
 from concurrence.workers.succession import Succession
 from concurrence.workers.wide import is_any_idle, leave_worker, weight_of, workers_for
 
@@ -66,7 +65,7 @@ class Slots:
         self.workers = workers
         self.grace = grace
         self._out: list[Instruction] = []
-        self._succession = Succession(self._instruct, max_tasks)
+        self._succession = Succession(self._out.append, max_tasks)
         self._states = self._succession.states
         self._chunks: dict[int, Chunk] = {}
         self._waiting: deque[Chunk] = deque()
@@ -295,11 +294,9 @@ class Slots:
 
     # --- inside --------------------------------------------------------------------------------------------
 
-    def _instruct(self, instruction: Instruction) -> None:
-        self._out.append(instruction)
-
     def _taken(self) -> list[Instruction]:
-        out, self._out = self._out, []
+        out = self._out.copy()
+        self._out.clear()
         return out
 
     def _place(self, chunk: Chunk, *, first: bool = False) -> None:
