@@ -14,6 +14,7 @@ PURE = [
     ROOT / "transport" / "jsonrpc.py",
     ROOT / "tasks" / "ownership.py",
     ROOT / "workers" / "slots.py",
+    ROOT / "workers" / "slot_results.py",
     ROOT / "workers" / "slot_state.py",
     ROOT / "workers" / "socket_order.py",
     ROOT / "workers" / "definitions.py",

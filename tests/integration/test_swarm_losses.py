@@ -185,6 +185,28 @@ def test_a_client_waits_for_a_new_master_and_goes_on(swarm: Swarm) -> None:
     assert slave.runs
 
 
+def test_a_new_master_without_a_journal_tells_exactly_what_is_lost(swarm: Swarm) -> None:
+    first = swarm.master(*QUICK_LEASE)
+    port = int(swarm.credentials("client").address.rpartition(":")[2])
+    swarm.slave("attic", workers=2)
+    run = swarm.run("bulk.py:Losing")
+    until(lambda: swarm.probes("some"))
+    first.send(signal.SIGKILL)
+    first.finish()
+    swarm.master(*QUICK_LEASE, port=port)
+    report = run.ends_well(120.0)
+    assert report["events"] == ["disconnected", "reconnected"]
+    assert report["once"], "each handler ran once"
+    assert report["finished"] + report["lost"] == 60_000
+    assert report["finished"] >= 27_000, "what was not drained yet went to the new master"
+    assert 0 < report["lost"] <= 33_000
+    assert report["wrong"] == 0
+    (text,) = report["texts"]
+    assert text == "lost: the master was restarted without a journal and does not know the task any more"
+    (text,) = report["systems"]
+    assert "was restarted without a journal" in text
+
+
 def test_a_killed_host_fails_its_system_with_the_reason(swarm: Swarm) -> None:
     swarm.master()
     swarm.slave("attic", workers=2)

@@ -11,6 +11,7 @@ try:
 
     from concurrence.cli import (
         apps,
+        attach,
         call,
         components,
         config,
@@ -40,6 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(epilog=run.EPILOG)(run.run)
+app.command(epilog=attach.EPILOG)(attach.attach)
 app.command(epilog=servers.MASTER_EPILOG)(servers.master)
 app.command(epilog=servers.SLAVE_EPILOG)(servers.slave)
 app.command("worker", epilog=servers.SLAVE_EPILOG, hidden=True)(servers.slave)

@@ -31,6 +31,7 @@ EPILOG = examples(
     "concurrence run primes.py --workers 2 --set primes.limit=20000",
     "concurrence run apps.py:Primes --inline",
     "concurrence run mandelbrot --master client.toml",
+    "concurrence run primes.py --master client.toml --detach",
 )
 
 
@@ -52,6 +53,10 @@ def run(
     inline: Annotated[
         bool, typer.Option("--inline", help="Run everything in this process and thread, for debugging.")
     ] = False,
+    detach: Annotated[
+        bool,
+        typer.Option("--detach", help="Leave its task system at the master, for: concurrence attach."),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")] = False,
 ) -> int:
     """Run an application.
@@ -63,8 +68,8 @@ def run(
     from concurrence.nodes.application import ApplicationNode
     from concurrence.nodes.running import open_environment
 
-    _check_combination(workers=workers is not None, master=master is not None, inline=inline)
-    overrides = overrides_of(settings, application__master=master)
+    _check_combination(workers=workers is not None, master=master is not None, inline=inline, detach=detach)
+    overrides = overrides_of(settings, application__master=master, application__detach="true" if detach else None)
     with open_environment(env, overrides=overrides, config_files=files_of(config)) as environment:
         environment.start_logging()
         chosen = choose_app(environment, app)
@@ -80,9 +85,14 @@ def run(
         return made.app_main() or 0
 
 
-def _check_combination(*, workers: bool, master: bool, inline: bool) -> None:
+def _check_combination(*, workers: bool, master: bool, inline: bool, detach: bool) -> None:
     from concurrence.errors import UsageError
 
+    if detach and (inline or workers):
+        raise UsageError(
+            f"--detach and {'--inline' if inline else '--workers'} exclude each other",
+            hint="A task system can be left only at a master that goes on: --master CONNECT.toml",
+        )
     if inline and (workers or master):
         other = "--workers" if workers else "--master"
         raise UsageError(
@@ -113,7 +123,7 @@ def _run_application(
 
     code = None
     try:
-        with _display(bar=sys.stdout.isatty() and not quiet and not inline) as display:
+        with make_display(bar=sys.stdout.isatty() and not quiet and not inline) as display:
             # Again: a bar has taken the place of sys.stderr, and puts what is written there above itself.
             environment.start_logging()
             code = run_application(app, workers=workers, inline=inline, display=display)
@@ -145,7 +155,8 @@ def _print_summary(
     print("\n".join(summary_lines(summary, count)), file=sys.stderr)
 
 
-def _display(*, bar: bool) -> RichDisplay | LineDisplay:
+def make_display(*, bar: bool) -> RichDisplay | LineDisplay:
+    """What shows how an application goes, with a progress bar or without."""
     from concurrence.cli.display import LineDisplay, RichDisplay
 
     return RichDisplay() if bar else LineDisplay()

@@ -151,13 +151,27 @@ class ApplicationNode(ClientOptions, IApp, IApplicationHandlers, abstract=True):
         """Push tasks; a generator is drained as room comes."""
         self._current_run().owner.push_tasks(tasks)
 
-    def push_tasksystem(self, system: ITaskSystem) -> SystemId:
+    def push_tasksystem(self, system: ITaskSystem, *, detached: bool = False) -> SystemId:
         """Push a task system; its id comes back with ``work_finished``.
 
+        Args:
+            system: The system.
+            detached: Whether it goes on when this application ends or is lost. The master then keeps its result
+                until an application or script with the same key attaches to it, or the master ends.
+
         Raises:
+            Backpressure: Too many are unfinished, and this is called from a handler.
             PackingError: It cannot be pickled.
+            UsageError: It is to be detached, and the swarm is a private one, which ends with this application.
         """
-        return self._current_run().owner.push_system(system)
+        return self._current_run().push_system(system, detached=detached)
+
+    def attach_tasksystem(self, system_id: SystemId) -> None:
+        """Come for a detached task system: ``progress`` and ``work_finished`` tell of it as if it was pushed here.
+
+        What it printed before is not told again. If there is none of this id, ``push_tasksystem_failed`` says so.
+        """
+        self._current_run().owner.attach(system_id)
 
     def cancel(self, task_ids: Iterable[TaskId] | None = None) -> None:
         """Cancel these plain tasks, or all that are unfinished; their ends come as notifications."""
@@ -222,6 +236,7 @@ class ApplicationNode(ClientOptions, IApp, IApplicationHandlers, abstract=True):
             connect_timeout=self.connect_timeout,
             push_timeout=lambda: self.push_timeout,
             max_depth=self.max_depth,
+            detach=self.detach,
             workers=self.workers,
             inline=self.inline,
             display=self.display,

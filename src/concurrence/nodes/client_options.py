@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrence.component import Component
 from concurrence.env.extension_options import ExtensionOption
-from concurrence.env.options import DurationOption, IntOption, PathOption
+from concurrence.env.options import BoolOption, DurationOption, IntOption, PathOption
 from concurrence.tasks.ownership import MAX_DEPTH
 from concurrence.transport.api import ITransport
 
@@ -30,4 +30,10 @@ class ClientOptions(Component, abstract=True):
         MAX_DEPTH,
         "How many tasks may push one another in a row; beyond it the task that pushes fails.",
         min=0,
+    )
+    detach = BoolOption(
+        "application",
+        "detach",
+        False,
+        "Whether the application's task system is left at the master, where concurrence attach finds it.",
     )

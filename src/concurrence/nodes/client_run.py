@@ -27,7 +27,7 @@ from concurrence.nodes.owner_channel import IOwnerChannel, OwnerChannel
 from concurrence.nodes.reactor import Timer
 from concurrence.nodes.services import NodeHandle, NodeServices
 from concurrence.nodes.task_output import show_output
-from concurrence.tasks.api import Task
+from concurrence.tasks.api import ITaskSystem, Task
 from concurrence.tasks.bundles import BundleCollector
 from concurrence.tasks.ownership import OwnedTasks
 from concurrence.tasks.packing import TaskPacker
@@ -52,6 +52,7 @@ class RunSettings(Struct):
         connect_timeout: Seconds to wait for the master's first answer.
         push_timeout: Tells the seconds that a push outside handlers waits for room; it may change.
         max_depth: How many tasks may push one another in a row.
+        detach: Whether the application's task system is left at the master.
         workers: Workers of a private swarm; None for what the options say.
         inline: Everything in this process and thread.
         display: What is shown.
@@ -64,6 +65,7 @@ class RunSettings(Struct):
     connect_timeout: float
     push_timeout: Callable[[], float]
     max_depth: int
+    detach: bool
     workers: int | None
     inline: bool
     display: IDisplay
@@ -170,6 +172,19 @@ class ClientRun:
         self._exit_code = exit_code
         self.owner.stop()
 
+    def push_system(self, system: ITaskSystem, *, detached: bool) -> SystemId:
+        """Push a task system.
+
+        Raises:
+            UsageError: It is to be detached, and the master ends with this application.
+        """
+        if detached and (self._settings.inline or self._settings.credentials is None):
+            raise UsageError(
+                "a task system can be detached only at a master that goes on, and this swarm is a private one",
+                hint="Start a master with: concurrence master --env ENV, and run the application with --master.",
+            )
+        return self.owner.push_system(system, detached=detached)
+
     def cancel(self, task_ids: Iterable[TaskId] | None) -> None:
         """Cancel plain tasks."""
         counters = None if task_ids is None else [task_id.counter for task_id in task_ids]
@@ -209,7 +224,12 @@ class ClientRun:
     def _begin(self, owner: Owner) -> None:
         system = self._handlers.get_task_system()
         if system is not None:
-            owner.push_system(system)
+            self.push_system(system, detached=self._settings.detach)
+        elif self._settings.detach:
+            raise UsageError(
+                f"{self.identity.name} has no task system, and nothing else can be detached",
+                hint="Plain tasks are those of their client. Return a task system in get_task_system().",
+            )
         else:
             self._handlers.start_processing()
 
@@ -254,8 +274,18 @@ class ClientRun:
             self._handlers.push_task_response(pushed)
         elif isinstance(pushed, int):
             self._handlers.push_tasksystem_response(SystemId(pushed))
+            if self._settings.detach:
+                self._leave(SystemId(pushed))
         else:
             self._handlers.push_tasks_response(pushed)  # pyright: ignore[reportArgumentType]  what was pushed
+
+    def _leave(self, system_id: SystemId) -> None:
+        """The master has the application's task system: that goes on alone."""
+        self._display.say(f"task system {system_id:016x} goes on at the master")
+        self._display.say(f"its result: concurrence attach {system_id:016x}")
+        self.owner.systems.discard(system_id)
+        self._progress.pop(system_id, None)
+        self.stop(0)
 
     def rejected(self, tasks: list[Task], error: TaskError) -> None:
         """Tell the application."""

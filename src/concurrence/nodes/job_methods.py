@@ -40,7 +40,8 @@ class JobMethods:
         def jobs(request: ApiRequest, ended: bool = False) -> list[JobView]:
             """List the task systems and the plain tasks of each client: how they are, and what they wait for.
 
-            With ``ended`` also the jobs that ended last.
+            With ``ended`` also the jobs that ended last. Of many jobs those with something to do come first, and
+            no more than 2,000.
             """
             return job_views(self._core.swarm, self._now(), with_ended=ended)
 

@@ -24,6 +24,7 @@ from concurrence.wire import faults
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import (
     MAX_CHUNK_TASKS,
+    AttachSystem,
     Cancel,
     PushAccepted,
     PushRejected,
@@ -142,8 +143,12 @@ class Owner:
         if not self._in_handler:
             self._refill()
 
-    def push_system(self, system: ITaskSystem) -> SystemId:
+    def push_system(self, system: ITaskSystem, *, detached: bool = False) -> SystemId:
         """Push a task system.
+
+        Args:
+            system: The system.
+            detached: Whether it is to go on when this owner is gone.
 
         Raises:
             Backpressure: Too many are unfinished, and this is called from a handler.
@@ -154,11 +159,19 @@ class Owner:
             count = len(self.systems)
             self._wait_for_room(lambda: len(self.systems) < count, f"{count} task systems", _SYSTEMS_CURE)
         system_id = new_system_id()
-        self.tasks.add_system(system_id, system)
+        self.tasks.add_system(system_id, system, detached=detached)
+        self._await_system(system_id)
+        return system_id
+
+    def attach(self, system_id: SystemId) -> None:
+        """Ask for a detached task system: it ends here as if it had been pushed here."""
+        self.tasks.add_attachment(system_id)
+        self._await_system(system_id)
+
+    def _await_system(self, system_id: SystemId) -> None:
         self.systems.add(system_id)
         self._busy = True
         self._hand_over(system_id)
-        return system_id
 
     def cancel(self, system: SystemId, counters: list[int] | None) -> None:
         """Cancel tasks of a system, or all of it; their ends come as notifications."""
@@ -285,14 +298,11 @@ class Owner:
     def take(self, notification: Notification | None) -> None:
         """Handle a notification, and what else has come by now."""
         delivered = 0
-        for _ in range(_BURST):
+        for left in reversed(range(_BURST + 1)):
             if notification is None or self.stopped:
                 break
             delivered = max(delivered, self._handle(notification))
-            notification = self.channel.receive(0)
-        else:
-            if notification is not None:
-                delivered = max(delivered, self._handle(notification))
+            notification = self.channel.receive(0) if left else None
         if delivered:
             self.channel.acknowledge(delivered)
 
@@ -362,7 +372,7 @@ class Owner:
             error = faults.task_error(fault, slave="", attempt=0)
             self._call(lambda: self._handlers.rejected([task for task, _, _ in ends], error))
             self.end_tasks(ends)
-        elif isinstance(parcel.message, PushSystem):
+        elif isinstance(parcel.message, PushSystem | AttachSystem):
             self._fail_systems([SystemId(parcel.message.system)], fault)
 
     def _link_event(self, event: LinkEvent) -> None:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from concurrence.component import Interface
 from concurrence.scheduling.circuit import Outcomes
+from concurrence.scheduling.detached import DetachedSystems
 from concurrence.scheduling.fairness import FairShare
 from concurrence.scheduling.functions import FunctionTable
 from concurrence.scheduling.ledger.jobs import Assignment, Job
@@ -17,10 +18,11 @@ from concurrence.scheduling.ledger.ledger import Ledger
 from concurrence.scheduling.ledger.records import Backoff
 from concurrence.scheduling.ledger.story import Event
 from concurrence.scheduling.load import Needs, cores_of
+from concurrence.scheduling.measures import Measures
 from concurrence.scheduling.outbox import Outbox
 from concurrence.scheduling.past import Past
 from concurrence.scheduling.rates import CHUNK_SECONDS, Rates
-from concurrence.scheduling.registry import Registry, SlaveNodeRecord
+from concurrence.scheduling.registry import OwnerNode, Registry, SlaveNodeRecord
 from concurrence.scheduling.reservations import Reservations
 from concurrence.scheduling.roster import EXACT, Roster
 from concurrence.wire.codec import Frame, Parcel, encode_tasks
@@ -103,6 +105,8 @@ class SwarmState:
         self.fairness = FairShare()
         self.functions = FunctionTable(limits.code_window)
         self.past = Past()
+        self.measures = Measures()
+        self.detached = DetachedSystems()
         self.outbox = Outbox()
         self.unclaimed: dict[int, float] = {}
         """Chunks on the work queue that no slave claimed yet, with the time they were offered."""
@@ -124,6 +128,13 @@ class SwarmState:
         self.functions.byte_limit = limits.code_window
         self.ledger.max_attempts = limits.max_attempts
         self.ledger.delays.backoff = Backoff(limits.retry_delay, limits.longest_retry_delay)
+
+    def client_of(self, job: Job) -> OwnerNode | None:
+        """Whoever is told how a job goes: its client, or who attached to the detached system that led to it."""
+        client = self.registry.owner(job.client)
+        if client is None and (detached := self.detached.get(job.root)) is not None:
+            return self.registry.owner(detached.listener)
+        return client
 
     def eligible(self, job: Job) -> bool:
         """Whether a job's tasks may go now: its owner takes their results."""
@@ -164,9 +175,14 @@ class SwarmState:
 
     def fulfil_reservations(self, now: float) -> None:
         """Send what waited for a slave to be free to the one that was kept for it, if that is."""
-        for job, slave in self.reservations.due(self.ledger.jobs, self.registry.slave, self.roster):
-            if self.eligible(job):
+        for job, wish, slave in self.reservations.due(self.ledger.jobs, self.registry.slave, self.roster):
+            if not self.eligible(job):
+                continue
+            while (spec := job.queue.head()) is not None and spec.resources != wish.needs:
+                job.queue.hold(spec.resources)  # what came before it meanwhile has found no slave
+            if spec is not None:
                 self.direct(self.form_chunk(job, self.roster.credit, now), slave)
+            job.queue.release()
 
     def end_round(self) -> None:
         """The end of a cycle: nothing is set aside or on hold any more."""
@@ -189,7 +205,9 @@ class SwarmState:
 
     def take(self, job: Job, size: int, now: float) -> Assignment:
         """Take a chunk of at most so many tasks from a job, and charge it to the client."""
+        since = job.queue.head_since()
         assignment = self.ledger.take(job, size, now)
+        self.measures.queue.observe(max(0.0, now - since), len(assignment.pending))
         if assignment.spec.resources:
             self.reservations.cancel(self.roster, job.system, assignment.spec.resources)
         mean = self.rates.mean(assignment.spec.function)
@@ -359,6 +377,11 @@ class WorkView(Struct, frozen=True):
 
 class ITaskScheduleStrategy(Interface):
     """Rates slaves; chosen by ``[generictaskscheduler] strategy``."""
+
+    @property
+    def draws(self) -> int:
+        """How many slaves are drawn at random for each chunk, to be the only ones that are rated; 0 for all."""
+        return 0
 
     @abstractmethod
     def rate(self, slave: SlaveView, work: WorkView) -> float:

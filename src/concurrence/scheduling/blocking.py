@@ -6,7 +6,7 @@ Nothing of this is kept while tasks are scheduled: it is worked out from the sta
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.ledger.queue import Run
 from concurrence.scheduling.ledger.records import TaskSpec, TaskState
+from concurrence.scheduling.needs import Needs
 from concurrence.scheduling.registry import OwnerNode, SlaveNodeRecord
 
 
@@ -63,32 +64,54 @@ class Ahead(Struct, frozen=True):
     why: str
 
 
-def blocking(swarm: SwarmState, job: Job, spec: TaskSpec) -> Block:
+Seen: TypeAlias = dict[tuple[Needs, bool], tuple[Block | None, Block | None]]
+"""What was found out of all slaves already, by what tasks need and whether these are long: there may be many."""
+
+
+def blocking(swarm: SwarmState, job: Job, spec: TaskSpec, seen: Seen | None = None) -> Block:
     """What queued tasks of a job wait for.
 
     Args:
         swarm: The state.
         job: Whose tasks.
         spec: What they have in common.
+        seen: Kept by whoever asks for many jobs at one moment.
     """
-    return _by_slaves(swarm, spec) or _by_owner(swarm, job) or _by_strategy(job, spec) or _by_room(swarm, spec)
+    lacking, room = _of_slaves(swarm, spec, {} if seen is None else seen)
+    found = lacking or _by_owner(swarm, job) or _by_strategy(job, spec) or room
+    assert found is not None, "what is possible waits for room at least"
+    return found
 
 
-def of_job(swarm: SwarmState, job: Job, head: TaskSpec) -> Block:
+def _of_slaves(swarm: SwarmState, spec: TaskSpec, seen: Seen) -> tuple[Block | None, Block | None]:
+    """Why no slave would ever run them; and if one would, whether one has room."""
+    key = (spec.resources, swarm.rates.is_long(spec.function))
+    found = seen.get(key)
+    if found is None:
+        lacking = _by_slaves(swarm, spec)
+        found = seen[key] = (lacking, None if lacking is not None else _by_room(swarm, spec))
+    return found
+
+
+def of_job(swarm: SwarmState, job: Job, head: TaskSpec, seen: Seen | None = None) -> Block:
     """What a job waits for: what blocks its next task, or if that only waits for its turn, others for good.
 
     Args:
         swarm: The state.
         job: The job.
         head: What is next of it.
+        seen: Kept by whoever asks for many jobs at one moment.
     """
-    block = blocking(swarm, job, head)
+    seen = {} if seen is None else seen
+    block = blocking(swarm, job, head, seen)
     if block.cause in PERMANENT:
         return block
     for what in sorted(job.queue.needs()):
+        other, _ = _of_slaves(swarm, TaskSpec(0, resources=what), seen)
+        if other is None:
+            continue
         waiting = sum(_count(run) for run in job.queue.runs() if run.spec.resources == what)
-        other = _by_slaves(swarm, TaskSpec(0, resources=what)) if waiting else None
-        if other is not None:
+        if waiting:
             text = other.why.removeprefix("it needs ")
             why = f"{waiting:,} of its tasks need {text}" if waiting > 1 else f"one of its tasks needs {text}"
             return Block(other.cause, why, other.fix)

@@ -34,12 +34,16 @@ class Deliveries:
         self.bytes += size
         self.tasks += _tasks(parcel.message)
 
-    def acknowledge(self, delivery: int) -> None:
-        """Forget everything up to and with this delivery."""
+    def acknowledge(self, delivery: int) -> list[int]:
+        """Forget everything up to and with this delivery; the task systems whose ends were among it."""
+        systems: list[int] = []
         while self._kept and self._kept[0][0] <= delivery:
             _, size, parcel = self._kept.popleft()
             self.bytes -= size
             self.tasks -= _tasks(parcel.message)
+            if isinstance(parcel.message, SystemResult):
+                systems.append(parcel.message.system)
+        return systems
 
     def unacknowledged(self) -> Sequence[Parcel[Results] | Parcel[SystemResult]]:
         """What to send again after a reconnect."""

@@ -278,7 +278,7 @@ def _step(entry: Entry, now: float) -> Step:
 
 
 def _client_name(swarm: SwarmState, job: Job) -> str:
-    client = swarm.registry.owner(job.client)
+    client = swarm.client_of(job)
     return client.name if client is not None else ""
 
 

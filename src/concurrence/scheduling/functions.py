@@ -99,6 +99,13 @@ class FunctionTable:
             self._use(owner, digest)
         return number
 
+    def keep(self, number: int, owner: str) -> None:
+        """Keep a function that is here for a further owner."""
+        self._users[number].add(owner)
+        self._by_owner.setdefault(owner, {})[1] = number
+        for digest in self._functions[number].message.bundles:
+            self._use(owner, digest)
+
     def _use(self, owner: str, digest: bytes) -> None:
         users = self._bundle_users.setdefault(digest, set())
         if owner not in users:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from msgspec.structs import replace
 
-from concurrence.scheduling import api_calls, draining, owner_events, slave_events, system_events
+from concurrence.scheduling import api_calls, attaching, draining, owner_events, slave_events, system_events
 from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.registry import Node, SlaveNodeRecord
 from concurrence.wire import messages as wire
@@ -18,7 +18,8 @@ Handler: TypeAlias = Callable[[SwarmState, Any, Parcel[Any], float], None]
 
 
 def _delivered(swarm: SwarmState, node: Any, parcel: Parcel[wire.Delivered], now: float) -> None:
-    node.deliveries.acknowledge(parcel.message.delivery)
+    for system in node.deliveries.acknowledge(parcel.message.delivery):
+        swarm.detached.collected(system)
     job = swarm.ledger.jobs.get(node.hello.system)
     swarm.fairness.admit(job.client if job is not None else node.id)
     swarm.changed = True
@@ -43,6 +44,10 @@ def _push_tasks(swarm: SwarmState, node: Any, parcel: Parcel[wire.PushTasks], no
 
 def _push_system(swarm: SwarmState, node: Any, parcel: Parcel[wire.PushSystem], now: float) -> None:
     system_events.push_system(swarm, node, parcel)
+
+
+def _attach_system(swarm: SwarmState, node: Any, parcel: Parcel[wire.AttachSystem], now: float) -> None:
+    attaching.attach(swarm, node, parcel)
 
 
 def _cancel(swarm: SwarmState, node: Any, parcel: Parcel[wire.Cancel], now: float) -> None:
@@ -92,7 +97,7 @@ def _output(swarm: SwarmState, node: Node, parcel: Parcel[wire.Output], now: flo
     if node.name != node.hello.name == parcel.message.source:  # the slave does not know that it was numbered
         parcel = Parcel(replace(parcel.message, source=node.name), parcel.frames)
     swarm.past.add(parcel.message, now)
-    client = swarm.registry.owner(job.client)
+    client = swarm.client_of(job)
     if client is not None:
         swarm.outbox.send(client.peer, parcel)
 
@@ -111,6 +116,7 @@ OF_OWNERS: dict[type[Any], Handler] = {
     wire.ForgetFunction: _forget_function,
     wire.PushTasks: _push_tasks,
     wire.PushSystem: _push_system,
+    wire.AttachSystem: _attach_system,
     wire.Cancel: _cancel,
     wire.SystemEnded: _system_ended,
     wire.ReportProgress: _report_progress,

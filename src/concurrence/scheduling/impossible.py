@@ -29,6 +29,8 @@ def look(swarm: SwarmState, now: float) -> None:
     for job in swarm.ledger.jobs.values():
         if not job.queued and not job.impossible:
             continue  # most jobs of many clients
+        if not job.queued and not job.impossible:
+            continue
         found = _impossible(job, slaves, working, seen) if working else {}
         for gone in [each for each in job.impossible if each not in found]:
             del job.impossible[gone]

@@ -76,8 +76,12 @@ def names_of_all(swarm: SwarmState) -> dict[int, str]:
     return names
 
 
+MAX_VIEWS = 2_000
+"""So many jobs are shown at most: all of them must fit into one answer of the API."""
+
+
 def job_views(swarm: SwarmState, now: float, *, with_ended: bool = False) -> list[JobView]:
-    """The jobs, those of one client together, and then those that ended.
+    """The jobs, those with something to do first and those of one client together, and then those that ended.
 
     Args:
         swarm: The state.
@@ -85,17 +89,18 @@ def job_views(swarm: SwarmState, now: float, *, with_ended: bool = False) -> lis
         with_ended: Whether the jobs that ended last are wanted too.
     """
     shorts = short_ids(names_of_all(swarm))
-    jobs = sorted(swarm.ledger.jobs.values(), key=lambda job: (job.client, job.system))
-    views = [_view(swarm, job, shorts[job.system], now) for job in jobs]
+    jobs = sorted(swarm.ledger.jobs.values(), key=lambda job: (not job.tasks, job.client, job.system))
+    seen: blocking.Seen = {}
+    views = [_view(swarm, job, shorts[job.system], now, seen) for job in jobs[:MAX_VIEWS]]
     if with_ended:
         views += [_ended_view(job, shorts[job.system], now) for job in reversed(swarm.past.ended)]
     return views
 
 
-def _view(swarm: SwarmState, job: Job, short: str, now: float) -> JobView:
-    client = swarm.registry.owner(job.client)
+def _view(swarm: SwarmState, job: Job, short: str, now: float, seen: blocking.Seen) -> JobView:
+    client = swarm.client_of(job)
     spec = job.queue.head()
-    block = blocking.of_job(swarm, job, spec) if spec is not None else None
+    block = blocking.of_job(swarm, job, spec, seen) if spec is not None else None
     return JobView(
         id=f"{job.system:016x}",
         short=short,

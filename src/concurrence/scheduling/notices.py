@@ -41,7 +41,7 @@ def tell_client(swarm: SwarmState, job: Job, text: str) -> None:
     """Tell the client of a job something, as if the master had written it."""
     output = Output(job.system, None, "log", "master", text)
     swarm.past.add(output, swarm.ledger.story.now)
-    client = swarm.registry.owner(job.client)
+    client = swarm.client_of(job)
     if client is not None:
         swarm.outbox.send(client.peer, Parcel(output))
 
@@ -54,7 +54,7 @@ def who_waits(count: int) -> str:
 def send_progress(swarm: SwarmState, job: Job) -> None:
     """Tell the client how a job is."""
     job.changed = False
-    client = swarm.registry.owner(job.client)
+    client = swarm.client_of(job)
     if client is not None:
         swarm.outbox.send(client.peer, Parcel(progress_of(job)))
 

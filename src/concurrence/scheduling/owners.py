@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from concurrence.errors import ProtocolError
+from concurrence.journal.api import JournalEntry
 from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.functions import MAX_FUNCTIONS
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.registry import OwnerNode
-from concurrence.wire.codec import Parcel
-from concurrence.wire.messages import ForgetFunction, PushRejected
+from concurrence.wire.codec import Frame, Parcel
+from concurrence.wire.messages import ForgetFunction, PushRejected, SystemResult
 
 _ROOM_HINT = "Drop every Shared that is not used any more, or share less."
 
@@ -43,6 +46,23 @@ def reject(swarm: SwarmState, owner: OwnerNode, push: int, text: str) -> None:
     rejection = PushRejected(push, text, _ROOM_HINT if swarm.functions.is_over(owner.id) else "")
     owner.rejections.append(rejection)
     swarm.outbox.send(owner.peer, Parcel(rejection))
+
+
+def deliver_end(swarm: SwarmState, owner: OwnerNode, system: int, status: int, frames: Sequence[Frame]) -> None:
+    """Deliver the one result of a task system to whoever pushed it, or attached to it.
+
+    Args:
+        swarm: The state.
+        owner: Whoever that is.
+        system: The system.
+        status: ``FINISHED`` or how it failed.
+        frames: A results body with one entry.
+    """
+    owner.systems.discard(system)
+    parcel = Parcel(SystemResult(len(frames), owner.deliveries.next_number(), system, status), tuple(frames))
+    owner.deliveries.keep(parcel)
+    swarm.outbox.entries.append(JournalEntry(owner.id, parcel))
+    swarm.outbox.promise(owner.peer, parcel)
 
 
 def tell_forgotten(swarm: SwarmState, unused: list[tuple[int, bytes]]) -> None:

@@ -40,10 +40,14 @@ class SlaveRow(Struct, frozen=True):
     age: float
 
 
+MAX_ROWS = 2_000
+"""So many slaves are shown at most: all of them must fit into one answer of the API."""
+
+
 def slave_rows(swarm: SwarmState, now: float) -> list[SlaveRow]:
     """The slaves, connected and away, by name."""
     slaves = [node for node in swarm.registry if isinstance(node, SlaveNodeRecord)]
-    return [_row(slave, now) for slave in sorted(slaves, key=lambda slave: slave.name)]
+    return [_row(slave, now) for slave in sorted(slaves, key=lambda slave: slave.name)[:MAX_ROWS]]
 
 
 def state_of(slave: SlaveNodeRecord) -> str:

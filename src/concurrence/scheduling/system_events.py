@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from concurrence.errors import ProtocolError, Refused
 from concurrence.journal.api import JournalEntry
+from concurrence.scheduling import attaching
 from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.notices import send_progress
 from concurrence.scheduling.outbox import HostOrder
-from concurrence.scheduling.owners import own_job, reject, tell_forgotten, unknown_function
+from concurrence.scheduling.owners import deliver_end, own_job, reject, tell_forgotten, unknown_function
 from concurrence.scheduling.past import EndedJob
 from concurrence.scheduling.registry import OwnerNode
 from concurrence.wire import faults
@@ -25,7 +26,6 @@ from concurrence.wire.messages import (
     PushSystem,
     ReportProgress,
     SystemEnded,
-    SystemResult,
     TakeBack,
 )
 
@@ -67,6 +67,8 @@ def push_system(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[PushSystem])
     parent = _pushing_job(swarm, owner)
     function = swarm.functions.find(owner.id, message.function)
     refusal = _refusal(swarm, parent) if function is not None else unknown_function(swarm, owner)
+    if message.detached:
+        refusal = refusal or attaching.refusal(swarm, owner)
     if function is None or refusal:
         reject(swarm, owner, message.push, refusal)
         return
@@ -76,7 +78,10 @@ def push_system(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[PushSystem])
     job.weight = message.weight
     job.depth = parent.depth + 1 if parent.function else 0
     job.opened = swarm.ledger.story.now
+    job.root = parent.root if parent.function else job.system
     job.function = function
+    if message.detached:
+        attaching.detach(swarm, owner, job)
     job.ticket = swarm.new_ticket()
     owner.systems.add(message.system)
     swarm.outbox.entries.append(JournalEntry(owner.id, parcel))
@@ -149,14 +154,14 @@ def end_system(swarm: SwarmState, job: Job, status: int, frames: Sequence[Frame]
     """
     send_progress(swarm, job)
     close_job(swarm, job, how or ("complete" if status == FINISHED else "failed"))
+    if job.system in swarm.detached:
+        for lost in swarm.detached.end(job.system, status, frames):
+            swarm.outbox.news.append(
+                f"the result of the detached task system {lost} had to go: nobody came for it"
+            )
     pusher = swarm.registry.owner(job.pusher)
-    if pusher is None:
-        return
-    pusher.systems.discard(job.system)
-    parcel = Parcel(SystemResult(len(frames), pusher.deliveries.next_number(), job.system, status), tuple(frames))
-    pusher.deliveries.keep(parcel)
-    swarm.outbox.entries.append(JournalEntry(pusher.id, parcel))
-    swarm.outbox.promise(pusher.peer, parcel)
+    if pusher is not None:
+        deliver_end(swarm, pusher, job.system, status, frames)
 
 
 def close_job(swarm: SwarmState, job: Job, how: str, client: OwnerNode | None = None) -> None:
@@ -168,13 +173,14 @@ def close_job(swarm: SwarmState, job: Job, how: str, client: OwnerNode | None = 
         how: How it ended, in a few words.
         client: Its client, if that is gone already.
     """
-    _remember(swarm, job, how, client or swarm.registry.owner(job.client))
+    _remember(swarm, job, how, client or swarm.client_of(job))
     for assignment in swarm.ledger.close(job.system):
         swarm.unclaimed.pop(assignment.chunk, None)
         slave = swarm.registry.slave(assignment.slave)
         if slave is not None:
             swarm.outbox.send(slave.peer, Parcel(TakeBack(assignment.chunk, kill=True)))
     swarm.fairness.forget(job, client_too=job.client not in swarm.ledger.clients)
+    attaching.forget_code(swarm, job)
     if job.function:
         swarm.outbox.stopped_hosts.append(job.system)
     host = swarm.registry.owner(job.owner)
@@ -199,6 +205,7 @@ def _remember(swarm: SwarmState, job: Job, how: str, client: OwnerNode | None) -
         job.cancelled + len(job.tasks),
     )
     swarm.past.end(ended)
+    swarm.measures.closed(job)
 
 
 def owner_lost(swarm: SwarmState, owner: OwnerNode, reason: str) -> None:
@@ -208,7 +215,7 @@ def owner_lost(swarm: SwarmState, owner: OwnerNode, reason: str) -> None:
         host_exited(swarm, hosted.system, reason)
     for system in sorted(owner.systems):
         job = swarm.ledger.jobs.get(system)
-        if job is not None and job.pusher == owner.id:
+        if job is not None and job.pusher == owner.id and not attaching.left(swarm, owner, system):
             is_client = job.client == owner.id
             who = "its client has left" if is_client else "the task system that pushed it has ended"
             close_job(swarm, job, f"{who}: {reason}", owner if is_client else None)

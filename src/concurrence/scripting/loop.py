@@ -205,6 +205,14 @@ class SwarmLoop:
             self._kept = self.handle()
         return future
 
+    def attach(self, system_id: SystemId, future_of: Callable[[SystemId], Future[Any]]) -> Future[Any]:
+        """Ask for a detached task system."""
+        with self._here():
+            self._owner_here().attach(system_id)
+            future = self._settling.systems[system_id] = future_of(system_id)
+            self._kept = self.handle()
+        return future
+
     def check_task(self, task: Task) -> None:
         """See whether a task can be packed.
 

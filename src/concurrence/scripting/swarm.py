@@ -213,6 +213,17 @@ class Swarm:
 
         return self._loop.push_system(system, future_of)
 
+    def attach(self, system_id: SystemId) -> Future[Any]:
+        """Come for a task system that an application left at the master; the future is of its one result.
+
+        Args:
+            system_id: Its number, as ``concurrence run --detach`` said it: ``int(text, 16)``.
+
+        Raises:
+            UsageError: The swarm is closed.
+        """
+        return self._loop.attach(system_id, lambda system: Future(self._loop, None, "detached", system))
+
     def share(self, value: R) -> Shared[R]:
         """A handle on a value that many tasks use: it travels once to each slave. Tasks read ``handle.value``."""
         return Shared(value)

@@ -25,7 +25,9 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 """The version of Python that runs here, as messages name it."""
 
 
-_RAISING = tuple(os.path.join("concurrence", "workers", name) for name in ("terminal.py", "interrupts.py"))
+_RAISING = tuple(
+    os.path.join("concurrence", "workers", name) for name in ("terminal.py", "interrupts.py", "output.py")
+)
 
 
 class CodeMissing(ConcurrenceError):

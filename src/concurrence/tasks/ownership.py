@@ -24,6 +24,7 @@ from concurrence.wire.codec import Frame, Parcel, decode_results, decode_tasks, 
 from concurrence.wire.messages import (
     CANCELLED,
     FINISHED,
+    AttachSystem,
     Message,
     PackedTask,
     PushSystem,
@@ -177,8 +178,13 @@ class OwnedTasks:
         self._pushed += 1
         return task_id
 
-    def add_system(self, system_id: SystemId, system: ITaskSystem) -> None:
+    def add_system(self, system_id: SystemId, system: ITaskSystem, *, detached: bool = False) -> None:
         """Pack a task system for pushing.
+
+        Args:
+            system_id: Its id.
+            system: The system.
+            detached: Whether it is to go on when this owner is gone.
 
         Raises:
             PackingError: It cannot be pickled.
@@ -191,8 +197,14 @@ class OwnedTasks:
         self._systems[system_id] = packed
         push = next(self._push_number)
         parcels = self._sent.take()
-        parcels.append(Parcel(PushSystem(push, system_id, number, name, weight)))
+        parcels.append(Parcel(PushSystem(push, system_id, number, name, weight, detached)))
         self._pushes.append(Push(push, parcels, 0, len(packed.blob)))
+
+    def add_attachment(self, system_id: SystemId) -> None:
+        """Ask for a detached task system."""
+        self._close_batch()
+        push = next(self._push_number)
+        self._pushes.append(Push(push, [Parcel(AttachSystem(push, system_id))], 0, 0))
 
     def disown_children(self) -> None:
         """Everything is cancelled: what ends all the same bears no children any more."""

@@ -8,6 +8,7 @@ frames: whoever routes it never looks inside.
 |---|---|
 | client or task system's host <-> master | :data:`FromOwner`, :data:`ToOwner` |
 | slave <-> master | :data:`FromSlave`, :data:`ToSlave` |
+| caller of remote methods <-> master | :data:`FromCaller`, the same |
 | worker <-> slave | :data:`FromWorker`, :data:`ToWorker` |
 | template <-> the node that owns it | :data:`FromTemplate`, :data:`ToTemplate` |
 """
@@ -82,9 +83,11 @@ from concurrence.wire.result_messages import (
     SystemEnded,
     SystemResult,
 )
+from concurrence.wire.rpc_messages import RpcCall, RpcFailure, RpcHello, RpcResult
 from concurrence.wire.steering_messages import Drain, Draining
 from concurrence.wire.task_messages import (
     Assign,
+    AttachSystem,
     Cancel,
     DefineBundle,
     DefineFunction,
@@ -100,8 +103,8 @@ from concurrence.wire.task_messages import (
 )
 
 FromOwner: TypeAlias = (
-    Hello | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | PushTasks | PushSystem | Cancel
-    | Delivered | SystemEnded | ReportProgress | Output | StatusRequest | CallApi
+    Hello | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | PushTasks | PushSystem
+    | AttachSystem | Cancel | Delivered | SystemEnded | ReportProgress | Output | StatusRequest | CallApi
 )  # fmt: skip
 ToOwner: TypeAlias = (
     Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | PushAccepted | PushRejected | Results
@@ -114,7 +117,8 @@ ToSlave: TypeAlias = (
     Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | Assign | TakeBack
     | Drain | Pause
 )  # fmt: skip
-ToMaster: TypeAlias = FromOwner | FromSlave
+FromCaller: TypeAlias = RpcHello | RpcCall | RpcResult | RpcFailure
+ToMaster: TypeAlias = FromOwner | FromSlave | FromCaller
 ToWorker: TypeAlias = DefineBundle | DefineFunction | ForgetFunction | Assign | Bye
 FromWorker: TypeAlias = WorkerReady | WorkerGrown | ChunkResults | Output
 ToTemplate: TypeAlias = StartChild | StopChild | SignalChild | Bye
@@ -138,6 +142,7 @@ __all__ = [
     "RETURNED",
     "ApiAnswer",
     "Assign",
+    "AttachSystem",
     "AttemptLost",
     "Bodied",
     "Bye",
@@ -156,6 +161,7 @@ __all__ = [
     "Draining",
     "ForgetFunction",
     "Frames",
+    "FromCaller",
     "FromOwner",
     "FromSlave",
     "FromTemplate",
@@ -183,6 +189,10 @@ __all__ = [
     "Resources",
     "Results",
     "Seconds",
+    "RpcCall",
+    "RpcFailure",
+    "RpcHello",
+    "RpcResult",
     "SignalChild",
     "SlaveDescription",
     "SlaveEntry",

@@ -119,10 +119,11 @@ class PushSystem(Message, frozen=True, array_like=True, gc=False, tag=21):
 
     Attributes:
         push: Number of this push in the owner's session.
-        system: Its id.
+        system: The id that its owner gave it.
         function: The owner's number of the function.
         name: What people see.
         weight: How much more than other systems of its client it may have.
+        detached: Whether it goes on without its client, and is collected by :class:`AttachSystem`.
     """
 
     push: Number
@@ -130,6 +131,14 @@ class PushSystem(Message, frozen=True, array_like=True, gc=False, tag=21):
     function: Number
     name: Name
     weight: Annotated[float, Meta(ge=MIN_WEIGHT, le=MAX_WEIGHT)] = 1.0
+    detached: bool = False
+
+
+class AttachSystem(Message, frozen=True, array_like=True, gc=False, tag=70):
+    """A client wants to be told how a detached system of its key goes, and to have its result."""
+
+    push: Number
+    system: Number
 
 
 class PushAccepted(Message, frozen=True, array_like=True, gc=False, tag=22):

@@ -8,8 +8,10 @@ that was meant runs, and only within that task's code; otherwise it does nothing
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -22,6 +24,7 @@ from concurrence.wire.faults import KIND_CANCELLED, KIND_TIMEOUT, Fault
 from concurrence.wire.messages import CANCELLED
 from concurrence.workers.cell import INTERRUPT, WorkerCell
 from concurrence.workers.groups import members
+from concurrence.workers.output import OutputCapture
 
 _TICK = 0.01  # the kernel tells in whole hundredths of a second when processes started
 _OURS = ("concurrence.workers.", "concurrence.wire.")
@@ -45,10 +48,12 @@ class Interrupts:
 
     Args:
         cell: Where the slave says which task it means.
+        output: Takes what tasks print; None if nothing does. A task that prints all the time is there most of it.
     """
 
-    def __init__(self, cell: WorkerCell) -> None:
+    def __init__(self, cell: WorkerCell, output: OutputCapture | None = None) -> None:
         self._cell = cell
+        self._output = output
         self._pid = os.getpid()
         self._interrupted: tuple[int, int] | None = None
         self._status = 0
@@ -72,11 +77,22 @@ class Interrupts:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(member.pid, signal.SIGKILL)
 
+    def _after_write(self) -> None:
+        """What was in the way of an interruption is over: the author's code goes on right after this."""
+        if threading.current_thread() is threading.main_thread():
+            here = inspect.currentframe()
+            writing = here.f_back if here is not None else None
+            self._on_signal(0, writing.f_back if writing is not None else None)
+
     def _on_signal(self, _number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._pid:
             return  # a process that the task forked; it is not meant
         status = self._cell.asked_to_interrupt()
-        if status is None or not _is_interruptible(frame):
+        if status is None:
+            return
+        if not _is_interruptible(frame):
+            if self._output is not None:
+                self._output.after_write = self._after_write
             return
         self._interrupted, self._status = self._cell.take_interruption(), status
         raise TaskInterrupted("cancelled" if status == CANCELLED else "timeout")

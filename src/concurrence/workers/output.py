@@ -66,6 +66,7 @@ class OutputCapture:
         self._handler = _CapturingHandler(self)
         self._level_before: int | None = None
         self._survives_forks = False
+        self.after_write: Callable[[], None] | None = None  # called once, when the author's next write is done
 
     def install(self) -> None:
         """Take the place of the standard streams, and of what logging does with records from INFO."""
@@ -281,6 +282,9 @@ class CapturedStream(io.TextIOBase):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if text and not self._capture.write(self._stream, text):
             self.original.write(text)
+        if (after := self._capture.after_write) is not None:
+            self._capture.after_write = None
+            after()
         return len(text)
 
     def writelines(self, lines: Iterable[str], /) -> None:

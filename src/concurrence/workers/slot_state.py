@@ -8,18 +8,13 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
 from concurrence.errors import ProtocolError
-from concurrence.wire.codec import Frame, Parcel, decode_results, decode_tasks, encode_results
-from concurrence.wire.faults import KIND_TIMEOUT, Fault, encode_fault
+from concurrence.wire.codec import Parcel, decode_tasks
 from concurrence.wire.messages import (
     CANCELLED,
     EXPIRED,
-    LOST,
-    RETURNED,
     Assign,
     AttemptLost,
-    ChunkResults,
     FromSlave,
-    PackedResult,
     ToWorker,
 )
 
@@ -288,29 +283,6 @@ def charged(state: WorkerState, chunk: Chunk, seen: Seen) -> int | None:
     return None if running in chunk.done else running
 
 
-def recorded_results(chunk: Chunk, recorded: Sequence[Recorded]) -> Parcel[ChunkResults]:
-    """The results that were found in a cell, as the worker would have sent them; user code may have scribbled."""
-    wanted = set(chunk.counters()) - chunk.done
-    results: list[Recorded] = []
-    for result in recorded:
-        if result.counter in wanted and result.status <= LOST:
-            wanted.discard(result.counter)
-            results.append(result)
-    return _results(
-        chunk.number,
-        [result.counter for result in results],
-        bytes(result.status for result in results),
-        [PackedResult(result.payload) for result in results],
-    )
-
-
-def returned_results(chunk: Chunk, counters: list[int]) -> Parcel[ChunkResults]:
-    """These tasks were taken back."""
-    return _results(
-        chunk.number, counters, bytes([RETURNED]) * len(counters), [PackedResult(b"") for _ in counters]
-    )
-
-
 def overdue(chunk: Chunk, seen: Seen) -> int | None:
     """The task of the worker's current chunk that runs for longer than it may; None if it may go on."""
     if not chunk.has_timeout or seen.elapsed <= chunk.parcel.message.timeout:
@@ -327,61 +299,6 @@ def unwanted(chunk: Chunk, seen: Seen) -> int | None:
     if chunk.is_killed and chunk.number in seen.stopped:
         return CANCELLED
     return EXPIRED if overdue(chunk, seen) is not None else None
-
-
-def expired_result(chunk: Chunk, counter: int) -> Parcel[ChunkResults]:
-    """A task took longer than its time-out."""
-    timeout = chunk.parcel.message.timeout
-    fault = Fault(
-        KIND_TIMEOUT,
-        f"the task took longer than its time-out of {timeout:g} s, and its worker was killed",
-        hint="Raise the time-out, or split the task.",
-    )
-    return _results(chunk.number, [counter], bytes([EXPIRED]), [PackedResult(encode_fault(fault))])
-
-
-def without(done: AbstractSet[int], parcel: Parcel[ChunkResults]) -> Parcel[ChunkResults]:
-    """A worker's results without those of tasks that were answered already.
-
-    Raises:
-        ProtocolError: The results are malformed.
-    """
-    message = parcel.message
-    if done.isdisjoint(message.counters):
-        return parcel
-    kept = [position for position, counter in enumerate(message.counters) if counter not in done]
-    if not kept:
-        return _results(message.chunk, [], b"", [])
-    entries = decode_results(parcel.frames)
-    if len(entries) != len(message.counters):
-        raise ProtocolError(f"results of chunk {message.chunk} have {len(entries)} entries instead of one a task")
-    buffers: list[Frame] = []
-    first = 1
-    for position, entry in enumerate(entries):
-        if message.counters[position] not in done:
-            buffers += parcel.frames[first : first + entry.buffers]
-        first += entry.buffers
-    return _results(
-        message.chunk,
-        [message.counters[position] for position in kept],
-        bytes(message.statuses[position] for position in kept),
-        [entries[position] for position in kept],
-        busy=message.busy,
-        buffers=buffers,
-    )
-
-
-def _results(
-    chunk: int,
-    counters: list[int],
-    statuses: bytes,
-    entries: list[PackedResult],
-    *,
-    busy: float = 0.0,
-    buffers: Sequence[Frame] = (),
-) -> Parcel[ChunkResults]:
-    message = ChunkResults(1 + len(buffers), chunk, counters, statuses, busy)
-    return Parcel(message, [encode_results(entries), *buffers])
 
 
 def lost(chunk: Chunk, state: WorkerState, seen: Seen, text: str, peak: int, output: str) -> SendUpstream:

@@ -24,6 +24,7 @@ from concurrence.wire.messages import (
 )
 from concurrence.workers.definitions import Definitions
 from concurrence.workers.slot_checks import check_slots
+from concurrence.workers.slot_results import expired_result, recorded_results, returned_results, without
 from concurrence.workers.slot_state import (
     Asked,
     Chunk,
@@ -35,16 +36,12 @@ from concurrence.workers.slot_state import (
     SendUpstream,
     StopChunk,
     WorkerState,
-    expired_result,
     lost,
-    recorded_results,
-    returned_results,
     unwanted,
-    without,
 )
 from concurrence.workers.socket_order import next_behind, unstarted
 from concurrence.workers.succession import Succession
-from concurrence.workers.wide import is_any_idle, leave_worker, weight_of, workers_for
+from concurrence.workers.wide import LONG_SECONDS, NEW, is_any_idle, leave_worker, weight_of, workers_for
 
 WINDOW: Final = 2
 """Chunks at one worker: one that runs, and one that waits in its socket so that the worker never does."""
@@ -71,6 +68,7 @@ class Slots:
         self._waiting: deque[Chunk] = deque()
         self._blocked: dict[int, list[Chunk]] = {}
         self._code = Definitions()
+        self._seconds = 0.0  # that a chunk took lately
         self._is_draining = False
 
     @property
@@ -85,8 +83,9 @@ class Slots:
 
     @property
     def room(self) -> int:
-        """How many more chunks may be pulled: those that take several workers leave less."""
-        return self.credit - sum(weight_of(chunk, WINDOW) for chunk in self._chunks.values())
+        """How many more chunks may be pulled: none to wait while chunks take long, and fewer beside wide ones."""
+        window = 1 if self._seconds >= LONG_SECONDS else WINDOW
+        return window * self.workers - sum(weight_of(chunk, window) for chunk in self._chunks.values())
 
     @property
     def chunks(self) -> list[int]:
@@ -217,6 +216,7 @@ class Slots:
             return self._taken()
         if state is None or chunk is None or chunk.worker != worker:
             return []  # what was told of it meanwhile is final
+        self._seconds += NEW * (message.busy - self._seconds)
         if len(message.statuses) != len(message.counters) or len(message.counters) > chunk.count:
             raise ProtocolError(f"worker {worker} sent results that do not fit chunk {message.chunk}")
         if not chunk.done and len(message.counters) == chunk.count:
@@ -312,8 +312,7 @@ class Slots:
     def _unplace(self, chunk: Chunk) -> None:
         function = chunk.parcel.message.function
         blocked = self._blocked.get(function)
-        # An empty list stays: the function has been asked for.
-        (self._waiting if blocked is None else blocked).remove(chunk)
+        (self._waiting if blocked is None else blocked).remove(chunk)  # an empty list stays: it has been asked for
 
     def _dispatch(self) -> None:
         """Send what waits to workers, in order: nothing overtakes a chunk that waits for several of them."""

@@ -1,10 +1,16 @@
-"""Chunks whose tasks take several workers of a slave: where they go, and what has nothing else to do meanwhile."""
+"""How much a slave takes, and where chunks go whose tasks take several of its workers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from concurrence.workers.slot_state import Chunk, WorkerState
+
+LONG_SECONDS = 0.25
+"""While chunks take so long a slave pulls only what its workers can begin: another may have an idle worker."""
+
+NEW = 0.3
+"""What the last chunk counts in how long chunks take."""
 
 
 def weight_of(chunk: Chunk, window: int) -> int:

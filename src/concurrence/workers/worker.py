@@ -77,7 +77,7 @@ def main(spec: bytes, descriptors: list[int]) -> int:
     output = OutputCapture(settings.slave)
     output.install()
     refuse_terminal(f"slave {settings.slave}")
-    interrupts = Interrupts(cell)
+    interrupts = Interrupts(cell, output)
     upkeep = Upkeep(descriptors[2], interrupts, settings.max_growth)
     executor = Executor(cell, FunctionLoader(f"slave {settings.slave}"), output, interrupts)
     try:

@@ -9,7 +9,7 @@ from typing import Any
 
 from reporting import Reporting, probe
 
-from concurrence import FloatOption, IntOption, Task, TaskError
+from concurrence import FloatOption, IntOption, ITaskMaster, ITaskSystem, Task, TaskError
 
 
 class Bulk(Task):
@@ -76,3 +76,74 @@ class Few(Reporting):
     def work_finished(self, result: Any, system_id: int) -> None:
         self.extra["seconds"] = time.monotonic() - self.started
         self.tell()
+
+
+class Numbered(Task):
+    def __init__(self, number: int, seconds: float) -> None:
+        super().__init__()
+        self.number = number
+        self.seconds = seconds
+
+    def __call__(self) -> int:
+        time.sleep(self.seconds)
+        return self.number
+
+
+class Losing(Reporting):
+    """Counts the end of each of its tasks, whatever happens to the master; half of them come from a generator."""
+
+    count = IntOption("bulk", "count", 60_000, "How many tasks.")
+    seconds = FloatOption("bulk", "seconds", 0.0001, "How long each takes.")
+
+    def start_processing(self) -> None:
+        self.counts = [0] * self.count
+        self.finished = self.lost = self.wrong = 0
+        self.texts: set[str] = set()
+        self.systems: list[Any] = []
+        half = self.count // 2
+        self.push_tasksystem(Endless())
+        self.push_tasks([Numbered(number, self.seconds) for number in range(half)])
+        self.push_tasks(Numbered(number, self.seconds) for number in range(half, self.count))
+
+    def task_finished(self, task: Task, result: Any, error: TaskError | None) -> None:
+        if not isinstance(task, Numbered):
+            raise TypeError(task)
+        self.counts[task.number] += 1
+        if error is not None:
+            self.lost += 1
+            self.texts.add(f"{error.kind}: {error.message}")
+        else:
+            self.finished += 1
+            self.wrong += result != task.number
+        if self.finished == 1_000:
+            (probe() / "some").touch()
+
+    def push_tasksystem_failed(self, system_id: int, error: TaskError) -> None:
+        self.systems.append(error.message)
+
+    def work_finished(self, result: Any, system_id: int) -> None:
+        self.extra.update(
+            finished=self.finished,
+            lost=self.lost,
+            wrong=self.wrong,
+            texts=sorted(self.texts),
+            systems=self.systems,
+        )
+        self.extra["once"] = self.counts == [1] * self.count
+        self.tell()
+
+
+class Endless(ITaskSystem):
+    """Never complete."""
+
+    def generate_tasks(self, master: ITaskMaster) -> list[Task]:
+        return [Bulk()]
+
+    def task_finished(self, master: ITaskMaster, task: Task, result: Any, error: TaskError | None) -> None:
+        """Goes on."""
+
+    def is_complete(self, master: ITaskMaster) -> bool:
+        return False
+
+    def gather_result(self, master: ITaskMaster) -> None:
+        """Never asked."""

@@ -34,6 +34,7 @@ class Job:
     Attributes:
         function: The master's number of the task system itself; 0 for plain tasks.
         pusher: Node id of whoever pushed the system and hears its end: its client, or the host of another system.
+        root: The system that a client pushed and that led to this one; often itself.
         depth: How many systems, each pushed by the one before, led to this one; 0 for what a client pushed.
         weight: How much more than other systems of its client it may have, as 2 for twice as much.
         delayed: Tasks that failed and are tried again later, by counter.
@@ -51,6 +52,7 @@ class Job:
         self.system = system
         self.client = client
         self.pusher = client
+        self.root = system
         self.depth = 0
         self.weight = 1.0
         self.owner = owner
