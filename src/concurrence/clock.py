@@ -1,8 +1,9 @@
-"""Time as an argument: the real monotonic clock for nodes, a virtual one for simulation and tests."""
+"""Time and chance as arguments: real and virtual clocks, dice whose throws a seed decides."""
 
 from __future__ import annotations
 
 import time
+from random import Random
 from typing import Protocol
 
 
@@ -45,3 +46,8 @@ class VirtualClock:
         if seconds < 0:
             raise ValueError(f"a clock cannot go back: advance({seconds})")
         self._now += seconds
+
+
+def dice(seed: int) -> Random:
+    """Random numbers of one's own: the same for the same seed, whatever anybody else draws."""
+    return Random(seed)
