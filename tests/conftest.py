@@ -17,6 +17,11 @@ settings.load_profile("new" if os.environ.get("CONCURRENCE_NEW_EXAMPLES") else "
 NO_SKIPS = bool(os.environ.get("CONCURRENCE_NO_SKIPS"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the swarms of ``tests/integration`` run on another transport."""
+    parser.addoption("--transport", default="", help="the transport of all swarms, as TCPTransport")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave tests marked ``slow`` out, unless ``-m`` says which ones are wanted."""
     if config.option.markexpr:

@@ -56,7 +56,21 @@ if TYPE_CHECKING:
     from concurrence.tasks.shared import Shared
     from concurrence.transport.api import IClient, IReactor, IServer, ITransport, IWorkQueue, IWorkSource
     from concurrence.transport.remote import ApiRequest, ApiService, jsonremote
-    from concurrence.transport.security import Credentials, KeyRing
+    from concurrence.transport.rpc_client import RpcClient
+    from concurrence.transport.rpc_errors import (
+        BadParameters,
+        CallFailed,
+        CallLost,
+        RemoteException,
+        UnknownMethod,
+        VersionMismatch,
+    )
+    from concurrence.transport.rpc_loop import run_until
+    from concurrence.transport.rpc_methods import tcpremote
+    from concurrence.transport.rpc_server import RpcPeer, RpcServer
+    from concurrence.transport.security import Credentials, KeyRing, Role
+    from concurrence.transport.standalone import open_transport
+    from concurrence.transport.tcp_transport import TCPTransport
     from concurrence.transport.zmq_transport import ZMQTransport
     from concurrence.wire.codec import Frame
     from concurrence.workers.api import ITaskManager, Upstream
@@ -115,7 +129,21 @@ _HOMES = {
     "concurrence.tasks.shared": ("Shared",),
     "concurrence.transport.api": ("IClient", "IReactor", "IServer", "ITransport", "IWorkQueue", "IWorkSource"),
     "concurrence.transport.remote": ("ApiRequest", "ApiService", "jsonremote"),
-    "concurrence.transport.security": ("Credentials", "KeyRing"),
+    "concurrence.transport.rpc_client": ("RpcClient",),
+    "concurrence.transport.rpc_errors": (
+        "BadParameters",
+        "CallFailed",
+        "CallLost",
+        "RemoteException",
+        "UnknownMethod",
+        "VersionMismatch",
+    ),
+    "concurrence.transport.rpc_loop": ("run_until",),
+    "concurrence.transport.rpc_methods": ("tcpremote",),
+    "concurrence.transport.rpc_server": ("RpcPeer", "RpcServer"),
+    "concurrence.transport.security": ("Credentials", "KeyRing", "Role"),
+    "concurrence.transport.standalone": ("open_transport",),
+    "concurrence.transport.tcp_transport": ("TCPTransport",),
     "concurrence.transport.zmq_transport": ("ZMQTransport",),
     "concurrence.wire.codec": ("Frame",),
     "concurrence.workers.api": ("ITaskManager", "Upstream"),
@@ -149,6 +177,20 @@ __all__ = [
     "push_task",
     "push_tasks",
     "task",
+    # remote methods, usable without the rest
+    "BadParameters",
+    "CallFailed",
+    "CallLost",
+    "RemoteException",
+    "Role",
+    "RpcClient",
+    "RpcPeer",
+    "RpcServer",
+    "UnknownMethod",
+    "VersionMismatch",
+    "open_transport",
+    "run_until",
+    "tcpremote",
     # errors
     "Backpressure",
     "ComponentError",
@@ -208,6 +250,7 @@ __all__ = [
     "SlaveNodeRecord",
     "SlaveView",
     "SwarmState",
+    "TCPTransport",
     "Upstream",
     "WorkView",
     "ZMQTaskManager",

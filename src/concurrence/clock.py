@@ -1,4 +1,4 @@
-"""Time and chance as arguments: real and virtual clocks, dice whose throws a seed decides."""
+"""Time and chance as arguments: the real clock for nodes, a virtual one for simulation and tests; dice."""
 
 from __future__ import annotations
 
@@ -48,6 +48,6 @@ class VirtualClock:
         self._now += seconds
 
 
-def dice(seed: int) -> Random:
-    """Random numbers of one's own: the same for the same seed, whatever anybody else draws."""
+def seeded_random(seed: int) -> Random:
+    """Random numbers for what decides: the same seed gives the same numbers."""
     return Random(seed)

@@ -188,7 +188,8 @@ class ComponentManager:
 
         Args:
             interface: The interface it must implement.
-            name: ``module:Class``, a class name, or one without regard to case, ``-`` and ``_``.
+            name: ``module:Class``, a class name, or one without regard to case, ``-`` and ``_``; for
+                ``IFoo``, ``Foo`` may be left out at the end: ``tcp`` is ``TCPTransport``.
             among: The classes that it can mean; by default all that are registered.
 
         Raises:
@@ -202,6 +203,7 @@ class ComponentManager:
             [cls for cls in known if identity(cls) == name]
             or [cls for cls in known if cls.__name__ == name]
             or [cls for cls in known if _plain(cls.__name__) == _plain(name)]
+            or [cls for cls in known if _plain(cls.__name__) == _plain(name + interface.__name__[1:])]
         )
         if len(matches) > 1:
             names = " and ".join(identity(cls) for cls in matches)

@@ -10,17 +10,25 @@ from typing import Any
 import pytest
 
 HERE = str(Path(__file__).parent)
-if HERE not in sys.path:
-    sys.path.append(HERE)
+UNIT = str(Path(HERE).parent / "unit")
+for folder in (HERE, UNIT):
+    if folder not in sys.path:
+        sys.path.append(folder)
 
 from swarmkit import Swarm  # noqa: E402  found only now
 from workerkit import Slave  # noqa: E402
 
 
 @pytest.fixture
-def swarm(tmp_path: Path) -> Generator[Swarm]:
+def swarm_transport(request: pytest.FixtureRequest) -> str:
+    """The transport of the processes of a swarm: what ``--transport`` says, or their own default."""
+    return str(request.config.getoption("--transport"))
+
+
+@pytest.fixture
+def swarm(tmp_path: Path, swarm_transport: str) -> Generator[Swarm]:
     """Real masters, slaves and clients; after the test nothing of them may be left."""
-    swarm = Swarm(tmp_path)
+    swarm = Swarm(tmp_path, swarm_transport)
     try:
         yield swarm
         swarm.close()

@@ -28,6 +28,7 @@ from concurrence.component import ComponentManager
 from concurrence.env.config import Config
 from concurrence.nodes.status import Status, ask_status
 from concurrence.transport.security import Credentials, read_connect_file, write_connect_file
+from concurrence.transport.tcp_transport import TCPTransport
 from concurrence.transport.zmq_transport import ZMQTransport
 
 APPS = Path(__file__).parent / "apps"
@@ -53,9 +54,15 @@ class _Manager(ComponentManager):
     config = Config.from_layers(environ={})
 
 
-def make_transport() -> ZMQTransport:
+TRANSPORTS: dict[str, type[ZMQTransport | TCPTransport]] = {
+    "ZMQTransport": ZMQTransport,
+    "TCPTransport": TCPTransport,
+}
+
+
+def make_transport(name: str = "ZMQTransport") -> ZMQTransport | TCPTransport:
     """A transport for this process; who makes it closes it."""
-    return ZMQTransport(_Manager())
+    return TRANSPORTS[name](_Manager())
 
 
 class Program:
@@ -130,10 +137,12 @@ class Swarm:
 
     Args:
         folder: A folder of the test's own.
+        transport: The name of the transport that its processes use, unless they are told otherwise.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, transport: str = "") -> None:
         self.folder = folder
+        self.transport = transport
         self.probe = folder / "probe"
         self.temporary = folder / "tmp"
         for path in (self.probe, self.temporary):
@@ -157,6 +166,8 @@ class Swarm:
             "PYTHONUNBUFFERED": "1",
             "COLUMNS": "200",
         }
+        if self.transport:
+            added["CONCURRENCE_NODE__TRANSPORT"] = self.transport
         return {**kept, **added}
 
     # --- starting ---
@@ -226,7 +237,7 @@ class Swarm:
 
     def status(self) -> Status:
         """What the master says of itself and the others."""
-        transport = make_transport()
+        transport = make_transport(self.transport or "ZMQTransport")
         try:
             return ask_status(transport, self.credentials("admin"), 5.0)
         finally:

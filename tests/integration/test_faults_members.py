@@ -11,15 +11,14 @@ from faultkit import FIRST_POLICY, POLICIES, QUICK_LEASE, assert_exactly_once, p
 from swarmkit import Program, Swarm, make_transport, until
 
 from concurrence.nodes.identity import Identity, describe_machine
-from concurrence.transport.api import IClient
-from concurrence.transport.zmq_transport import ZMQTransport
+from concurrence.transport.api import IClient, ITransport
 from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_to_slave, encode
 from concurrence.wire.messages import Message, Ping, Refusal, Welcome
 
 
 @pytest.fixture
-def transport() -> Generator[ZMQTransport]:
+def transport() -> Generator[ITransport]:
     transport = make_transport()
     yield transport
     transport.close()
@@ -64,13 +63,13 @@ def answer(client: IClient, kind: type[Message]) -> Message:
     return message
 
 
-def connected(swarm: Swarm, transport: ZMQTransport) -> IClient:
+def connected(swarm: Swarm, transport: ITransport) -> IClient:
     client = transport.client(swarm.credentials("slave"))
     until(lambda: "connected" in client.connection_events(), 20.0, "connected")
     return client
 
 
-def test_clones_are_refused_and_both_sides_say_why(swarm: Swarm, transport: ZMQTransport) -> None:
+def test_clones_are_refused_and_both_sides_say_why(swarm: Swarm, transport: ITransport) -> None:
     master = swarm.master()
     identity, machine = Identity("slave", "original", __version__), describe_machine(1, 2, {})
     first = connected(swarm, transport)

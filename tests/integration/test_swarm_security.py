@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Generator
+from typing import TypeAlias
 
 import pytest
 from swarmkit import Swarm, make_transport, until
@@ -13,20 +14,23 @@ from concurrence.ids import new_system_id
 from concurrence.nodes.identity import Identity, describe_machine
 from concurrence.transport.api import IClient
 from concurrence.transport.security import Credentials
+from concurrence.transport.tcp_transport import TCPTransport
 from concurrence.transport.zmq_transport import ZMQTransport
 from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_to_owner, encode
 from concurrence.wire.messages import Hello, Message, PushTasks, Refusal, Welcome
 
+Transport: TypeAlias = ZMQTransport | TCPTransport
+
 
 @pytest.fixture
-def transport() -> Generator[ZMQTransport]:
-    transport = make_transport()
+def transport(swarm: Swarm) -> Generator[Transport]:
+    transport = make_transport(swarm.transport or "ZMQTransport")
     yield transport
     transport.close()
 
 
-def connected(transport: ZMQTransport, credentials: Credentials) -> IClient:
+def connected(transport: Transport, credentials: Credentials) -> IClient:
     client = transport.client(credentials)
     until(lambda: "connected" in client.connection_events(), 5.0, "connected")
     return client
@@ -52,7 +56,7 @@ def hello(kind: str) -> Hello:
 
 
 @pytest.mark.parametrize(("role", "kind"), [("client", "slave"), ("slave", "client"), ("client", "admin")])
-def test_a_key_serves_its_own_role_only(swarm: Swarm, transport: ZMQTransport, role: str, kind: str) -> None:
+def test_a_key_serves_its_own_role_only(swarm: Swarm, transport: Transport, role: str, kind: str) -> None:
     swarm.master()
     client = connected(transport, swarm.credentials(role))
     assert client.send(encode([Parcel(hello(kind))]))
@@ -63,7 +67,7 @@ def test_a_key_serves_its_own_role_only(swarm: Swarm, transport: ZMQTransport, r
     client.close()
 
 
-def test_a_slave_cannot_push_tasks(swarm: Swarm, transport: ZMQTransport) -> None:
+def test_a_slave_cannot_push_tasks(swarm: Swarm, transport: Transport) -> None:
     swarm.master()
     client = connected(transport, swarm.credentials("slave"))
     client.send(encode([Parcel(hello("slave"))]))
@@ -75,7 +79,7 @@ def test_a_slave_cannot_push_tasks(swarm: Swarm, transport: ZMQTransport) -> Non
     client.close()
 
 
-def test_garbage_of_an_authenticated_peer_disturbs_nobody(swarm: Swarm, transport: ZMQTransport) -> None:
+def test_garbage_of_an_authenticated_peer_disturbs_nobody(swarm: Swarm, transport: Transport) -> None:
     master = swarm.master()
     swarm.slave("attic", workers=2)
     run = swarm.run("slow.py:SlowTasks", "slow.count=20", "slow.seconds=0.2", "slow.quick=500")
@@ -100,9 +104,7 @@ def test_garbage_of_an_authenticated_peer_disturbs_nobody(swarm: Swarm, transpor
     assert swarm.status().stats["messages_rejected"] == sent
 
 
-def test_a_malformed_task_list_is_refused_before_it_is_anything_else(
-    swarm: Swarm, transport: ZMQTransport
-) -> None:
+def test_a_malformed_task_list_is_refused_before_it_is_anything_else(swarm: Swarm, transport: Transport) -> None:
     swarm.master()
     swarm.slave("attic")
     client = connected(transport, swarm.credentials("client"))

@@ -23,16 +23,28 @@ from concurrence.nodes.hosting import Hosting
 from concurrence.nodes.keys import MasterKeys
 from concurrence.nodes.launching import Access, ChildDismissed, ChildNode, LaunchFailed, LaunchSpec, Ready
 from concurrence.nodes.locking import lock_environment, note_address
-from concurrence.nodes.master_limits import LimitedNode
+from concurrence.nodes.master_pages import MasterPages
+from concurrence.nodes.registering import RegisteringNode
 from concurrence.scheduling.api import ITaskScheduler
 from concurrence.scheduling.core import MasterCore
 from concurrence.scheduling.outbox import HostOrder, News
-from concurrence.transport.api import IServer, IWorkQueue
+from concurrence.transport.api import IServer, IWorkQueue, PeerId
 from concurrence.transport.descriptors import require
 from concurrence.transport.security import Role
+from concurrence.transport.tokens import ApiTokens
 from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_for_master, encode, in_batches
-from concurrence.wire.messages import Assign, Bye, Message, Ping, ToMaster
+from concurrence.wire.messages import (
+    Assign,
+    Bye,
+    Message,
+    Ping,
+    RpcCall,
+    RpcFailure,
+    RpcHello,
+    RpcResult,
+    ToMaster,
+)
 from concurrence.workers.processes import describe_exit
 
 _TICK_SECONDS = 0.25
@@ -42,11 +54,13 @@ _PING_SECONDS = 0.5
 _RESTART_SECONDS = 1.0
 _END_SECONDS = 1.0
 _SLAVE = "the master's own slave"
+API_OFFSET = 80
+"""The HTTP port lies so far beyond that of the compute channel, unless an option says where it is."""
 FEWEST_FILES = 64
 """Open files without which no master starts: its own, and room for a few connections."""
 
 
-class MasterNode(LimitedNode):
+class MasterNode(RegisteringNode):
     """Registers nodes, schedules tasks, hosts task systems, notifies clients."""
 
     node_type = NodeType.MASTER
@@ -98,9 +112,30 @@ class MasterNode(LimitedNode):
             chance=random.random,
         )
 
+    def forget_caller(self, server: IServer, peer: PeerId) -> None:
+        """Somebody called remote methods and has been silent for long: forgotten unless it is a node as well."""
+        if self._core.swarm.registry.at(peer) is None:
+            server.forget(peer)
+
     def _open_api(self) -> None:
-        methods = BuiltInMethods(self._core, self.env, self.stats, self.reactor.now, self.config_changed)
+        if self._server is not None:
+            self.open_remotes(self._server)
+        methods = BuiltInMethods(
+            self._core,
+            self.env,
+            self.stats,
+            self.reactor.now,
+            self.config_changed,
+            self.sessions,
+            lambda: self.api_address,
+        )
         self._api.open(methods.register, self.manager)
+        if self.has_api(by_default=True):
+            tokens = ApiTokens.of(self.env.path / "keys")
+            pages = MasterPages(self.name, self._core, self.stats, self.reactor.now).pages()
+            port = self.port + API_OFFSET if self.port else 0
+            self.open_http(self._api.service, pages, tokens, port, self.advertise)
+            self._keys.add_api(self.api_address, tokens)
 
     def config_changed(self, changes: ConfigChanges) -> None:
         """Adopt the limits."""
@@ -140,6 +175,7 @@ class MasterNode(LimitedNode):
             work_port = 0 if self._is_private else self.work_port
             self._queue = self.transport.work_queue(f"tcp://{host}:{work_port}", self._keys.ring)
             self._core.work_address = self._queue.address
+            self.reactor.register(self._queue.pollable, self._queue.tend)
         self.reactor.register(server.pollable, lambda: self._drain(server))
         self.reactor.call_every(_TICK_SECONDS, lambda: self._core.tick(self.reactor.now()))
         self.reactor.call_every(_PING_SECONDS, self._ping_busy)
@@ -147,6 +183,7 @@ class MasterNode(LimitedNode):
         self._core.tick(self.reactor.now())
         self.watch_parent()
         self.watch_config()
+        self.measure_loop()
         self._local_address = addresses.local(server.address)
         return server
 
@@ -213,6 +250,7 @@ class MasterNode(LimitedNode):
 
     def _shut_down(self) -> None:
         try:
+            self.close_http()
             self.end_services()
         finally:
             self._close_all()
@@ -254,8 +292,16 @@ class MasterNode(LimitedNode):
 
     def _take(self, server: IServer, peer: bytes, parcels: list[Parcel[ToMaster]], now: float) -> None:
         for parcel in parcels:
+            message = parcel.message
             try:
+                if isinstance(message, RpcHello | RpcCall | RpcResult | RpcFailure):
+                    self.zmq_server.take(peer, Parcel(message, parcel.frames))
+                    continue
                 self._core.receive(peer, parcel, lambda: server.origin(peer), now)
+            except ProtocolError as error:
+                self.log.warning("bad message from %s: %s", server.origin(peer).address, error.message)
+                self._core.garbage(peer, error)
+                return
             except Exception:  # a defect in here must cost one peer, not the swarm
                 self.log.exception("a %s could not be handled; its sender is cut", type(parcel.message).__name__)
                 self._core.garbage(peer, ProtocolError("the master failed to handle this message"))

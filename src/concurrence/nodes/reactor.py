@@ -13,6 +13,7 @@ from typing import Any
 import zmq
 
 from concurrence.clock import IClock, MonotonicClock
+from concurrence.transport.api import SplitPollable
 
 
 class Timer:
@@ -98,6 +99,12 @@ class Reactor:
 
     def watch_writable(self, pollable: Any, on_writable: Callable[[], None] | None) -> None:
         """Also call whenever it is writable; None ends that."""
+        if isinstance(pollable, SplitPollable):
+            if on_writable is None:
+                self.unregister(pollable.writable)
+            else:
+                self.register(pollable.writable, on_writable)
+            return
         key = _key(pollable)
         if on_writable is None:
             self._writers.pop(key, None)
@@ -107,6 +114,8 @@ class Reactor:
 
     def unregister(self, pollable: Any) -> None:
         """Stop watching, before the pollable is closed; harmless if it is not watched."""
+        if isinstance(pollable, SplitPollable):
+            self.unregister(pollable.writable)
         key = _key(pollable)
         self._readers.pop(key, None)
         self._writers.pop(key, None)
@@ -197,6 +206,8 @@ class Reactor:
 
 def _key(pollable: Any) -> Any:
     """What poll names it by: a ZeroMQ socket itself, anything else by its descriptor."""
+    if isinstance(pollable, SplitPollable):
+        return pollable.readable
     return pollable if _is_native(pollable) else pollable.fileno()
 
 

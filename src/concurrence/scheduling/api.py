@@ -18,6 +18,7 @@ from concurrence.scheduling.ledger.ledger import Ledger
 from concurrence.scheduling.ledger.records import Backoff
 from concurrence.scheduling.ledger.story import Event
 from concurrence.scheduling.load import Needs, cores_of
+from concurrence.scheduling.measures import Measures
 from concurrence.scheduling.outbox import Outbox
 from concurrence.scheduling.past import Past
 from concurrence.scheduling.rates import CHUNK_SECONDS, Rates
@@ -75,13 +76,24 @@ class SwarmState:
         limits: Bounds and periods.
         package: This version of Concurrent, for the text of a refusal.
         new_ticket: Makes the secret that a host must show; given from outside, as all randomness is.
+        first_registration: See :class:`~concurrence.scheduling.registry.Registry`.
     """
 
-    def __init__(self, ledger: Ledger, limits: Limits, package: str, new_ticket: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        limits: Limits,
+        package: str,
+        new_ticket: Callable[[], str],
+        *,
+        first_registration: int = 1,
+    ) -> None:
         self.ledger = ledger
         self.roster = Roster()
         """The connected slaves by what they have room for."""
-        self.registry = Registry(lease=limits.lease, package=package, presence=self.roster)
+        self.registry = Registry(
+            lease=limits.lease, package=package, presence=self.roster, first=first_registration
+        )
         self.limits = limits
         self.task_bound = limits.task_window
         """The largest window that an owner may have been told, and so may still use."""
@@ -93,6 +105,7 @@ class SwarmState:
         self.fairness = FairShare()
         self.functions = FunctionTable(limits.code_window)
         self.past = Past()
+        self.measures = Measures()
         self.detached = DetachedSystems()
         self.outbox = Outbox()
         self.unclaimed: dict[int, float] = {}
@@ -194,7 +207,9 @@ class SwarmState:
 
     def take(self, job: Job, size: int, now: float) -> Assignment:
         """Take a chunk of at most so many tasks from a job, and charge it to the client."""
+        since = job.queue.head_since()
         assignment = self.ledger.take(job, size, now)
+        self.measures.queue.observe(max(0.0, now - since), len(assignment.pending))
         if assignment.spec.resources:
             self.reservations.cancel(self.roster, job.system, assignment.spec.resources)
         mean = self.rates.mean(assignment.spec.function)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 
-from concurrence.clock import dice
+from concurrence.clock import seeded_random
 from concurrence.component import Component, ComponentManager
 from concurrence.env.extension_options import ExtensionOption
 from concurrence.env.options import IntOption
@@ -60,7 +60,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
 
     def __init__(self, manager: ComponentManager) -> None:
         super().__init__(manager)
-        self._dice = dice(self.seed)
+        self._random = seeded_random(self.seed)
         self._turn = 0
         self._turns: dict[str, int] = {}
         self._asked: dict[int, float] = {}  # chunks that are to be given back, and since when
@@ -146,7 +146,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         able = [slave for slave in able if slave.workers and not fleet.is_full(slave, work.function)]
         draws = self._draws(strategy, swarm)
         if 0 < draws < len(able):
-            able = self._dice.sample(able, draws)
+            able = self._random.sample(able, draws)
         rated: list[tuple[float, float, SlaveNodeRecord]] = []
         for slave in able:
             rating = self._rate(strategy, swarm, fleet, slave, work)

@@ -23,6 +23,18 @@ LARGE_FRAME_BYTES = 32 * 1024
 """Smaller frames are handed out as ``bytes``, others as ``memoryview``, and must not change once they are sent."""
 
 
+class SplitPollable(NamedTuple):
+    """A pollable of an end with many sockets: one descriptor for either direction. Both are polled for reading.
+
+    Attributes:
+        readable: Readable when there is something to receive, or to be done by receiving.
+        writable: Readable when more can be sent.
+    """
+
+    readable: int
+    writable: int
+
+
 class Origin(NamedTuple):
     """Who is at the other end of a connection, as authenticated by the transport.
 
@@ -42,7 +54,7 @@ class IServer(Protocol):
 
     @property
     def pollable(self) -> Any:
-        """What a poll loop waits on: a ZeroMQ socket or a file descriptor."""
+        """What a poll loop waits on: a ZeroMQ socket, a file descriptor or a :class:`SplitPollable`."""
         ...
 
     @property
@@ -136,7 +148,7 @@ class IWorkQueue(Protocol):
 
     @property
     def pollable(self) -> Any:
-        """What a poll loop waits on, for writing only, after ``send`` returned False."""
+        """What a poll loop waits on: for reading, to call ``tend``; for writing, after ``send`` returned False."""
         ...
 
     @property
@@ -152,6 +164,10 @@ class IWorkQueue(Protocol):
         Raises:
             MessageTooLarge: A frame exceeds the transport's limit.
         """
+        ...
+
+    def tend(self) -> None:
+        """Let slaves come and go: whatever there is to do besides sending, without blocking."""
         ...
 
     def close(self) -> None:

@@ -10,7 +10,8 @@ except ImportError:  # not on Windows, which has no such limit
     resource = None
 
 _ENOUGH = 1 << 20
-_OWN_FILES = 40  # what a master has open besides connections: sockets, pipes, its log, modules that are imported
+OWN_FILES = 40
+"""What a master has open besides connections: sockets, pipes, its log, modules that are imported."""
 
 
 def raise_limit() -> int:
@@ -34,7 +35,7 @@ def open_files() -> int:
 
 def connections_within(files: int) -> int:
     """How many of so many open files may be connections: the others are for the node's own use."""
-    return max(0, files - _OWN_FILES - min(256, files // 8))
+    return max(0, files - OWN_FILES - min(256, files // 8))
 
 
 def require(files: int, what: str, cure: str = "") -> None:

@@ -52,6 +52,9 @@ class MemoryWorkQueue:
             self.update()
             return taker is not None
 
+    def tend(self) -> None:
+        """Nothing: slaves come and go by themselves."""
+
     def close(self) -> None:
         """Close. Repeatable."""
         with self.network.lock:

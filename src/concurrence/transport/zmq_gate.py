@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import zmq
@@ -22,9 +21,8 @@ from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
 from concurrence.transport.addresses import plain_address
+from concurrence.transport.rejections import RejectionLog, Rejections
 from concurrence.transport.security import KeyRing, Role
-
-_log = logging.getLogger(__name__)
 
 _EVENTS = (
     zmq.EVENT_ACCEPTED
@@ -44,51 +42,6 @@ PeerName: TypeAlias = tuple[Any, ...]
 _EVENTS_AT_ONCE = 64
 _LOOK_SECONDS = 1.0  # how often the gate looks for such peers, while there may be some
 _ZAP_ADDRESS = "inproc://zeromq.zap.01"
-
-
-@dataclass(slots=True)
-class Rejections:
-    """How often something was turned away at a listening address.
-
-    Attributes:
-        unauthorized: Connections whose key is unknown, revoked or lacks the role.
-        malformed: Connections that ended without a handshake: no CURVE, another server's key, random bytes.
-        dropped: Messages of connected peers that chose their own identity or whose key was revoked.
-        crowded: Connections beyond what the limit of open files allows.
-        silent: Connections whose peer did not introduce itself in time.
-    """
-
-    unauthorized: int = 0
-    malformed: int = 0
-    dropped: int = 0
-    crowded: int = 0
-    silent: int = 0
-
-
-class RejectionLog:
-    """Logs rejections, at most one a second of a kind, so that an attacker cannot fill the disk.
-
-    Args:
-        address: Where the rejected ones came in.
-        clock: Seconds that only grow.
-    """
-
-    def __init__(self, address: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self.address = address
-        self._clock = clock
-        self._next: dict[str, float] = {}
-        self._omitted: dict[str, int] = {}
-
-    def reject(self, reason: str, peer: str, level: int = logging.WARNING) -> None:
-        """Log it, or count it for the next line of its kind."""
-        now = self._clock()
-        if now < self._next.get(reason, now):
-            self._omitted[reason] = self._omitted.get(reason, 0) + 1
-            return
-        self._next[reason] = now + 1.0
-        more = self._omitted.pop(reason, 0)
-        also = f" (and {more} more since the last such line)" if more else ""
-        _log.log(level, "rejected %s at %s: %s%s", peer, self.address, reason, also)
 
 
 class Entrance:

@@ -9,7 +9,8 @@ import zmq
 from concurrence.errors import UsageError
 from concurrence.transport.addresses import plain_address
 from concurrence.transport.api import Origin, PeerId
-from concurrence.transport.zmq_gate import Entrance, PeerName, Rejections, peer_name
+from concurrence.transport.rejections import Rejections
+from concurrence.transport.zmq_gate import Entrance, PeerName, peer_name
 from concurrence.transport.zmq_sockets import payload, receive_parts, send_frames
 from concurrence.wire.codec import Frame
 

@@ -10,11 +10,11 @@ from typing import TypeAlias, TypeVar
 import zmq
 
 from concurrence.component import Component, ComponentManager
-from concurrence.env.options import ByteSizeOption
 from concurrence.errors import ComponentError
 from concurrence.transport.addresses import split_address
 from concurrence.transport.api import ITransport
 from concurrence.transport.descriptors import connections_within, open_files
+from concurrence.transport.limits import max_frame_option
 from concurrence.transport.security import Credentials, KeyRing, Role
 from concurrence.transport.zmq_client import EVENTS, ZMQClient
 from concurrence.transport.zmq_gate import Entrance, Gate
@@ -36,13 +36,7 @@ _EndT = TypeVar("_EndT", ZMQServer, ZMQClient, ZMQWorkQueue, ZMQWorkSource)
 class ZMQTransport(Component, ITransport):
     """Encrypted and authenticated by CURVE; one ZeroMQ context, made when it is first needed."""
 
-    max_frame_bytes = ByteSizeOption(
-        "transport",
-        "max_frame",
-        256 * 1024 * 1024,
-        "The largest frame that is sent or accepted: an argument, a result or a big buffer. "
-        "It must be the same on all machines; who sends a larger one is disconnected.",
-    )
+    max_frame_bytes = max_frame_option()
 
     def __init__(self, manager: ComponentManager) -> None:
         super().__init__(manager)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 
 import zmq
 
-from concurrence.transport.zmq_gate import Entrance, Rejections
+from concurrence.transport.rejections import Rejections
+from concurrence.transport.zmq_gate import Entrance
 from concurrence.transport.zmq_sockets import payload, receive_parts, send_frames
 from concurrence.wire.codec import Frame
 
@@ -84,6 +85,9 @@ class ZMQWorkQueue:
             self._revision = self._entrance.keys.revision
             self._entrance.cut_all()
         return send_frames(self._socket, frames, self._max_frame_bytes)
+
+    def tend(self) -> None:
+        """Nothing: ZeroMQ's own thread lets slaves come and go."""
 
     def close(self) -> None:
         """Close, dropping what nobody pulled. Repeatable."""

@@ -8,6 +8,7 @@ frames: whoever routes it never looks inside.
 |---|---|
 | client or task system's host <-> master | :data:`FromOwner`, :data:`ToOwner` |
 | slave <-> master | :data:`FromSlave`, :data:`ToSlave` |
+| caller of remote methods <-> master | :data:`FromCaller`, the same |
 | worker <-> slave | :data:`FromWorker`, :data:`ToWorker` |
 | template <-> the node that owns it | :data:`FromTemplate`, :data:`ToTemplate` |
 """
@@ -82,6 +83,7 @@ from concurrence.wire.result_messages import (
     SystemEnded,
     SystemResult,
 )
+from concurrence.wire.rpc_messages import RpcCall, RpcFailure, RpcHello, RpcResult
 from concurrence.wire.steering_messages import Drain, Draining
 from concurrence.wire.task_messages import (
     Assign,
@@ -115,7 +117,8 @@ ToSlave: TypeAlias = (
     Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | Assign | TakeBack
     | Drain | Pause
 )  # fmt: skip
-ToMaster: TypeAlias = FromOwner | FromSlave
+FromCaller: TypeAlias = RpcHello | RpcCall | RpcResult | RpcFailure
+ToMaster: TypeAlias = FromOwner | FromSlave | FromCaller
 ToWorker: TypeAlias = DefineBundle | DefineFunction | ForgetFunction | Assign | Bye
 FromWorker: TypeAlias = WorkerReady | WorkerGrown | ChunkResults | Output
 ToTemplate: TypeAlias = StartChild | StopChild | SignalChild | Bye
@@ -158,6 +161,7 @@ __all__ = [
     "Draining",
     "ForgetFunction",
     "Frames",
+    "FromCaller",
     "FromOwner",
     "FromSlave",
     "FromTemplate",
@@ -185,6 +189,10 @@ __all__ = [
     "Resources",
     "Results",
     "Seconds",
+    "RpcCall",
+    "RpcFailure",
+    "RpcHello",
+    "RpcResult",
     "SignalChild",
     "SlaveDescription",
     "SlaveEntry",

@@ -32,7 +32,7 @@ def workers_for(
         A number, None if it has to wait; and those that must have nothing else to do while it runs.
     """
     if chunk.cores == 1:
-        ready = [(len(state.chunks), number) for number, state in states.items() if state.takes_more]
+        ready = [(state.load, number) for number, state in states.items() if state.takes_more]
         load, worker = min(ready, default=(window, 0))
         return (worker if load < window else None), ()
     cores = min(chunk.cores, sum(state.is_lasting for state in states.values()))
@@ -40,6 +40,11 @@ def workers_for(
     if len(idle) < cores:
         return None, ()
     return idle[0], [states[number] for number in idle[1:cores]]
+
+
+def is_any_idle(states: Mapping[int, WorkerState]) -> bool:
+    """Whether some worker has nothing to do."""
+    return any(state.is_idle for state in states.values())
 
 
 def leave_worker(chunk: Chunk, states: Mapping[int, WorkerState]) -> None:
