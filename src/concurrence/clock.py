@@ -1,8 +1,9 @@
-"""Time as an argument: the real monotonic clock for nodes, a virtual one for simulation and tests."""
+"""Time and chance as arguments: the real clock for nodes, a virtual one for simulation and tests; dice."""
 
 from __future__ import annotations
 
 import time
+from random import Random
 from typing import Protocol
 
 
@@ -45,3 +46,8 @@ class VirtualClock:
         if seconds < 0:
             raise ValueError(f"a clock cannot go back: advance({seconds})")
         self._now += seconds
+
+
+def seeded_random(seed: int) -> Random:
+    """Random numbers for what decides: the same seed gives the same numbers."""
+    return Random(seed)

@@ -14,6 +14,7 @@ PURE = [
     ROOT / "transport" / "jsonrpc.py",
     ROOT / "tasks" / "ownership.py",
     ROOT / "workers" / "slots.py",
+    ROOT / "workers" / "slot_results.py",
     ROOT / "workers" / "slot_state.py",
     ROOT / "workers" / "definitions.py",
     *(ROOT / "nodes" / f"{name}.py" for name in ("master_link", "owner_traffic", "slave_traffic")),

@@ -189,7 +189,8 @@ def test_built_in_methods(called: Called) -> None:
     assert told == said
     assert json.loads(called.run("nodes", "--json").output)[0]["machine"]["workers"] == 2
     listed = called.run("--list").output
-    assert "hello name=str [times=int]\n    Greet somebody.\nlarge size=int\n" in listed
+    assert "hello name=str [times=int]\n    Greet somebody.\n" in listed
+    assert "\nlarge size=int\n" in listed
     assert "config.get key=str\n" in listed
 
 

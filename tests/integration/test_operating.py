@@ -19,6 +19,7 @@ from swarmkit import Program, Swarm, until
 
 POLICIES = ["ZMQTaskScheduler", "GenericTaskScheduler"]
 RELEASE = "release"
+pytestmark = pytest.mark.timeout(400)  # each command is a process that takes seconds to start on a busy machine
 
 
 @pytest.fixture(params=POLICIES)

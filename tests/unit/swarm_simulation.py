@@ -10,6 +10,7 @@ from swarm_story import Master, Owner, Slave, counters_of, machine
 
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import FINISHED, RETURNED, Assign, Results, TakeBack
+from concurrence.workers.wide import LONG_SECONDS, NEW
 
 TICK = 0.25
 
@@ -47,6 +48,7 @@ class SimulatedSlave:
         self._workers = workers
         self._seconds = seconds
         self._held: list[Held] = []
+        self._took = 0.0
 
     @property
     def next_end(self) -> float | None:
@@ -55,7 +57,8 @@ class SimulatedSlave:
 
     def receive(self) -> None:
         """Take what came, and start what can start."""
-        pulled = self.peer.pull(max(0, 2 * self._workers - len(self._held)))
+        window = 1 if self._took >= LONG_SECONDS else 2  # as a slave does that pulls
+        pulled = self.peer.pull(max(0, window * self._workers - len(self._held)))
         self._held += [Held(chunk, counters_of(chunk)) for chunk in pulled]
         for message in self.peer.messages(TakeBack):
             self._give_back(message)
@@ -76,6 +79,7 @@ class SimulatedSlave:
                 held.ends = self._master.now + self._seconds(held.left[0]) if held.left else None
                 if not held.left:
                     self._held.remove(held)
+                    self._took += NEW * (held.busy - self._took)
                     self.peer.answer(held.parcel, only=held.done, status=FINISHED, busy=held.busy)
 
     def _give_back(self, message: TakeBack) -> None:

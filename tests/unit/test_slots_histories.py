@@ -42,7 +42,7 @@ from concurrence.workers.slot_state import (
 from concurrence.workers.slots import Slots
 
 
-def assign(chunk: int, count: int, function: int, cores: int) -> Parcel[Assign]:
+def assign(chunk: int, count: int, function: int, cores: int = 1) -> Parcel[Assign]:
     tasks = [PackedTask(chunk * 100 + index, b"") for index in range(count)]
     return Parcel(Assign(1, chunk, 7, function, 1, count, cores=cores), [encode_tasks(tasks)])
 
@@ -74,6 +74,12 @@ class FakeWorker:
         self.unsent: list[tuple[int, int]] = []
         self.looks = 0
         self.interrupted: int | None = None
+
+    @property
+    def running(self) -> int | None:
+        """The chunk of which a task runs right now."""
+        is_over = self.index is None or not self.counters or self.counters[self.index] in self.recorded
+        return None if is_over else self.chunk
 
     def step(self, on_start: Callable[[int, int], None]) -> None:
         if self.index is not None and self.counters[self.index] not in self.recorded:
@@ -134,6 +140,7 @@ class SlotsMachine(RuleBasedStateMachine):
         self.slots = Slots(2, grace=grace, max_tasks=max_tasks)
         self.workers: dict[int, FakeWorker] = {}
         self.open: dict[int, set[int]] = {}  # chunk -> tasks that are neither answered nor lost
+        self.cores: dict[int, int] = {}
         self.started: set[tuple[int, int]] = set()
         self.returned: set[tuple[int, int]] = set()
         self.wanted: set[int] = set()
@@ -200,10 +207,11 @@ class SlotsMachine(RuleBasedStateMachine):
     def pick(self, choice: int) -> int:
         return sorted(self.workers)[choice % len(self.workers)]
 
-    @rule(count=st.integers(1, 4), function=st.sampled_from([1, 1, 1, 2]), cores=st.sampled_from([1, 1, 1, 2]))
-    def assign(self, count: int, function: int, cores: int = 1) -> None:
+    @rule(count=st.integers(1, 4), function=st.sampled_from([1, 1, 1, 2]), cores=st.sampled_from([1, 1, 1, 2, 3]))
+    def assign(self, count: int, function: int, cores: int) -> None:
         chunk, self.next_chunk = self.next_chunk, self.next_chunk + 1
         self.open[chunk] = {chunk * 100 + index for index in range(count)}
+        self.cores[chunk] = cores
         self.carry_out(self.slots.assign(assign(chunk, count, function, cores)))
 
     @rule(function=st.integers(1, 2), version=st.integers(1, 2))
@@ -301,6 +309,9 @@ class SlotsMachine(RuleBasedStateMachine):
         if hasattr(self, "slots"):
             self.slots.sanity_check()
             assert self.slots.held == sum(bool(tasks) for tasks in self.open.values())
+            running = [worker.running for worker in self.workers.values()]
+            wide = [chunk for chunk in running if chunk is not None and self.cores[chunk] > 1 and self.open[chunk]]
+            assert not wide or running.count(None) == len(running) - 1, "a task has too few workers for itself"
 
     def teardown(self) -> None:
         if not hasattr(self, "slots"):

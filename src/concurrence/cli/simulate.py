@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from concurrence.cli.options import EnvOption, JsonOption, SetOption, examples
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from concurrence.env.environment import Environment
     from concurrence.testing.simulation.api import Report, Scenario
 
 EPILOG = examples(
@@ -23,16 +26,19 @@ EPILOG = examples(
 )
 _PROGRESS_SECONDS = 2.0
 
-Share = Annotated[float, typer.Option(min=0.0, max=1.0)]
+Seeds: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="FIRST..LAST", help="A range of seeds instead; prints a table.")
+]
+CheckEvery: TypeAlias = Annotated[
+    int, typer.Option(min=0, help="Check the ledger after so many turns of the master; 0: check nothing.")
+]
 
 
 def simulate(
     slaves: Annotated[int, typer.Option(min=1, help="Slaves at the beginning.")] = 10,
     tasks: Annotated[int, typer.Option(min=1, help="Tasks of all clients together.")] = 1_000,
     seed: Annotated[int, typer.Option(help="Decides everything that is random.")] = 1,
-    seeds: Annotated[
-        str | None, typer.Option(metavar="FIRST..LAST", help="A range of seeds instead; prints a table.")
-    ] = None,
+    seeds: Seeds = None,
     policy: Annotated[str, typer.Option(help="The task scheduler.")] = "ZMQTaskScheduler",
     settings: SetOption = None,
     clients: Annotated[int, typer.Option(min=1, help="Clients that push tasks.")] = 1,
@@ -42,29 +48,17 @@ def simulate(
     blind: Annotated[bool, typer.Option("--blind", help="Slaves register no speed score.")] = False,
     durations: Annotated[str, typer.Option(help="Of tasks: equal, mixed or heavy (tailed).")] = "mixed",
     seconds: Annotated[float, typer.Option(help="Mean time of a task on the slowest slave.")] = 0.1,
-    labels: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of slaves with a label, and of tasks that need it.")
-    ] = 0.0,
+    labels: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of tasks with labels or cores.")] = 0.0,
     faults: Annotated[bool, typer.Option("--faults", help="Things go wrong.")] = False,
     fault_rate: Annotated[float, typer.Option(min=0.0, help="Faults a second, for each ten slaves.")] = 1.0,
-    latency: Annotated[
-        float, typer.Option(min=0.0, help="Seconds one way; each link adds up to as much.")
-    ] = 0.0005,
+    latency: Annotated[float, typer.Option(min=0.0, help="Seconds one way, at the least.")] = 0.0005,
     lease: Annotated[float, typer.Option(min=0.5, help="Seconds of silence until a node is given up.")] = 10.0,
     heartbeats: Annotated[bool, typer.Option(help="Whether nodes give signs of life.")] = True,
     codec: Annotated[bool, typer.Option(help="Whether messages are really encoded and decoded.")] = True,
-    check_every: Annotated[
-        int, typer.Option(min=0, help="Check the ledger after so many turns of the master; 0: check nothing.")
-    ] = 1,
-    cycle_seconds: Annotated[
-        float, typer.Option(min=0.0, help="What a turn of the master's loop takes.")
-    ] = 0.0001,
-    message_seconds: Annotated[
-        float, typer.Option(min=0.0, help="What the master needs for a message.")
-    ] = 0.00005,
-    patience: Annotated[
-        float, typer.Option(min=0.0, help="Seconds in which a task must end; 0: what fits.")
-    ] = 0.0,
+    check_every: CheckEvery = 1,
+    cycle_seconds: Annotated[float, typer.Option(min=0.0, help="What a turn of the master takes.")] = 0.0001,
+    message_seconds: Annotated[float, typer.Option(min=0.0, help="What it needs for a message.")] = 0.00005,
+    patience: Annotated[float, typer.Option(min=0.0, help="Seconds in which a task must end.")] = 0.0,
     drawn: Annotated[bool, typer.Option("--drawn", help="Draw a small faulty swarm from the seed.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that share a range of seeds.")] = 1,
     env: EnvOption = None,
@@ -76,32 +70,45 @@ def simulate(
     way. The exit code is 1 if one is broken; then the last events are shown, and the command that repeats it. The
     same seed gives the same output. See docs/simulation.md.
     """
-    from concurrence.cli.failures import note_broken
-    from concurrence.env.environment import Environment
-    from concurrence.nodes.running import open_environment
-    from concurrence.testing.simulation.api import Durations, Scenario
-    from concurrence.testing.simulation.sweep import components_of
-    from concurrence.testing.simulation.sweep import drawn as draw
-
     chosen = _seeds(seeds) if seeds is not None else [seed]
-    if drawn:
-        scenarios = [draw(each, policy) for each in chosen]
-    else:
-        fields: dict[str, Any] = {
-            "slaves": slaves, "tasks": tasks, "policy": policy, "overrides": tuple(settings or ()), "clients": clients,
-            "kinds": kinds, "workers": workers, "spread": spread, "blind": blind, "durations": durations,
-            "seconds": seconds, "labels": labels, "faults": faults, "fault_rate": fault_rate, "latency": latency,
-            "lease": lease, "heartbeats": heartbeats, "codec": codec, "check_every": check_every,
-            "cycle_seconds": cycle_seconds, "message_seconds": message_seconds, "patience": patience,
-        }  # fmt: skip
-        fields["durations"] = Durations(_one_of(durations, [each.value for each in Durations]))
-        scenarios = [Scenario(seed=each, **fields) for each in chosen]
-    with open_environment(env) if env is not None else Environment.ephemeral() as environment:
-        note_broken(environment.plugin_failures)
-        components = components_of(environment)
+    fields: dict[str, Any] = {
+        "slaves": slaves, "tasks": tasks, "overrides": tuple(settings or ()), "clients": clients, "kinds": kinds,
+        "workers": workers, "spread": spread, "blind": blind, "durations": durations, "seconds": seconds,
+        "labels": labels, "faults": faults, "fault_rate": fault_rate, "latency": latency, "lease": lease,
+        "heartbeats": heartbeats, "codec": codec, "check_every": check_every, "cycle_seconds": cycle_seconds,
+        "message_seconds": message_seconds, "patience": patience,
+    }  # fmt: skip
+    scenarios = _scenarios(chosen, policy, None if drawn else fields)
+    with _environment(env) as environment:
+        components = _components(environment)
         if seeds is None:
             return _run_one(scenarios[0], components, drawn=drawn, as_json=as_json)
         return _run_all(scenarios, components, jobs, drawn=drawn, as_json=as_json)
+
+
+def _scenarios(seeds: list[int], policy: str, fields: dict[str, Any] | None) -> list[Scenario]:
+    from concurrence.testing.simulation.api import Durations, Scenario
+    from concurrence.testing.simulation.sweep import drawn
+
+    if fields is None:
+        return [drawn(seed, policy) for seed in seeds]
+    fields["durations"] = Durations(_one_of(fields["durations"], [each.value for each in Durations]))
+    return [Scenario(seed=seed, policy=policy, **fields) for seed in seeds]
+
+
+def _environment(path: Path | None) -> Environment:
+    from concurrence.env.environment import Environment
+    from concurrence.nodes.running import open_environment
+
+    return open_environment(path) if path is not None else Environment.ephemeral()
+
+
+def _components(environment: Environment) -> list[Any]:
+    from concurrence.cli.failures import note_broken
+    from concurrence.testing.simulation.sweep import components_of
+
+    note_broken(environment.plugin_failures)
+    return components_of(environment)
 
 
 def _one_of(text: str, known: list[str]) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 
+from msgspec.structs import replace
+
 from concurrence.errors import AuthenticationFailed, ConcurrenceError, ConnectionFailed, Refused
 from concurrence.wire.messages import Bye, Hello, Message, Ping, Pong, Refusal, Welcome
 
@@ -164,17 +166,24 @@ class MasterLink:
             self._stretch = 1.0 + _SPREAD * self._chance()
         self.state = LinkState.GREETING
         self._hello_at = self._sent = now
-        self.outgoing = [self._make_hello(self.welcome is not None)]
+        hello = self._make_hello(self.welcome is not None)
+        if self.welcome is not None:
+            hello = replace(hello, registration=self.welcome.registration)
+        self.outgoing = [hello]
 
     def _welcomed(self, welcome: Welcome) -> None:
-        resumed = self.welcome is not None
-        if self.state is LinkState.READY:
-            self.welcome = welcome  # the answer to a hello that was repeated, or the master's limits changed
-        if self.state is not LinkState.GREETING:
+        if self.state not in (LinkState.GREETING, LinkState.READY):
             return
-        self.welcome = welcome
+        before, self.welcome = self.welcome, welcome
+        is_other = before is not None and before.registration != welcome.registration
+        if self.state is LinkState.READY:
+            # The answer to a hello that was repeated, or the master's limits changed.
+            if is_other:
+                self.events.append(LinkEvent.FORGOTTEN)
+            return
         self.state = LinkState.READY
-        self.events.append(LinkEvent.READY if welcome.known or not resumed else LinkEvent.FORGOTTEN)
+        is_known = before is None or (welcome.known and not is_other)
+        self.events.append(LinkEvent.READY if is_known else LinkEvent.FORGOTTEN)
 
     def _refused(self, refusal: Refusal, now: float) -> None:
         if refusal.retry:

@@ -205,10 +205,10 @@ class SlaveNode(Node):
         if name != signal.SIGTERM.name or grace <= 0 or is_child or self._drain_state.by_itself:
             self.stop(name)
             return
+        self._signalled = False  # the next one stops it as the first one would without a grace
         self.log.info("%s: finishing what runs, for %g s at most; a second signal stops at once", name, grace)
         self._change_drain(Draining(is_on=True, stops=True, by_itself=True))
         self.reactor.call_later(grace, lambda: self.stop(f"what runs did not end within {grace:g} s"))
-        self._signalled = False
 
     def _told_to_drain(self, order: Drain) -> None:
         if self._drain_state.by_itself:

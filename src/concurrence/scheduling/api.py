@@ -75,13 +75,24 @@ class SwarmState:
         limits: Bounds and periods.
         package: This version of Concurrent, for the text of a refusal.
         new_ticket: Makes the secret that a host must show; given from outside, as all randomness is.
+        first_registration: See :class:`~concurrence.scheduling.registry.Registry`.
     """
 
-    def __init__(self, ledger: Ledger, limits: Limits, package: str, new_ticket: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        limits: Limits,
+        package: str,
+        new_ticket: Callable[[], str],
+        *,
+        first_registration: int = 1,
+    ) -> None:
         self.ledger = ledger
         self.roster = Roster()
         """The connected slaves by what they have room for."""
-        self.registry = Registry(lease=limits.lease, package=package, presence=self.roster)
+        self.registry = Registry(
+            lease=limits.lease, package=package, presence=self.roster, first=first_registration
+        )
         self.limits = limits
         self.task_bound = limits.task_window
         """The largest window that an owner may have been told, and so may still use."""
@@ -162,9 +173,14 @@ class SwarmState:
 
     def fulfil_reservations(self, now: float) -> None:
         """Send what waited for a slave to be free to the one that was kept for it, if that is."""
-        for job, slave in self.reservations.due(self.ledger.jobs, self.registry.slave, self.roster):
-            if self.eligible(job):
+        for job, wish, slave in self.reservations.due(self.ledger.jobs, self.registry.slave, self.roster):
+            if not self.eligible(job):
+                continue
+            while (spec := job.queue.head()) is not None and spec.resources != wish.needs:
+                job.queue.hold(spec.resources)  # what came before it meanwhile has found no slave
+            if spec is not None:
                 self.direct(self.form_chunk(job, self.roster.credit, now), slave)
+            job.queue.release()
 
     def end_round(self) -> None:
         """The end of a cycle: nothing is set aside or on hold any more."""
@@ -357,6 +373,11 @@ class WorkView(Struct, frozen=True):
 
 class ITaskScheduleStrategy(Interface):
     """Rates slaves; chosen by ``[generictaskscheduler] strategy``."""
+
+    @property
+    def draws(self) -> int:
+        """How many slaves are drawn at random for each chunk, to be the only ones that are rated; 0 for all."""
+        return 0
 
     @abstractmethod
     def rate(self, slave: SlaveView, work: WorkView) -> float:

@@ -79,7 +79,7 @@ class MasterCore:
             backoff=Backoff(limits.retry_delay, limits.longest_retry_delay),
             chance=chance,
         )
-        self.swarm = SwarmState(ledger, limits, package, new_ticket)
+        self.swarm = SwarmState(ledger, limits, package, new_ticket, first_registration=first_chunk)
         self._story = ledger.story
         self._away: dict[str, float] = {}
         self._next_progress = 0.0
@@ -292,6 +292,7 @@ class MasterCore:
             task_window=limits.task_window,
             byte_window=limits.byte_window,
             work_address=self.work_address if node.hello.kind == "slave" else "",
+            registration=node.registration,
         )
 
     def _lost(self, node: Node, reason: str) -> None:

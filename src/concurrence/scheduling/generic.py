@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 
+from concurrence.clock import seeded_random
 from concurrence.component import Component, ComponentManager
 from concurrence.env.extension_options import ExtensionOption
+from concurrence.env.options import IntOption
 from concurrence.scheduling.api import ITaskScheduler, ITaskScheduleStrategy, SwarmState, WorkView
 from concurrence.scheduling.fleet import Estimate, Fleet
 from concurrence.scheduling.ledger.jobs import Assignment, Job
@@ -49,8 +51,16 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         "Rates the slaves for each chunk.",
     )
 
+    seed = IntOption(
+        "generictaskscheduler",
+        "seed",
+        0,
+        "Where the random numbers begin of strategies that draw slaves: the same seed, the same draws.",
+    )
+
     def __init__(self, manager: ComponentManager) -> None:
         super().__init__(manager)
+        self._random = seeded_random(self.seed)
         self._turn = 0
         self._turns: dict[str, int] = {}
         self._asked: dict[int, float] = {}  # chunks that are to be given back, and since when
@@ -132,6 +142,11 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         able: Sequence[SlaveNodeRecord],
         now: float,
     ) -> SlaveNodeRecord | None:
+        able = swarm.roster.able(work.resources)
+        able = [slave for slave in able if slave.workers and not fleet.is_full(slave, work.function)]
+        draws = self._draws(strategy, swarm)
+        if 0 < draws < len(able):
+            able = self._random.sample(able, draws)
         rated: list[tuple[float, float, SlaveNodeRecord]] = []
         for slave in able:
             rating = self._rate(strategy, swarm, fleet, slave, work)
@@ -170,15 +185,23 @@ class GenericTaskScheduler(Component, ITaskScheduler):
     ) -> float:
         try:
             return float(strategy.rate(fleet.view(slave, work), work))
-        except Exception as error:  # noqa: BLE001  a faulty plug-in must not cost the master; it is reported below
-            complaint = (
-                f"the strategy {type(strategy).__name__} failed, and slaves are rated by their load instead: "
-                f"{type(error).__name__}: {error}"
-            )
-            if complaint != self._complaint:
-                self._complaint = complaint
-                swarm.outbox.news.append(complaint)
+        except Exception as error:  # noqa: BLE001  a faulty plug-in must not cost the master; it is reported
+            self._complain(strategy, swarm, "slaves are rated by their load instead", error)
             return -len(slave.chunks) / max(1, slave.workers)
+
+    def _draws(self, strategy: ITaskScheduleStrategy, swarm: SwarmState) -> int:
+        try:
+            return int(strategy.draws)
+        except Exception as error:  # noqa: BLE001  the same
+            self._complain(strategy, swarm, "all slaves are rated", error)
+            return 0
+
+    def _complain(self, strategy: ITaskScheduleStrategy, swarm: SwarmState, then: str, error: Exception) -> None:
+        name = type(strategy).__name__
+        complaint = f"the strategy {name} failed, and {then}: {type(error).__name__}: {error}"
+        if complaint != self._complaint:
+            self._complaint = complaint
+            swarm.outbox.news.append(complaint)
 
     def _is_declined(
         self, swarm: SwarmState, fleet: Fleet, slave: SlaveNodeRecord, job: Job, work: WorkView, now: float

@@ -91,6 +91,15 @@ class SlaveLoad:
             for name, amount in resources
         )
 
+    def has_smaller(self, resources: Needs) -> bool:
+        """Whether chunks are there that take less of one of these: such as would go on taking what comes free."""
+        for name, amount in resources:
+            for needs in self.chunks.values():
+                taken = float(cores_of(needs)) if name == "cpu" else dict(needs).get(name, 0.0)
+                if 0.0 < taken < amount:
+                    return True
+        return False
+
     def add(self, chunk: int, needs: Needs) -> None:
         """It has a chunk, whose tasks need so much."""
         if chunk in self.chunks:

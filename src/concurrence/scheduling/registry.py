@@ -39,6 +39,8 @@ class Node:
     Attributes:
         name: What people see; of slaves no two have the same.
         former: Connections that it was on before: who says hello on one of them is another process.
+        registration: Number of its registration, which no other one had; a node that names another one has not
+            heard yet that it was forgotten meanwhile.
     """
 
     def __init__(self, hello: Hello, origin: Origin, now: float) -> None:
@@ -50,6 +52,7 @@ class Node:
         self.former: deque[bytes] = deque(maxlen=_MAX_FORMER)
         self.joined = now
         self.heard = now
+        self.registration = 0
         self.finished = 0
 
     @property
@@ -119,7 +122,7 @@ class Greeting(NamedTuple):
 
     Attributes:
         node: The node.
-        known: Whether it was known, as the same incarnation.
+        known: Whether it was known, as the same incarnation, and is not to be told otherwise.
         previous: The connection it had before, if any.
         replaced: The other incarnation whose place it took; whoever that was is gone for good.
     """
@@ -137,10 +140,12 @@ class Registry:
         lease: Seconds of silence after which a node is given up.
         package: This version of Concurrent, for the text of a refusal.
         presence: Is told of slaves that come and go.
+        first: Number of the first registration, higher than any that a predecessor gave out.
     """
 
-    def __init__(self, *, lease: float, package: str, presence: Presence | None = None) -> None:
+    def __init__(self, *, lease: float, package: str, presence: Presence | None = None, first: int = 1) -> None:
         self.lease = lease
+        self._next_registration = first
         self._package = package
         self._presence = presence
         self._nodes: dict[str, Node] = {}
@@ -229,7 +234,8 @@ class Registry:
             previous = node.peer
             node.hello = hello
             node.origin = origin
-            return Greeting(self._bind(node, peer, now), True, previous)
+            is_aware = hello.registration in (0, node.registration)
+            return Greeting(self._bind(node, peer, now), is_aware, previous)
         return Greeting(self._bind(self._make(hello, origin, now), peer, now), False)
 
     def disconnect(self, peer: bytes) -> Node | None:
@@ -274,10 +280,13 @@ class Registry:
 
     def _make(self, hello: Hello, origin: Origin, now: float) -> Node:
         if hello.slave is None:
-            return OwnerNode(hello, origin, now)
-        slave = SlaveNodeRecord(hello, origin, now, hello.slave)
-        slave.name = self._free_name(slave)
-        return slave
+            node: Node = OwnerNode(hello, origin, now)
+        else:
+            node = SlaveNodeRecord(hello, origin, now, hello.slave)
+            node.name = self._free_name(node)
+        node.registration = self._next_registration
+        self._next_registration += 1
+        return node
 
     def _free_name(self, slave: SlaveNodeRecord) -> str:
         """Its name, or with a number behind it: several slaves of one machine call themselves by its name."""

@@ -2,12 +2,14 @@
 
 A task waits for a while whether what it needs comes free by itself. Then one slave takes no others of the kind
 until it does: for labels the master waits until enough of them is free there; for workers the chunk is sent there
-as soon as there is room for one more chunk, and the slave starts nothing else before it.
+as soon as there is room for one more chunk, and the slave starts nothing else before it. Among tasks that need
+the same, their turn decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.registry import SlaveNodeRecord
@@ -16,21 +18,32 @@ from concurrence.scheduling.roster import EXACT, Roster
 PATIENCE_SECONDS = 0.5
 """For so long what a task needs may come free by itself."""
 
+STALE_SECONDS = 2.0
+"""A wish that was not repeated for so long is not that of the first tasks any more."""
+
 SHARE = 4
 """At most one in so many slaves is kept free, but always one."""
 
-_Wish = tuple[int, tuple[tuple[str, float], ...]]
+
+@dataclass(slots=True)
+class Wish:
+    """What the first of a job's tasks that find no slave need, since when, and the slave that is kept for them."""
+
+    needs: tuple[tuple[str, float], ...]
+    since: float
+    seen: float
+    slave: SlaveNodeRecord | None = None
 
 
 class Reservations:
-    """Who waits for what, since when, and which slaves are kept for them."""
+    """Who waits for what, since when, and which slaves are kept for them: one for each job at most."""
 
     def __init__(self) -> None:
-        self._since: dict[_Wish, float] = {}
-        self._slaves: dict[_Wish, SlaveNodeRecord] = {}
+        self._wishes: dict[int, Wish] = {}
+        self._kept: dict[int, Wish] = {}  # those of them that have a slave
 
     def __len__(self) -> int:
-        return len(self._slaves)
+        return len(self._kept)
 
     def want(self, roster: Roster, job: Job, needs: tuple[tuple[str, float], ...], now: float) -> None:
         """The next task of a job needs this, and no slave has it free.
@@ -41,65 +54,68 @@ class Reservations:
             needs: Amounts by name.
             now: The time.
         """
-        wish = (job.system, needs)
-        since = self._since.setdefault(wish, now)
-        if now - since < PATIENCE_SECONDS or wish in self._slaves:
-            return
-        if len(self._slaves) >= max(1, len(roster.connected) // SHARE):
-            return
         some = roster.offering(needs).some(EXACT)
-        able = [each for each in some if each.offers(needs) and not each.kept_for]
+        wish = self._wishes.get(job.system)
+        if wish is None or (wish.needs != needs and wish.slave is None and now - wish.seen > STALE_SECONDS):
+            if not any(each.offers(needs) for each in some):
+                return
+            wish = self._wishes[job.system] = Wish(needs, now, now)
+        if wish.needs != needs:
+            return
+        wish.seen = now
+        is_full = len(self._kept) >= max(1, len(roster.connected) // SHARE)
+        if wish.slave is not None or is_full or now - wish.since < PATIENCE_SECONDS:
+            return
+        able = [each for each in some if not each.kept_for and each.offers(needs) and each.has_smaller(needs)]
         slave = min(able, key=lambda each: (each.weight / max(1, each.workers), each.number), default=None)
         if slave is not None:
-            self._slaves[wish] = slave
-            self._keep(roster, slave, frozenset(name for name, _ in needs))
+            wish.slave = slave
+            self._kept[job.system] = wish
+            _keep(roster, slave, frozenset(name for name, _ in needs))
 
     def due(
-        self,
-        jobs: Mapping[int, Job],
-        slave_of: Callable[[str], SlaveNodeRecord | None],
-        roster: Roster,
-    ) -> list[tuple[Job, SlaveNodeRecord]]:
-        """Whose next task can be sent now, and to which slave; what nobody waits for any more is given up.
+        self, jobs: Mapping[int, Job], slave_of: Callable[[str], SlaveNodeRecord | None], roster: Roster
+    ) -> list[tuple[Job, Wish, SlaveNodeRecord]]:
+        """Whose tasks can be sent now, and to which slave; what nobody waits for any more is given up.
 
         Args:
             jobs: The jobs by system.
             slave_of: Finds a slave by its node id.
             roster: The slaves.
         """
-        found: list[tuple[Job, SlaveNodeRecord]] = []
-        for wish, slave in list(self._slaves.items()):
-            system, needs = wish
-            job = jobs.get(system)
-            if job is None or needs not in job.queue.needs():
-                self.cancel(roster, system, needs)
-            elif slave_of(slave.id) is not slave or slave.peer is None or slave.is_draining:
-                self._release(roster, wish)
-            elif slave.may_get(needs):
-                head = job.queue.head()
-                if head is not None and head.resources == needs:
-                    found.append((job, slave))
+        found: list[tuple[Job, Wish, SlaveNodeRecord]] = []
+        for system, wish in list(self._kept.items()):
+            job, slave = jobs.get(system), wish.slave
+            if job is None or wish.needs not in job.queue.needs():
+                self.cancel(roster, system, wish.needs)
+            elif slave is None or slave_of(slave.id) is not slave or slave not in roster.connected:
+                self._release(roster, system)
+            elif slave.may_get(wish.needs):
+                found.append((job, wish, slave))
         return found
 
     def prune(self, jobs: Mapping[int, Job]) -> None:
-        """Forget the wishes of jobs that do not need it any more."""
-        for wish in list(self._since):
-            job = jobs.get(wish[0])
-            if wish not in self._slaves and (job is None or wish[1] not in job.queue.needs()):
-                del self._since[wish]
+        """Forget the wishes of jobs that do not have them any more."""
+        for system, wish in list(self._wishes.items()):
+            job = jobs.get(system)
+            if wish.slave is None and (job is None or wish.needs not in job.queue.needs()):
+                del self._wishes[system]
 
     def cancel(self, roster: Roster, system: int, needs: tuple[tuple[str, float], ...]) -> None:
-        """It was given out, or nobody waits for it any more."""
-        self._since.pop((system, needs), None)
-        self._release(roster, (system, needs))
+        """Such tasks of a job were given out, or it has none any more."""
+        wish = self._wishes.get(system)
+        if wish is not None and wish.needs == needs:
+            self._release(roster, system)
+            del self._wishes[system]
 
-    def _release(self, roster: Roster, wish: _Wish) -> None:
-        slave = self._slaves.pop(wish, None)
-        if slave is not None:
-            self._keep(roster, slave, frozenset())
+    def _release(self, roster: Roster, system: int) -> None:
+        wish = self._kept.pop(system, None)
+        if wish is not None and wish.slave is not None:
+            _keep(roster, wish.slave, frozenset())
+            wish.slave = None
 
-    @staticmethod
-    def _keep(roster: Roster, slave: SlaveNodeRecord, names: frozenset[str]) -> None:
-        slave.kept_for = names
-        if slave in roster.connected:
-            roster.place(slave)
+
+def _keep(roster: Roster, slave: SlaveNodeRecord, names: frozenset[str]) -> None:
+    slave.kept_for = names
+    if slave in roster.connected:
+        roster.place(slave)

@@ -131,6 +131,7 @@ def reconcile(swarm: SwarmState, slave: SlaveNodeRecord, held: list[int]) -> Non
             swarm.roster.free(slave, chunk)
         else:
             swarm.give(assignment, slave)
+            swarm.define(slave, assignment.spec.function)  # it may have asked for that on the broken connection
             if assignment.cancelled:
                 # Whether it heard of that is not known.
                 swarm.outbox.send(slave.peer, Parcel(TakeBack(chunk, kill=not assignment.pending)))

@@ -42,3 +42,19 @@ class RoundRobinStrategy(Component, ITaskScheduleStrategy):
     def rate(self, slave: SlaveView, work: WorkView) -> float:
         """How long ago it had its last turn."""
         return float(-slave.last_turn) if slave.workers > 0 else -inf
+
+
+class BestOfTwoStrategy(Component, ITaskScheduleStrategy):
+    """Of two slaves drawn at random prefers the one with the fewer chunks per worker.
+
+    Nearly as even as looking at all of them, and what several masters or many clients do does not fall into step.
+    """
+
+    @property
+    def draws(self) -> int:
+        """Two."""
+        return 2
+
+    def rate(self, slave: SlaveView, work: WorkView) -> float:
+        """The load per worker, negative."""
+        return -slave.chunks / slave.workers if slave.workers > 0 else -inf

@@ -30,8 +30,8 @@ HANDLER = Place(
 )
 TASK = Place(
     "a task",
-    "Return what is known so far; who owns the task pushes what follows from it, in task_finished(), in a "
-    "done-callback, or as a task system.",
+    "Push what does not depend on results with push_task(), and return what is known so far; who owns the task "
+    "pushes what follows from it, in task_finished(), in a done-callback, or as a task system.",
 )
 SYSTEM = Place(
     "a task system",

@@ -50,6 +50,7 @@ class Hello(Message, frozen=True, array_like=True, gc=False, tag=1):
         system: The system a host runs, or the one of a client's plain tasks.
         chunks: What a slave that resumes still has, so that what got lost on the way is given out again.
         drains: Whether a slave takes no work, because it was told to drain.
+        registration: The one that the newest welcome named; 0 before there was any.
     """
 
     protocol: Number
@@ -66,6 +67,7 @@ class Hello(Message, frozen=True, array_like=True, gc=False, tag=1):
     system: Number = 0
     chunks: Counters = []  # noqa: RUF012  copied for each message
     drains: bool = False
+    registration: Number = 0
 
 
 class Welcome(Message, frozen=True, array_like=True, gc=False, tag=2):
@@ -82,6 +84,8 @@ class Welcome(Message, frozen=True, array_like=True, gc=False, tag=2):
         task_window: How many unfinished tasks an owner may have at the master.
         byte_window: How many bytes of unfinished tasks an owner may have at the master.
         work_address: Where slaves pull shared work from; empty if the policy has no work queue.
+        registration: Another one than the welcome before named means that the master forgot this node meanwhile,
+            even if it knows it again: an answer that said so may have been lost.
     """
 
     protocol: Number
@@ -93,6 +97,7 @@ class Welcome(Message, frozen=True, array_like=True, gc=False, tag=2):
     task_window: Number = 0
     byte_window: Number = 0
     work_address: Name = ""
+    registration: Number = 0
 
 
 class Refusal(Message, frozen=True, array_like=True, gc=False, tag=3):

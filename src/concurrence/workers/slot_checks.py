@@ -38,7 +38,7 @@ def check_slots(
     assert all(chunk.worker is None for chunk in places), "a chunk without a worker names one"
     assert all(chunk.parcel.message.function in code for chunk in waiting)
     for state in states.values():
-        assert len(state.chunks) <= window, "a worker has more chunks than the window"
+        assert state.load <= window, "a worker has more chunks than the window"
         assert state.functions <= set(code.numbers), "a worker knows a function that was forgotten"
         places += state.chunks
     if waiting:

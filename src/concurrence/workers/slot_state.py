@@ -8,18 +8,13 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
 from concurrence.errors import ProtocolError
-from concurrence.wire.codec import Frame, Parcel, decode_results, decode_tasks, encode_results
-from concurrence.wire.faults import KIND_TIMEOUT, Fault, encode_fault
+from concurrence.wire.codec import Parcel, decode_tasks
 from concurrence.wire.messages import (
     CANCELLED,
     EXPIRED,
-    LOST,
-    RETURNED,
     Assign,
     AttemptLost,
-    ChunkResults,
     FromSlave,
-    PackedResult,
     ToWorker,
 )
 
@@ -229,6 +224,7 @@ class WorkerState:
         "kept_for",
         "ran",
         "replaces",
+        "skipped",
     )
 
     def __init__(self, kept_for: int | None = None) -> None:
@@ -242,13 +238,14 @@ class WorkerState:
         self.ran = 0  # how many tasks it has answered
         self.asked: Asked | None = None
         self.chunks: list[Chunk] = []  # in the order in which it works them off
+        self.skipped: set[int] = set()  # taken away, and still in its socket: it has to pass them by
         self.functions: set[int] = set()
         self.bundles: set[bytes] = set()
 
     @property
     def is_idle(self) -> bool:
         """Whether it could start a chunk at once."""
-        return self._is_free and not self.chunks
+        return self._is_free and not self.load
 
     @property
     def takes_more(self) -> bool:
@@ -266,6 +263,11 @@ class WorkerState:
             return False
         return self.replaces is None and self.kept_for is None
 
+    @property
+    def load(self) -> int:
+        """How many chunks are in its hands or its socket."""
+        return len(self.chunks) + len(self.skipped)
+
     def __repr__(self) -> str:
         return f"<worker, ready {self.is_ready}, killed {self.is_killed}, {self.chunks}>"
 
@@ -280,6 +282,14 @@ def unstarted(state: WorkerState, chunk: Chunk, seen: Seen) -> list[int]:
     return []
 
 
+def next_behind(state: WorkerState, seen: Seen) -> int | None:
+    """The chunk that waits behind what a worker is at, unless it was stopped already; None if there is none."""
+    if len(state.chunks) < 2 or state.is_killed or seen.chunk != state.chunks[0].number:
+        return None
+    number = state.chunks[1].number
+    return None if number in seen.stopped else number
+
+
 def charged(state: WorkerState, chunk: Chunk, seen: Seen) -> int | None:
     """The task of a dead worker's current chunk that has to answer for it."""
     if state.is_killed and not chunk.is_killed:
@@ -289,29 +299,6 @@ def charged(state: WorkerState, chunk: Chunk, seen: Seen) -> int | None:
         return None if chunk.done else chunk.counter_at(0)
     running = chunk.counter_at(seen.index)
     return None if running in chunk.done else running
-
-
-def recorded_results(chunk: Chunk, recorded: Sequence[Recorded]) -> Parcel[ChunkResults]:
-    """The results that were found in a cell, as the worker would have sent them; user code may have scribbled."""
-    wanted = set(chunk.counters()) - chunk.done
-    results: list[Recorded] = []
-    for result in recorded:
-        if result.counter in wanted and result.status <= LOST:
-            wanted.discard(result.counter)
-            results.append(result)
-    return _results(
-        chunk.number,
-        [result.counter for result in results],
-        bytes(result.status for result in results),
-        [PackedResult(result.payload) for result in results],
-    )
-
-
-def returned_results(chunk: Chunk, counters: list[int]) -> Parcel[ChunkResults]:
-    """These tasks were taken back."""
-    return _results(
-        chunk.number, counters, bytes([RETURNED]) * len(counters), [PackedResult(b"") for _ in counters]
-    )
 
 
 def overdue(chunk: Chunk, seen: Seen) -> int | None:
@@ -330,61 +317,6 @@ def unwanted(chunk: Chunk, seen: Seen) -> int | None:
     if chunk.is_killed and chunk.number in seen.stopped:
         return CANCELLED
     return EXPIRED if overdue(chunk, seen) is not None else None
-
-
-def expired_result(chunk: Chunk, counter: int) -> Parcel[ChunkResults]:
-    """A task took longer than its time-out."""
-    timeout = chunk.parcel.message.timeout
-    fault = Fault(
-        KIND_TIMEOUT,
-        f"the task took longer than its time-out of {timeout:g} s, and its worker was killed",
-        hint="Raise the time-out, or split the task.",
-    )
-    return _results(chunk.number, [counter], bytes([EXPIRED]), [PackedResult(encode_fault(fault))])
-
-
-def without(done: AbstractSet[int], parcel: Parcel[ChunkResults]) -> Parcel[ChunkResults]:
-    """A worker's results without those of tasks that were answered already.
-
-    Raises:
-        ProtocolError: The results are malformed.
-    """
-    message = parcel.message
-    if done.isdisjoint(message.counters):
-        return parcel
-    kept = [position for position, counter in enumerate(message.counters) if counter not in done]
-    if not kept:
-        return _results(message.chunk, [], b"", [])
-    entries = decode_results(parcel.frames)
-    if len(entries) != len(message.counters):
-        raise ProtocolError(f"results of chunk {message.chunk} have {len(entries)} entries instead of one a task")
-    buffers: list[Frame] = []
-    first = 1
-    for position, entry in enumerate(entries):
-        if message.counters[position] not in done:
-            buffers += parcel.frames[first : first + entry.buffers]
-        first += entry.buffers
-    return _results(
-        message.chunk,
-        [message.counters[position] for position in kept],
-        bytes(message.statuses[position] for position in kept),
-        [entries[position] for position in kept],
-        busy=message.busy,
-        buffers=buffers,
-    )
-
-
-def _results(
-    chunk: int,
-    counters: list[int],
-    statuses: bytes,
-    entries: list[PackedResult],
-    *,
-    busy: float = 0.0,
-    buffers: Sequence[Frame] = (),
-) -> Parcel[ChunkResults]:
-    message = ChunkResults(1 + len(buffers), chunk, counters, statuses, busy)
-    return Parcel(message, [encode_results(entries), *buffers])
 
 
 def lost(chunk: Chunk, state: WorkerState, seen: Seen, text: str, peak: int, output: str) -> SendUpstream:

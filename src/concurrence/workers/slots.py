@@ -24,6 +24,7 @@ from concurrence.wire.messages import (
 )
 from concurrence.workers.definitions import Definitions
 from concurrence.workers.slot_checks import check_slots
+from concurrence.workers.slot_results import expired_result, recorded_results, returned_results, without
 from concurrence.workers.slot_state import (
     Asked,
     Chunk,
@@ -35,16 +36,13 @@ from concurrence.workers.slot_state import (
     SendUpstream,
     StopChunk,
     WorkerState,
-    expired_result,
     lost,
-    recorded_results,
-    returned_results,
+    next_behind,
     unstarted,
     unwanted,
-    without,
 )
 from concurrence.workers.succession import Succession
-from concurrence.workers.wide import leave_worker, weight_of, workers_for
+from concurrence.workers.wide import LONG_SECONDS, NEW, is_any_idle, leave_worker, weight_of, workers_for
 
 WINDOW: Final = 2
 """Chunks at one worker: one that runs, and one that waits in its socket so that the worker never does."""
@@ -65,12 +63,13 @@ class Slots:
         self.workers = workers
         self.grace = grace
         self._out: list[Instruction] = []
-        self._succession = Succession(self._instruct, max_tasks)
+        self._succession = Succession(self._out.append, max_tasks)
         self._states = self._succession.states
         self._chunks: dict[int, Chunk] = {}
         self._waiting: deque[Chunk] = deque()
         self._blocked: dict[int, list[Chunk]] = {}
         self._code = Definitions()
+        self._seconds = 0.0  # that a chunk took lately
         self._is_draining = False
 
     @property
@@ -85,8 +84,9 @@ class Slots:
 
     @property
     def room(self) -> int:
-        """How many more chunks may be pulled: those that take several workers leave less."""
-        return self.credit - sum(weight_of(chunk, WINDOW) for chunk in self._chunks.values())
+        """How many more chunks may be pulled: none to wait while chunks take long, and fewer beside wide ones."""
+        window = 1 if self._seconds >= LONG_SECONDS else WINDOW
+        return window * self.workers - sum(weight_of(chunk, window) for chunk in self._chunks.values())
 
     @property
     def chunks(self) -> list[int]:
@@ -211,8 +211,13 @@ class Slots:
         message = parcel.message
         state = self._states.get(worker)
         chunk = self._chunks.get(message.chunk)
+        if state is not None and message.chunk in state.skipped:
+            state.skipped.discard(message.chunk)
+            self._dispatch()  # it has passed it by
+            return self._taken()
         if state is None or chunk is None or chunk.worker != worker:
             return []  # what was told of it meanwhile is final
+        self._seconds += NEW * (message.busy - self._seconds)
         if len(message.statuses) != len(message.counters) or len(message.counters) > chunk.count:
             raise ProtocolError(f"worker {worker} sent results that do not fit chunk {message.chunk}")
         if not chunk.done and len(message.counters) == chunk.count:
@@ -239,9 +244,11 @@ class Slots:
         self._answer_recorded(state, seen)
         for chunk in [chunk for chunk in state.chunks if chunk.number in seen.stopped]:
             rest = unstarted(state, chunk, seen)
+            if len(rest) == chunk.count and (chunk.is_stopping or is_any_idle(self._states)):
+                state.skipped.add(chunk.number)
             if chunk.is_stopping or len(rest) < chunk.count:
                 self._return(chunk, rest)
-            elif any(other.is_idle for other in self._states.values()):
+            elif is_any_idle(self._states):
                 # Only then: it would come back to this worker, which has been told not to run it.
                 state.chunks.remove(chunk)
                 leave_worker(chunk, self._states)
@@ -288,21 +295,16 @@ class Slots:
 
     # --- inside --------------------------------------------------------------------------------------------
 
-    def _instruct(self, instruction: Instruction) -> None:
-        self._out.append(instruction)
-
     def _taken(self) -> list[Instruction]:
-        out, self._out = self._out, []
+        out = self._out.copy()
+        self._out.clear()
         return out
 
     def _place(self, chunk: Chunk, *, first: bool = False) -> None:
         """Put a chunk where it waits for a worker or for its function."""
         function = chunk.parcel.message.function
         if function in self._code:
-            if first:
-                self._waiting.appendleft(chunk)
-            else:
-                self._waiting.append(chunk)
+            (self._waiting.appendleft if first else self._waiting.append)(chunk)
             return
         if function not in self._blocked:
             self._out.append(SendUpstream(Parcel(NeedFunction(function))))
@@ -311,8 +313,7 @@ class Slots:
     def _unplace(self, chunk: Chunk) -> None:
         function = chunk.parcel.message.function
         blocked = self._blocked.get(function)
-        # An empty list stays: the function has been asked for.
-        (self._waiting if blocked is None else blocked).remove(chunk)
+        (self._waiting if blocked is None else blocked).remove(chunk)  # an empty list stays: it has been asked for
 
     def _dispatch(self) -> None:
         """Send what waits to workers, in order: nothing overtakes a chunk that waits for several of them."""
@@ -381,11 +382,9 @@ class Slots:
 
     def _move_to_idle(self, worker: int, state: WorkerState, seen: Seen) -> None:
         """Fetch what waits behind a chunk that takes long, if another worker has nothing to do."""
-        waiting = state.chunks[1:]
-        if not waiting or state.is_killed or seen.chunk != state.chunks[0].number:
-            return
-        if any(other.is_idle for other in self._states.values()) and waiting[0].number not in seen.stopped:
-            self._out.append(StopChunk(worker, waiting[0].number))
+        waiting = next_behind(state, seen)
+        if waiting is not None and is_any_idle(self._states):
+            self._out.append(StopChunk(worker, waiting))
 
     def sanity_check(self) -> None:
         """Check the invariants; for tests and the simulator.

@@ -1,10 +1,16 @@
-"""Chunks whose tasks take several workers of a slave: where they go, and what has nothing else to do meanwhile."""
+"""How much a slave takes, and where chunks go whose tasks take several of its workers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from concurrence.workers.slot_state import Chunk, WorkerState
+
+LONG_SECONDS = 0.25
+"""While chunks take so long a slave pulls only what its workers can begin: another may have an idle worker."""
+
+NEW = 0.3
+"""What the last chunk counts in how long chunks take."""
 
 
 def weight_of(chunk: Chunk, window: int) -> int:
@@ -26,7 +32,7 @@ def workers_for(
         A number, None if it has to wait; and those that must have nothing else to do while it runs.
     """
     if chunk.cores == 1:
-        ready = [(len(state.chunks), number) for number, state in states.items() if state.takes_more]
+        ready = [(state.load, number) for number, state in states.items() if state.takes_more]
         load, worker = min(ready, default=(window, 0))
         return (worker if load < window else None), ()
     cores = min(chunk.cores, sum(state.is_lasting for state in states.values()))
@@ -34,6 +40,11 @@ def workers_for(
     if len(idle) < cores:
         return None, ()
     return idle[0], [states[number] for number in idle[1:cores]]
+
+
+def is_any_idle(states: Mapping[int, WorkerState]) -> bool:
+    """Whether some worker has nothing to do."""
+    return any(state.is_idle for state in states.values())
 
 
 def leave_worker(chunk: Chunk, states: Mapping[int, WorkerState]) -> None:

@@ -11,6 +11,7 @@ from concurrence.testing.simulation.slave import SimulatedSlave
 from concurrence.testing.simulation.swarm import Swarm
 from concurrence.testing.simulation.world import World
 
+_SPARED = 0.8  # of clients that are cut off: a forgotten one has lost its work, and there is little left to see
 _MOST_LOST = 0.5  # of the slaves: more are not gone at once
 
 
@@ -67,7 +68,7 @@ class Faults:
         now = self._world.timeline.now
         if self._is_stopped or now > self._until:
             return
-        kinds = self._rare if self._random.random() < 0.02 else self._kinds
+        kinds = self._rare if self._random.random() < 0.01 else self._kinds
         name, action = self._random.choice(kinds)
         self._quiet_in(0.0)
         if action():
@@ -87,7 +88,7 @@ class Faults:
         return self._random.choice(alive) if alive else None
 
     def _node(self) -> SimulatedSlave | SimulatedClient | None:
-        return self._client() if self._random.random() < 0.3 else self._slave()
+        return self._client() if self._random.random() < 0.15 else self._slave()
 
     def _tell(self, text: str, *values: Any) -> None:
         self._world.story.tell(f"*** {text}", *values)
@@ -121,6 +122,8 @@ class Faults:
                 self._tell("{} is cut off", node.name)
                 node.link.cut()
                 seconds = self._random.random() * longest
+                if isinstance(node, SimulatedClient) and self._random.random() < _SPARED:
+                    seconds = min(seconds, self._lease / 3)
                 self._quiet_in(seconds + 2 * self._lease)
                 self._world.timeline.after(seconds, self._heal, node)
         return True
@@ -196,9 +199,9 @@ class Faults:
 
     def _kill_worker(self) -> bool:
         slave = self._slave()
-        if slave is None or not slave.workers:
+        if slave is None or not slave.manager.workers:
             return False
-        number = self._random.choice(sorted(slave.workers))
+        number = self._random.choice(sorted(slave.manager.workers))
         self._tell("worker {} of {} is killed", number, slave.name)
         slave.kill_worker(number)
         return True

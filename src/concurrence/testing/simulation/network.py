@@ -100,21 +100,23 @@ class Network:
 
     def payloads(self, parcels: Sequence[Parcel[Any]]) -> list[Any]:
         """What travels: the frames of each message, or the parcels themselves."""
+        if not self.codec:
+            self.messages += 1
+            for parcel in parcels:
+                for frame in parcel.frames:
+                    self.bytes += len(frame)
+            return [parcels]
         found: list[Any] = []
         for batch in in_batches(parcels):
             self.messages += 1
-            if self.codec:
-                frames = encode(batch)
-                self.bytes += sum(map(frame_size, frames))
-                found.append(frames)
-            else:
-                self.bytes += sum(frame_size(frame) for parcel in batch for frame in parcel.frames)
-                found.append(batch)
+            frames = encode(batch)
+            self.bytes += sum(map(frame_size, frames))
+            found.append(frames)
         return found
 
     def decoded(self, decoder: MessageDecoder[Any], payload: Any) -> list[Parcel[Any]]:
         """The parcels of what travelled."""
-        return decoder.decode(payload) if self.codec else list(payload)
+        return decoder.decode(payload) if self.codec else payload
 
     def send(self, peer: bytes, parcels: Sequence[Parcel[Any]]) -> bool:
         """The master sends; False if it knows that nobody is there."""

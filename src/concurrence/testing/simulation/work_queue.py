@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from concurrence.testing.simulation.network import Link, Network
-from concurrence.wire.codec import Parcel, frame_size
+from concurrence.wire.codec import Parcel
 
 _BUFFER_MESSAGES = 2  # the high-water marks of both ends
 _BUFFER_BYTES = 2 * 64 * 1024  # the kernel's buffers below them
@@ -120,7 +120,7 @@ class WorkQueue:
 
     def _size(self, payload: Any) -> int:
         frames = payload if self._network.codec else payload[0].frames
-        return sum(map(frame_size, frames))
+        return sum(map(len, frames))
 
     def _arrived(self, pipe: Pipe) -> None:
         payload = pipe.flying.popleft()

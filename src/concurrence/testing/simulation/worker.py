@@ -12,8 +12,8 @@ from concurrence.testing.simulation.api import Violation
 from concurrence.testing.simulation.workload import FAILS, HANGS, KILLS, ClientTasks
 from concurrence.testing.simulation.world import World
 from concurrence.wire.codec import Parcel, encode_results
-from concurrence.wire.faults import KIND_EXCEPTION, Fault, encode_fault
-from concurrence.wire.messages import FAILED, FINISHED, RETURNED, ChunkResults, PackedResult
+from concurrence.wire.faults import KIND_CANCELLED, KIND_EXCEPTION, KIND_TIMEOUT, Fault, encode_fault
+from concurrence.wire.messages import CANCELLED, EXPIRED, FAILED, FINISHED, RETURNED, ChunkResults, PackedResult
 from concurrence.workers.slot_state import Chunk, Drained, Recorded, Seen
 
 NOTICE = 0.005
@@ -21,6 +21,13 @@ NOTICE = 0.005
 
 _STOP_ENTRIES = 8
 _BEGIN_SECONDS = 0.00002  # before the first task of a chunk
+_INTERRUPT_SECONDS = 0.002
+INTERRUPTED = 100
+"""Behind it the status with which a task ends that was asked to."""
+_INTERRUPTIONS = {
+    EXPIRED: encode_fault(Fault(KIND_TIMEOUT, "it took too long")),
+    CANCELLED: encode_fault(Fault(KIND_CANCELLED, "it was cancelled")),
+}
 _FAILURE = encode_fault(Fault(KIND_EXCEPTION, "it was to fail"))
 
 Says = Callable[["SimulatedWorker", Parcel[ChunkResults]], None]
@@ -84,6 +91,22 @@ class SimulatedWorker:
             if kept < len(self.ends):
                 del self.ends[kept:], self._outcomes[kept:]
                 self._expect_end()
+
+    def interrupt(self, chunk: int, index: int, status: int) -> None:
+        """A running task is asked to end; one in three does not listen."""
+        now = self._world.timeline.now
+        here = self.chunk
+        if here is None or here.number != chunk or self._done(now) != index or index >= len(self.ends):
+            return
+        if here.counters()[index] % 3 == 0 or self._outcomes[index] >= INTERRUPTED:
+            return
+        del self.ends[index:], self._outcomes[index:]
+        end = now + _INTERRUPT_SECONDS
+        self.ends.append(end)
+        self._outcomes.append(INTERRUPTED + status)
+        if chunk not in self._cell_stops:
+            self._plan_tasks(here, end)
+        self._expect_end()
 
     def forget_stops(self, chunks: set[int]) -> None:
         """Drop the stops of other chunks than these."""
@@ -154,17 +177,22 @@ class SimulatedWorker:
             self._begin(chunk)
 
     def _begin(self, chunk: Chunk) -> None:
-        tasks = self._tasks = self._world.workload.by_system[chunk.parcel.message.system]
-        self._began = end = self._world.timeline.now + _BEGIN_SECONDS
+        self._tasks = self._world.workload.by_system[chunk.parcel.message.system]
+        self._began = self._world.timeline.now + _BEGIN_SECONDS
         self.ends, self._outcomes = [], []
-        for number in chunk.counters():
+        self._plan_tasks(chunk, self._began)
+        self._expect_end()
+
+    def _plan_tasks(self, chunk: Chunk, end: float) -> None:
+        """Say how it goes on with the chunk behind what is planned already."""
+        tasks = self._tasks
+        for number in chunk.counters()[len(self.ends) :]:
             outcome = tasks.outcome(number)
             end = inf if outcome == HANGS else end + tasks.seconds[number] / self._speed
             self.ends.append(end)
             self._outcomes.append(outcome)
             if outcome in (KILLS, HANGS):
                 break
-        self._expect_end()
 
     def _expect_end(self) -> None:
         self._plan += 1
@@ -194,15 +222,18 @@ class SimulatedWorker:
             number = chunk.counters()[index]
             self._world.executed += 1
             self._tasks.note(self._tasks.tries, number)
-            if self._outcomes[index] != FAILS:
+            if self._outcomes[index] not in (FAILS, KILLS, HANGS) and self._outcomes[index] < INTERRUPTED:
                 if not self._tasks.completed[number]:
                     self._world.useful += self.ends[index] - self._start_of(index)
                 self._tasks.note(self._tasks.completed, number)
         self._counted = max(self._counted, done)
 
     def _result(self, index: int) -> tuple[int, bytes]:
-        if self._outcomes[index] == FAILS:
+        outcome = self._outcomes[index]
+        if outcome == FAILS:
             return FAILED, _FAILURE
+        if outcome >= INTERRUPTED:
+            return outcome - INTERRUPTED, _INTERRUPTIONS[outcome - INTERRUPTED]
         chunk = self.chunk
         number = chunk.counters()[index] if chunk is not None else 0
         return FINISHED, pickle.dumps(number, 5)
