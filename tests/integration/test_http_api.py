@@ -164,6 +164,22 @@ def test_metrics_are_read_by_prometheus(swarm: Swarm, api: Api) -> None:
     assert "may not ask" in api.curl("/metrics", role="slave")
 
 
+def test_other_programs_register_over_http(api: Api) -> None:
+    made = api.call("register_slave", role="slave", node_id="abc", port=9_000, data={"cores": 4})
+    assert (made["node"], made["known"]) == ("abc", False)
+    assert made["compute"].startswith("tcp://127.0.0.1:")
+    assert api.call("register_slave", role="slave", node_id="abc", port=9_001, data={})["known"]
+    assert api.call("heartbeat", role="slave", node_id="abc") is True
+    (found,) = api.call("registered", role="client")
+    assert (found["node"], found["kind"], found["address"], found["port"]) == ("abc", "slave", "127.0.0.1", 9_001)
+    # Each role its own, and each token what it registered itself.
+    assert api.call("register_slave", role="client", node_id="x")["data"]["type"] == "Forbidden"
+    assert api.call("register_client", role="slave", node_id="x")["data"]["type"] == "Forbidden"
+    assert "belongs to another key" in api.call("unregister", role="client", node_id="abc")["message"]
+    assert api.call("unregister", role="slave", node_id="abc") is True
+    assert api.call("registered") == []
+
+
 def test_the_description_of_the_api_is_there(api: Api) -> None:
     found = json.loads(api.curl("/api/1/openrpc.json", "--compressed", role="client"))
     assert found["openrpc"].startswith("1.")
