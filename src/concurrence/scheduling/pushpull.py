@@ -16,6 +16,7 @@ from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.ledger.story import Event
 from concurrence.scheduling.load import Needs
 from concurrence.scheduling.registry import SlaveNodeRecord
+from concurrence.scheduling.resting import is_postponed, preferred
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import TakeBack
 
@@ -57,7 +58,11 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
                     swarm.set_aside(job)
 
     def _direct(self, swarm: SwarmState, job: Job, needs: Needs, now: float) -> bool:
+        """Send what is next of a job to a slave, or let it wait for another one; False if nobody has room."""
         able = swarm.roster.able(needs)
+        if is_postponed(swarm, job, able, now):
+            return True
+        able = preferred(job, able)
         is_again = job.queue.head_attempt() > 1
         patience = SPEAKS_SECONDS if is_again else SILENT_HEARTBEATS * swarm.limits.heartbeat
         sure = [slave for slave in able if now - slave.heard <= patience]
