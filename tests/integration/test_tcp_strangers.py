@@ -75,6 +75,7 @@ class Guarded:
         self.friend: IClient = connected(transport, server, ring)
         assert self.friend.send([b"before"])
         self.peer: PeerId = served(server)[0]
+        server.admit(self.peer)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -388,12 +389,12 @@ class TestCrowds:
         monkeypatch.setattr(tcp_server, "HELLO_SECONDS", 2.0)
         server = transport.server(ANYWHERE, ring)
         silent, known = (connected(transport, server, ring) for _ in range(2))
-        peer = b""
-        for _ in range(2):
-            assert known.send([b"I am"])
-            peer, _ = served(server)
-            server.admit(peer)
-            server.forget(peer)
+        assert known.send([b"I am"])
+        peer, _ = served(server)
+        server.admit(peer)
+        server.forget(peer)
+        assert known.send([b"I am"])
+        assert served(server)[0] == peer
         server.admit(peer)
         await_event(silent, "disconnected")
         assert known.send([b"still here"])
@@ -402,7 +403,8 @@ class TestCrowds:
     def test_connections_beyond_what_open_files_allow_are_turned_away(
         self, guarded: Guarded, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(tcp_listener, "open_files", lambda: psutil.Process().num_fds())
+        monkeypatch.setattr(tcp_listener, "open_files", lambda: 0)
+        monkeypatch.setattr(tcp_listener, "OWN_FILES", 0)
         with guarded.raw():
             wait_for(lambda: guarded.server.receive() is None and guarded.server.rejections.crowded)
         assert "as many as the limit of open files allows" in caplog.text

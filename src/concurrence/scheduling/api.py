@@ -26,7 +26,7 @@ from concurrence.scheduling.registry import OwnerNode, Registry, SlaveNodeRecord
 from concurrence.scheduling.reservations import Reservations
 from concurrence.scheduling.roster import EXACT, Roster
 from concurrence.wire.codec import Frame, Parcel, encode_tasks
-from concurrence.wire.messages import Assign, PackedTask
+from concurrence.wire.messages import Assign, PackedTask, Ping
 
 
 class Limits(Struct, frozen=True):
@@ -112,6 +112,8 @@ class SwarmState:
         """Chunks on the work queue that no slave claimed yet, with the time they were offered."""
         self.changed = False
         """Whether anything happened in this cycle that may have made room for work."""
+        self.asked: dict[str, float] = {}
+        """Slaves that were asked for a sign of life before they are given work, and when."""
         self.slaves_changed = False
         """Whether a slave came or went since owners were told which there are."""
         self.slaves_told = -inf
@@ -240,6 +242,12 @@ class SwarmState:
         """A slave has a chunk."""
         assignment.slave = slave.id
         self.roster.give(slave, assignment.chunk, assignment.spec.resources)
+
+    def ask(self, slave: SlaveNodeRecord, now: float) -> None:
+        """Ask a slave for a sign of life, which leads to a dispatch; not again within a second."""
+        if now - self.asked.get(slave.id, -inf) >= 1.0:
+            self.asked[slave.id] = now
+            self.outbox.send(slave.peer, Parcel(Ping()))
 
     def define(self, slave: SlaveNodeRecord, function: int) -> None:
         """Send a slave the code of a function unless it has it."""
