@@ -9,6 +9,7 @@ from math import inf
 from msgspec import Struct
 
 from concurrence.component import Interface
+from concurrence.scheduling.assigning import assign_parcel
 from concurrence.scheduling.circuit import Outcomes
 from concurrence.scheduling.detached import DetachedSystems
 from concurrence.scheduling.fairness import FairShare
@@ -17,7 +18,7 @@ from concurrence.scheduling.ledger.jobs import Assignment, Job
 from concurrence.scheduling.ledger.ledger import Ledger
 from concurrence.scheduling.ledger.records import Backoff
 from concurrence.scheduling.ledger.story import Event
-from concurrence.scheduling.load import Needs, cores_of
+from concurrence.scheduling.load import Needs
 from concurrence.scheduling.measures import Measures
 from concurrence.scheduling.outbox import Outbox
 from concurrence.scheduling.past import Past
@@ -25,8 +26,8 @@ from concurrence.scheduling.rates import CHUNK_SECONDS, Rates
 from concurrence.scheduling.registry import OwnerNode, Registry, SlaveNodeRecord
 from concurrence.scheduling.reservations import Reservations
 from concurrence.scheduling.roster import EXACT, Roster
-from concurrence.wire.codec import Frame, Parcel, encode_tasks
-from concurrence.wire.messages import Assign, PackedTask, Ping
+from concurrence.wire.codec import Parcel
+from concurrence.wire.messages import Ping
 
 
 class Limits(Struct, frozen=True):
@@ -229,14 +230,14 @@ class SwarmState:
         self.define(slave, assignment.spec.function)
         self.give(assignment, slave)
         self.ledger.story.tell(Event.SENT, assignment.job.system, assignment.chunk, who=slave.name)
-        self.outbox.send(slave.peer, _parcel(assignment))
+        self.outbox.send(slave.peer, assign_parcel(assignment))
 
     def offer(self, assignment: Assignment, now: float) -> None:
         """Put a chunk on the work queue, where any slave may claim it."""
         self.spread(assignment.spec.function)
         self.unclaimed[assignment.chunk] = now
         self.ledger.story.tell(Event.OFFERED, assignment.job.system, assignment.chunk)
-        self.outbox.work.append(_parcel(assignment))
+        self.outbox.work.append(assign_parcel(assignment))
 
     def give(self, assignment: Assignment, slave: SlaveNodeRecord) -> None:
         """A slave has a chunk."""
@@ -277,27 +278,6 @@ class SwarmState:
     def has_free(self, slave: SlaveNodeRecord, resources: Needs) -> bool:
         """Whether a slave offers so much, beyond what its chunks take of it."""
         return slave.has_free(resources)
-
-
-def _parcel(assignment: Assignment) -> Parcel[Assign]:
-    tasks: list[PackedTask] = []
-    frames: list[Frame] = [b""]
-    for record in assignment:
-        tasks.append(PackedTask(record.counter, record.arguments, len(record.buffers)))
-        if record.buffers:
-            frames.extend(record.buffers)
-    frames[0] = encode_tasks(tasks)
-    message = Assign(
-        len(frames),
-        assignment.chunk,
-        assignment.job.system,
-        assignment.spec.function,
-        assignment.attempt,
-        len(tasks),
-        assignment.spec.timeout,
-        cores_of(assignment.spec.resources),
-    )
-    return Parcel(message, frames)
 
 
 class ITaskScheduler(Interface):
