@@ -9,6 +9,7 @@ Each figure is the least of several repeats, beside the figure that it should no
 from __future__ import annotations
 
 import argparse
+import random
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from concurrence import Component, Environment, ExtensionOption, ExtensionPoint, Interface, IntOption
+from concurrence.telemetry.stats import Stats
 
 _READS = 200_000
 
@@ -71,6 +73,22 @@ def read_times(repeats: int) -> list[Figure]:
         ]
 
 
+def count_times(repeats: int) -> list[Figure]:
+    """Seconds for counting one thing, summing up included."""
+    stats = Stats()
+    chance = random.Random(1)
+    values = [chance.random() for _ in range(1_000)]
+    one_by_one = "for value in values:\n    add('task.seconds', value)"
+    added = min(
+        timeit.repeat(one_by_one, globals={"add": stats.add_avg, "values": values}, number=200, repeat=repeats)
+    )
+    counted = min(timeit.repeat("count('tasks')", globals={"count": stats.count}, number=_READS, repeat=repeats))
+    return [
+        Figure("stats.add_avg of a value", added / 200 / len(values), 200e-9),
+        Figure("stats.count of an event", counted / _READS, 200e-9),
+    ]
+
+
 def process_time(*arguments: str) -> float:
     """Seconds that a fresh Python takes."""
     begun = time.perf_counter()
@@ -98,7 +116,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--repeats", type=int, default=5)
     repeats: int = parser.parse_args().repeats
-    figures = [*read_times(repeats), *start_times(repeats)]
+    figures = [*read_times(repeats), *count_times(repeats), *start_times(repeats)]
     for figure in figures:
         unit, factor = ("ns", 1e9) if figure.target < 1e-3 else ("ms", 1e3)
         verdict = "ok" if figure.seconds <= figure.target else "TOO SLOW"

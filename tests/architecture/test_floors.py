@@ -104,6 +104,10 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.journal.gate": {"nodes", "testing"},
     # Who offers methods of the API, and who has a door to it; commands and tools tell its errors.
     "concurrence.transport.remote": {"nodes", "testing", "dashboard", "cli"},
+    # The HTTP port of nodes: who may come in, what is served, and the thread that does it.
+    "concurrence.transport.tokens": {"nodes", "testing", "cli"},
+    "concurrence.transport.http_pages": {"nodes", "testing"},
+    "concurrence.transport.http_server": {"nodes", "testing"},
     "concurrence.transport.jsonrpc": {"nodes", "testing", "dashboard", "cli"},
     "concurrence.scheduling.core": {"nodes", "testing"},
     "concurrence.scheduling.ledger": {"nodes", "testing"},
@@ -121,7 +125,10 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.workers.slots": {"testing"},
     "concurrence.testing.simulation": {"cli"},
     "concurrence.workers.slot_state": {"testing"},
+    "concurrence.scheduling.measures": {"nodes", "testing"},
     "concurrence.workers.execution": {"nodes", "testing"},
+    "concurrence.telemetry.histogram": {"scheduling", "nodes"},
+    "concurrence.telemetry.prometheus": {"nodes"},
     "concurrence.telemetry.stats": {"nodes", "testing"},
     "concurrence.workers.output": {"nodes", "scripting", "testing"},
     "concurrence.workers.processes": {"nodes", "testing"},

@@ -16,6 +16,7 @@ PURE = [
     ROOT / "workers" / "slots.py",
     ROOT / "workers" / "slot_results.py",
     ROOT / "workers" / "slot_state.py",
+    ROOT / "workers" / "socket_order.py",
     ROOT / "workers" / "definitions.py",
     *(ROOT / "nodes" / f"{name}.py" for name in ("master_link", "owner_traffic", "slave_traffic")),
 ]

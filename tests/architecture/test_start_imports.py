@@ -16,7 +16,9 @@ HEAVY = {
         "numpy",
         "psutil",
         "pytest",
+        "starlette",
         "tomlkit",
+        "uvicorn",
         "zmq",
     ),
     *(
@@ -57,3 +59,9 @@ def test_the_facade_imports_nothing_but_the_standard_library_until_a_name_is_use
 def test_help_imports_no_part_of_a_node(words: list[str]) -> None:
     script = f"import sys\nsys.argv = ['concurrence', *{words!r}]\nfrom concurrence.cli.main import main\nmain()"
     assert sorted(imported(script) & HEAVY) == []
+
+
+def test_nodes_do_without_a_web_server_until_they_open_their_http_port() -> None:
+    found = imported("import concurrence.nodes.master, concurrence.nodes.slave, concurrence.nodes.process")
+    assert sorted(found & {"starlette", "uvicorn", "h11", "anyio", "asyncio"}) == []
+    assert "uvicorn" in imported("import concurrence.transport.http_server")

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 HERE = str(Path(__file__).parent)
-if HERE not in sys.path:
-    sys.path.append(HERE)
+UNIT = str(Path(HERE).parent / "unit")
+for folder in (HERE, UNIT):
+    if folder not in sys.path:
+        sys.path.append(folder)
 
 from swarmkit import Swarm  # noqa: E402  found only now
 from workerkit import Slave  # noqa: E402

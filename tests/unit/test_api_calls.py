@@ -16,6 +16,7 @@ from concurrence.nodes.api_door import ApiDoor
 from concurrence.nodes.api_methods import BuiltInMethods
 from concurrence.telemetry.stats import Stats
 from concurrence.transport.security import Role
+from concurrence.transport.tokens import Sessions
 from concurrence.version import __version__
 from concurrence.wire.messages import ApiAnswer, CallApi, Refusal
 
@@ -30,8 +31,15 @@ class Api:
         self.stats = Stats()
         self.adopted: list[ConfigChanges] = []
         self.door = ApiDoor(logging.getLogger("test.api"), self.stats)
+        self.sessions = Sessions()
         methods = BuiltInMethods(
-            self.master.core, environment, self.stats, lambda: self.master.now, self.adopted.append
+            self.master.core,
+            environment,
+            self.stats,
+            lambda: self.master.now,
+            self.adopted.append,
+            self.sessions,
+            lambda: "http://127.0.0.1:7780",
         )
         self.door.open(methods.register, environment)
         self.admin: Peer = self.master.connect(hello("admin", "admin"))

@@ -37,7 +37,7 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
     if isinstance(kind, msgspec.inspect.FloatType):
         return st.floats(kind.ge, kind.le, allow_nan=False)
     if isinstance(kind, msgspec.inspect.StrType):
-        return st.text(st.characters(codec="utf-8"), max_size=20)
+        return st.text(st.characters(codec="utf-8"), min_size=kind.min_length or 0, max_size=20)
     if isinstance(kind, msgspec.inspect.BytesType):
         return st.binary(min_size=kind.min_length or 0, max_size=min(kind.max_length or 20, 20))
     if isinstance(kind, msgspec.inspect.BoolType):

@@ -39,7 +39,7 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
         least, most = kind.ge or 0.0, kind.le or 1e15
         return st.sampled_from([each for each in (0.0, 0.5, 1.0, 2.0, 1e9, 1e15) if least <= each <= most])
     if isinstance(kind, msgspec.inspect.StrType):
-        return st.sampled_from(NAMES)
+        return st.sampled_from([name for name in NAMES if len(name) >= (kind.min_length or 0)])
     if isinstance(kind, msgspec.inspect.BytesType):
         digests = [BUNDLE, definition().digest, definition(1, b"blob", BUNDLE).digest, b"d" * 16]
         return st.sampled_from(digests) if kind.min_length else st.lists(st.integers(0, 7), max_size=5).map(bytes)

@@ -11,6 +11,8 @@ from concurrence.wire.messages import (
     DefineFunction,
     Delivered,
     NeedFunction,
+    Ping,
+    Pong,
     PushAccepted,
     PushRejected,
     Results,
@@ -36,6 +38,41 @@ class TestWorkQueue:
         for chunk in fresh:
             slave.answer(chunk)
         assert ends(client.messages(Results)) == {0: FINISHED, 1: FINISHED}
+
+    def test_what_nobody_claimed_is_not_sent_to_a_slave_that_is_silent(self) -> None:
+        master = Master()
+        silent, speaks = master.slave("a", machine(1, 2)), master.slave("b", machine(1, 2))
+        master.wait(2.0, speaks)
+        client = master.client()
+        client.define()
+        client.push(1, range(4))
+        (done,) = speaks.pull(1)
+        master.wait(0.25, speaks, client)
+        speaks.answer(done)
+        master.work.clear()
+        master.wait(0.5, speaks, client)
+        assert not silent.take(Assign)
+        again = speaks.take(Assign)
+        assert [chunk.message.attempt for chunk in again] == [2, 2]
+        assert len(silent.take(Ping)) == 1, "and is asked whether it is there"
+        silent.say(Pong())
+        assert [chunk.message.attempt for chunk in silent.take(Assign)] == [2]
+
+    def test_labelled_work_goes_to_idle_slaves_though_they_say_little(self) -> None:
+        master = Master()
+        idle, busy = master.slave("a", machine(1, 2, gpu=2.0)), master.slave("b", machine(1, 2, gpu=2.0))
+        master.wait(1.5, busy)
+        client = master.client()
+        client.define()
+        client.push(1, range(2), resources={"gpu": 1.0})
+        assert (len(idle.take(Assign)), len(busy.take(Assign))) == (1, 1)
+        silent = Master()
+        gone, speaks = silent.slave("a", machine(1, 2, gpu=2.0)), silent.slave("b", machine(1, 2, gpu=2.0))
+        silent.wait(5.0, speaks)
+        client = silent.client()
+        client.define()
+        client.push(1, range(2), resources={"gpu": 1.0})
+        assert (len(gone.take(Assign)), len(speaks.take(Assign))) == (0, 2)
 
     def test_a_recalled_chunk_stays_a_chunk(self) -> None:
         master = Master()

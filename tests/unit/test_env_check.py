@@ -198,6 +198,17 @@ def test_broken_and_foreign_keys(used: Path) -> None:
     assert "expected a string" in finding.why
 
 
+def test_broken_tokens(used: Path) -> None:
+    tokens = used / "keys" / "tokens.toml"
+    tokens.write_text("[tokens]\nadmin = 'short'\n")
+    tokens.chmod(0o600)
+    (finding,) = check_keys(used)
+    assert (finding.what, finding.where) == ("broken key file", str(tokens))
+    assert "short" not in finding.why
+    tokens.unlink()
+    assert told(check_keys(used)) == []
+
+
 def test_connect_files_of_another_master(used: Path, tmp_path: Path) -> None:
     with Environment.create(tmp_path / "other") as other:
         MasterKeys.of(other).publish(other, "tcp://127.0.0.1:7700")

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rpc_examples import EXAMPLES, NAMES, NOTIFICATIONS, codes, failure, result
 
 from concurrence.transport import jsonrpc
 from concurrence.transport.jsonrpc import MAX_ANSWER_BYTES, MAX_BATCH, MAX_BODY_BYTES, MAX_DEPTH, RpcError
@@ -52,72 +53,7 @@ def code_of(answer: Any) -> int:
     return answer["error"]["code"]
 
 
-def failure(code: int, number: Any = None) -> dict[str, Any]:
-    return {"jsonrpc": "2.0", "error": code, "id": number}
-
-
-def result(value: Any, number: Any) -> dict[str, Any]:
-    return {"jsonrpc": "2.0", "result": value, "id": number}
-
-
-def codes(answer: Any) -> Any:
-    """An answer in which errors are only their codes: the texts are ours."""
-    if isinstance(answer, list):
-        return [codes(each) for each in cast("list[Any]", answer)]
-    return {**answer, "error": answer["error"]["code"]} if "error" in answer else answer
-
-
-MIXED = """[
-    {"jsonrpc": "2.0", "method": "sum", "params": [1,2,4], "id": "1"},
-    {"jsonrpc": "2.0", "method": "notify_hello", "params": [7]},
-    {"jsonrpc": "2.0", "method": "subtract", "params": [42,23], "id": "2"},
-    {"foo": "boo"},
-    {"jsonrpc": "2.0", "method": "foo.get", "params": {"name": "myself"}, "id": "5"},
-    {"jsonrpc": "2.0", "method": "get_data", "id": "9"}
-]"""
-MIXED_ANSWER = [
-    result(7, "1"),
-    result(19, "2"),
-    failure(-32600),
-    failure(-32601, "5"),
-    result(["hello", 5], "9"),
-]
-BROKEN_BATCH = """[
-    {"jsonrpc": "2.0", "method": "sum", "params": [1,2,4], "id": "1"},
-    {"jsonrpc": "2.0", "method"
-]"""
-NAMED = '{"jsonrpc": "2.0", "method": "subtract", "params": %s, "id": %d}'
-NOTIFICATIONS = """[
-    {"jsonrpc": "2.0", "method": "notify_sum", "params": [1,2,4]},
-    {"jsonrpc": "2.0", "method": "notify_hello", "params": [7]}
-]"""
-
-
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        ('{"jsonrpc": "2.0", "method": "subtract", "params": [42, 23], "id": 1}', result(19, 1)),
-        ('{"jsonrpc": "2.0", "method": "subtract", "params": [23, 42], "id": 2}', result(-19, 2)),
-        (NAMED % ('{"subtrahend": 23, "minuend": 42}', 3), result(19, 3)),
-        (NAMED % ('{"minuend": 42, "subtrahend": 23}', 4), result(19, 4)),
-        ('{"jsonrpc": "2.0", "method": "update", "params": [1,2,3,4,5]}', None),
-        ('{"jsonrpc": "2.0", "method": "foobar"}', None),
-        ('{"jsonrpc": "2.0", "method": "foobar", "id": "1"}', failure(-32601, "1")),
-        ('{"jsonrpc": "2.0", "method": "foobar, "params": "bar", "baz]', failure(-32700)),
-        ('{"jsonrpc": "2.0", "method": 1, "params": "bar"}', failure(-32600)),
-        (BROKEN_BATCH, failure(-32700)),
-        ("[]", failure(-32600)),
-        ("[1]", [failure(-32600)]),
-        ("[1,2,3]", [failure(-32600)] * 3),
-        (MIXED, MIXED_ANSWER),
-        (NOTIFICATIONS, None),
-    ],
-    ids=[
-        *("positional 1", "positional 2", "named 1", "named 2", "notification", "notification of no method"),
-        *("no method", "broken", "no request", "broken batch", "empty batch", "a batch of 1", "a batch of 3"),
-        *("mixed batch", "notifications"),
-    ],
-)
+@pytest.mark.parametrize(("body", "expected"), EXAMPLES, ids=NAMES)
 def test_the_examples_of_the_specification(body: str, expected: Any) -> None:
     answer = ask(body)
     assert (answer if answer is None else codes(answer)) == expected
@@ -301,3 +237,24 @@ def is_whole(each: dict[str, Any]) -> bool:
 @given(st.binary(max_size=50))
 def test_every_body_has_a_valid_answer_or_none(body: bytes) -> None:
     check(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"jsonrpc": "2.0", "method": "get_data", "method": "foobar", "id": 1}',
+        '{"jsonrpc": "2.0", "method": "get_data", "params": [{"a": {"b": 1, "b": 1}}], "id": 1}',
+        '[{"jsonrpc": "2.0", "method": "get_data", "id": 1, "id": 2}]',
+        '{"jsonrpc": "2.0", "method": "get_data", "\\u0069d": 1, "id": 2}',
+    ],
+)
+def test_the_same_key_twice_is_refused_before_anything_is_done(body: str) -> None:
+    methods = Methods()
+    answer = json.loads(jsonrpc.answer(body.encode(), methods) or b"")
+    assert codes(answer) == failure(-32600)
+    assert "twice" in answer["error"]["message"]
+    assert not methods.called
+
+
+def test_long_numbers_do_no_harm() -> None:
+    assert ask(request(f"[1{'0' * 300}, 0.{'1' * 5_000}]"))["result"] == ["hello", 5]

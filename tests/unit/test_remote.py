@@ -20,7 +20,7 @@ from concurrence.component import Component, ComponentManager
 from concurrence.errors import TaskError, UsageError
 from concurrence.nodes.api import IApiMethods, NodeType
 from concurrence.nodes.api_door import ApiDoor
-from concurrence.nodes.api_methods import openrpc
+from concurrence.nodes.common_methods import openrpc
 from concurrence.telemetry.stats import Stats
 from concurrence.transport.remote import SLOW_SECONDS, ApiRequest, ApiService, jsonremote
 from concurrence.transport.security import Role

@@ -129,12 +129,15 @@ def _introduce(environment: Environment, *, is_new: bool) -> None:
     slave_file = _shown(connect_path(environment, Role.SLAVE))
     client_file = _shown(connect_path(environment, Role.CLIENT))
     made = f"Made the environment {folder}\n" if is_new else ""
+    api = read_connect_file(client_file).api
+    page = f"  live, in a browser:       concurrence status --open --env {folder}    (API: {api})\n" if api else ""
     print(
         f"{made}The master listens at {read_connect_file(client_file).address}\n"
         f"  connect files, secret:    {slave_file.parent}\n"
         f"  slave, on any machine:    concurrence slave --master {slave_file.name}    (copy {slave_file} there)\n"
         f"  run an application here:  concurrence run APP --master {client_file}\n"
         f"  what it does:             concurrence status --env {folder}\n"
+        f"{page}"
         "Ctrl-C stops it.",
         flush=True,
     )

@@ -30,7 +30,7 @@ Seeds: TypeAlias = Annotated[
     str | None, typer.Option(metavar="FIRST..LAST", help="A range of seeds instead; prints a table.")
 ]
 CheckEvery: TypeAlias = Annotated[
-    int, typer.Option(min=0, help="Check the ledger after so many turns of the master; 0: check nothing.")
+    int, typer.Option(min=0, help="Check the ledger so much more seldom; 0: check nothing.")
 ]
 
 
@@ -53,8 +53,8 @@ def simulate(
     fault_rate: Annotated[float, typer.Option(min=0.0, help="Faults a second, for each ten slaves.")] = 1.0,
     latency: Annotated[float, typer.Option(min=0.0, help="Seconds one way, at the least.")] = 0.0005,
     lease: Annotated[float, typer.Option(min=0.5, help="Seconds of silence until a node is given up.")] = 10.0,
-    heartbeats: Annotated[bool, typer.Option(help="Whether nodes give signs of life.")] = True,
-    codec: Annotated[bool, typer.Option(help="Whether messages are really encoded and decoded.")] = True,
+    silent: Annotated[bool, typer.Option("--no-heartbeats", help="Nodes give no signs of life.")] = False,
+    bare: Annotated[bool, typer.Option("--no-codec", help="Messages are not really encoded.")] = False,
     check_every: CheckEvery = 1,
     cycle_seconds: Annotated[float, typer.Option(min=0.0, help="What a turn of the master takes.")] = 0.0001,
     message_seconds: Annotated[float, typer.Option(min=0.0, help="What it needs for a message.")] = 0.00005,
@@ -75,7 +75,7 @@ def simulate(
         "slaves": slaves, "tasks": tasks, "overrides": tuple(settings or ()), "clients": clients, "kinds": kinds,
         "workers": workers, "spread": spread, "blind": blind, "durations": durations, "seconds": seconds,
         "labels": labels, "faults": faults, "fault_rate": fault_rate, "latency": latency, "lease": lease,
-        "heartbeats": heartbeats, "codec": codec, "check_every": check_every, "cycle_seconds": cycle_seconds,
+        "heartbeats": not silent, "codec": not bare, "check_every": check_every, "cycle_seconds": cycle_seconds,
         "message_seconds": message_seconds, "patience": patience,
     }  # fmt: skip
     scenarios = _scenarios(chosen, policy, None if drawn else fields)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from concurrence.cli.failures import note_broken
 from concurrence.cli.options import EnvOption, JsonOption, MasterOption, examples
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.table import Table
 
     from concurrence.nodes.status import Status
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
 EPILOG = examples(
     "concurrence status --env swarm",
     "concurrence status --master admin.toml --json",
+    "concurrence status --stats",
+    "concurrence status --open",
 )
 TIMEOUT = 5.0
 """Seconds to wait for the master."""
@@ -26,13 +33,25 @@ def status(
     master: MasterOption = None,
     env: EnvOption = None,
     as_json: JsonOption = False,
+    stats: Annotated[bool, typer.Option("--stats", help="Show what the master counts and averages.")] = False,
+    is_open: Annotated[
+        bool,
+        typer.Option("--open", help="Open the live status page; prints its address, which is good once."),
+    ] = False,
 ) -> int:
     """Show the nodes and task systems of a swarm, as its master sees them."""
     from concurrence.cli.asking import admin_credentials, transport_of
     from concurrence.env.log import configure_logging
+    from concurrence.errors import UsageError
     from concurrence.nodes.running import open_environment
     from concurrence.nodes.status import ask_status, status_by_names
 
+    if stats and is_open:
+        raise UsageError("--stats and --open are two different things")
+    if stats:
+        return _show_stats(master, env, as_json=as_json)
+    if is_open:
+        return _open_page(master, env)
     configure_logging("CRITICAL")  # plug-ins that fail are told of in a line
     with open_environment(env) as environment:
         note_broken(environment.plugin_failures)
@@ -42,6 +61,45 @@ def status(
         print(json.dumps(status_by_names(answer), indent=2))
     else:
         show(answer, credentials.address)
+    return 0
+
+
+def _open_page(master: Path | None, env: Path | None) -> int:
+    import webbrowser
+
+    from concurrence.cli.asking import call_method
+
+    found = call_method("page.open", {}, master, env, "status")
+    print(found["url"], flush=True)
+    has_screen = sys.platform != "linux" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
+    if has_screen and sys.stdout.isatty():
+        webbrowser.open(found["url"])
+    else:
+        note = f"open this address in a browser within {found['seconds']:.0f} s; it is good once"
+        print(note, file=sys.stderr)
+    return 0
+
+
+def _show_stats(master: Path | None, env: Path | None, *, as_json: bool) -> int:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from concurrence.cli.asking import call_method
+
+    found: dict[str, dict[str, Any]] = call_method("stats", {}, master, env, "status")
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return 0
+    table = Table("name", box=None, pad_edge=False)
+    for heading in ("events", "values", "a second", "mean", "least", "p50", "p90", "p99", "most", "last"):
+        table.add_column(heading, justify="right")
+    for name, each in found.items():
+        figures = ("mean", "minimum", "p50", "p90", "p99", "maximum", "last")
+        values = [f"{each[key]:.4g}" for key in figures] if each["values"] else [""] * len(figures)
+        table.add_row(Text(name), f"{each['events']:,}", f"{each['values']:,}", f"{each['rate']:.4g}", *values)
+    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=200)
+    console.print(table)
     return 0
 
 

@@ -53,7 +53,10 @@ LAYOUT = (
     ),
     Entry(
         "keys",
-        ("Secret. The master's key pair, master.toml, and the public keys that", "may connect, authorized.toml."),
+        (
+            "Secret. The master's key pair, master.toml, the public keys that may",
+            "connect, authorized.toml, and the tokens of the API, tokens.toml.",
+        ),
         is_folder=True,
         is_secret=True,
     ),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -13,18 +11,16 @@ from concurrence.env.config import ConfigChanges
 from concurrence.env.config_report import json_value, known_options, unknown_option
 from concurrence.env.environment import Environment
 from concurrence.errors import UsageError
+from concurrence.nodes.common_methods import register_common
 from concurrence.nodes.job_methods import JobMethods
 from concurrence.nodes.status import Status, status_by_names, without
 from concurrence.nodes.steering_methods import SteeringMethods
 from concurrence.scheduling.core import MasterCore
 from concurrence.scheduling.registry import SlaveNodeRecord
-from concurrence.telemetry.api import IStats, StatSummary
-from concurrence.transport.remote import ApiMethod, ApiRequest, ApiService, jsonremote
-from concurrence.version import __version__
-from concurrence.wire.messages import PROTOCOL_VERSION
-
-_OPENRPC = "1.3.2"
-_SCHEMAS = "#/components/schemas/{name}"
+from concurrence.telemetry.api import IStats
+from concurrence.transport.http_pages import PEOPLE
+from concurrence.transport.remote import ApiRequest, ApiService, jsonremote
+from concurrence.transport.tokens import Sessions
 
 
 class BuiltInMethods:
@@ -36,6 +32,8 @@ class BuiltInMethods:
         stats: Its counters.
         now: Tells its time.
         adopt: Adopts live options that changed.
+        sessions: The browsers that may look at the status page.
+        api_address: Tells where the HTTP port is; empty if there is none.
     """
 
     def __init__(
@@ -45,66 +43,49 @@ class BuiltInMethods:
         stats: IStats,
         now: Callable[[], float],
         adopt: Callable[[ConfigChanges], None],
+        sessions: Sessions,
+        api_address: Callable[[], str],
     ) -> None:
         self._core = core
         self._env = env
         self._stats = stats
         self._now = now
         self._adopt = adopt
+        self._sessions = sessions
+        self._api_address = api_address
 
     def register(self, service: ApiService) -> None:
         """Offer all of them."""
+        register_common(service, self._stats)
         self._register_swarm(service)
         self._register_config(service)
         SteeringMethods(self._core).register(service)
         JobMethods(self._core, self._now).register(service)
 
-        @jsonremote(service)
-        def ping(request: ApiRequest) -> str:
-            """Say that the master is there."""
-            return "pong"
-
-        @jsonremote(service)
-        def version(request: ApiRequest) -> dict[str, Any]:
-            """Tell the versions of Concurrent, Python, the protocol between nodes, and this API."""
-            return {
-                "concurrence": __version__,
-                "python": platform.python_version(),
-                "protocol": PROTOCOL_VERSION,
-                "api": service.version,
-            }
-
-        @jsonremote(service, name="api.list")
-        def api_list(request: ApiRequest) -> list[dict[str, Any]]:
-            """List the methods with their parameters and what they do."""
-            return [_described(method) for method in service.methods]
-
-        @jsonremote(service, name="rpc.discover")
-        def discover(request: ApiRequest) -> dict[str, Any]:
-            """Describe the methods as OpenRPC has it."""
-            return openrpc(service)
+        @jsonremote(service, name="page.open")
+        def page_open(request: ApiRequest) -> dict[str, Any]:
+            """Make an address, good once and for a minute, that lets a browser see the status page."""
+            if not self._api_address():
+                raise UsageError("this master has no HTTP port", hint="Give it one: [api] enabled = true")
+            code = self._sessions.new_code(request.role, request.key)
+            return {"url": f"{self._api_address()}/login?code={code}", "seconds": self._sessions.CODE_SECONDS}
 
     def _register_swarm(self, service: ApiService) -> None:
-        @jsonremote(service)
+        @jsonremote(service, roles=PEOPLE)
         def status(request: ApiRequest) -> dict[str, Any]:
             """Tell what ``concurrence status --json`` tells."""
             return status_by_names(self._status(request))
 
-        @jsonremote(service)
+        @jsonremote(service, roles=PEOPLE)
         def nodes(request: ApiRequest) -> list[dict[str, Any]]:
             """List the connected nodes; for slaves with a description of their machines."""
             found = status_by_names(self._status(request))["nodes"]
             return [{**node, "machine": self._machine(node["node"])} for node in found]
 
-        @jsonremote(service)
+        @jsonremote(service, roles=PEOPLE)
         def systems(request: ApiRequest) -> list[dict[str, Any]]:
             """List the task systems, and the plain tasks of each client, with how far they are."""
             return status_by_names(self._status(request))["systems"]
-
-        @jsonremote(service)
-        def stats(request: ApiRequest) -> dict[str, StatSummary]:
-            """Tell the counters and averages of the master."""
-            return dict(self._stats.snapshot())
 
     def _register_config(self, service: ApiService) -> None:
         @jsonremote(service, name="config.get")
@@ -139,55 +120,3 @@ class BuiltInMethods:
     def _machine(self, node: str) -> dict[str, Any] | None:
         found = self._core.swarm.registry.get(node)
         return msgspec.structs.asdict(found.description) if isinstance(found, SlaveNodeRecord) else None
-
-
-def _described(method: ApiMethod) -> dict[str, Any]:
-    parameters: list[dict[str, Any]] = []
-    for each in method.parameters:
-        plain: dict[str, Any] = {"name": each.name, "type": each.type_text, "required": each.required}
-        if not each.required:
-            plain["default"] = _plain(each.default)
-        parameters.append(plain)
-    return {"name": method.name, "parameters": parameters, "doc": method.doc}
-
-
-def _plain(value: Any) -> Any:
-    """A default as JSON has it; what JSON lacks as text."""
-    try:
-        return msgspec.json.decode(msgspec.json.encode(value))
-    except (TypeError, ValueError, RecursionError):
-        return repr(value)
-
-
-def openrpc(service: ApiService) -> dict[str, Any]:
-    """The description of an API as OpenRPC has it: methods, parameters, and the schemas of their types."""
-    kinds = [parameter.type for method in service.methods for parameter in method.parameters]
-    schemas, components = msgspec.json.schema_components(kinds, ref_template=_SCHEMAS)
-    remaining = iter(schemas)
-    methods: list[dict[str, Any]] = [
-        {
-            "name": method.name,
-            "summary": method.doc.partition("\n")[0],
-            "description": method.doc,
-            "params": [
-                {
-                    "name": each.name,
-                    "required": each.required,
-                    "schema": _with_default(next(remaining), each.default),
-                }
-                for each in method.parameters
-            ],
-            "result": {"name": "result", "schema": {}},
-        }
-        for method in service.methods
-    ]
-    return {
-        "openrpc": _OPENRPC,
-        "info": {"title": "Concurrent", "version": str(service.version)},
-        "methods": methods,
-        "components": {"schemas": components},
-    }
-
-
-def _with_default(schema: dict[str, Any], default: Any) -> dict[str, Any]:
-    return schema if default is inspect.Parameter.empty else {**schema, "default": _plain(default)}

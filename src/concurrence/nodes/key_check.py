@@ -12,6 +12,7 @@ from concurrence.errors import ConfigError, UsageError
 from concurrence.nodes.keys import PUBLISHED_ROLES
 from concurrence.nodes.locking import LOCK_FILE
 from concurrence.transport.security import AUTHORIZED_FILE, MASTER_FILE, KeyRing, Role, read_connect_file
+from concurrence.transport.tokens import TOKEN_FILE, read_tokens
 
 _RESTART = "the master makes a new one when it next starts; copy that to the other machines"
 
@@ -47,6 +48,7 @@ def check_keys(path: Path) -> Iterator[Finding]:
             yield _broken(error, master, "Restore it from a backup.")
         else:
             yield from _check_authorized(authorized, ring)
+    yield from _check_tokens(path / "keys" / TOKEN_FILE)
     for role in PUBLISHED_ROLES:
         place = path / "connect" / f"{role.value}.toml"
         if place.exists() and _is_private(place):
@@ -90,6 +92,14 @@ def check_lock(path: Path) -> Iterator[Finding]:
 
 def _connect_files(path: Path) -> list[Path]:
     return [place for role in PUBLISHED_ROLES if (place := path / "connect" / f"{role.value}.toml").exists()]
+
+
+def _check_tokens(tokens: Path) -> Iterator[Finding]:
+    if tokens.exists() and _is_private(tokens):
+        try:
+            read_tokens(tokens)
+        except UsageError as error:
+            yield _broken(error, tokens, f"rm {in_shell(tokens)}; the next start makes new tokens")
 
 
 def _check_authorized(authorized: Path, ring: KeyRing) -> Iterator[Finding]:

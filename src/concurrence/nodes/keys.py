@@ -17,6 +17,7 @@ from concurrence.transport.security import (
     read_connect_file,
     write_connect_file,
 )
+from concurrence.transport.tokens import ApiTokens
 
 PUBLISHED_ROLES = (Role.CLIENT, Role.SLAVE, Role.ADMIN)
 _WILDCARDS = ("0.0.0.0", "::", "*")
@@ -39,6 +40,12 @@ class MasterKeys:
     def __init__(self, ring: KeyRing, keys: dict[Role, KeyPair]) -> None:
         self.ring = ring
         self._keys = keys
+        self._api = ""
+        self._tokens = ApiTokens({})
+
+    def add_api(self, address: str, tokens: ApiTokens) -> None:
+        """The master has an HTTP port: connect files tell where, and the token of their role."""
+        self._api, self._tokens = address, tokens
 
     @classmethod
     def private(cls) -> MasterKeys:
@@ -80,7 +87,9 @@ class MasterKeys:
             # Made for this run and never written: it must not leave the machine.
             self._keys[role] = new_key_pair()
             self.ring.authorize(self._keys[role].public, role)
-        return Credentials(address, self.ring.keys.public, role, self._keys[role])
+        token = self._tokens.token(role)
+        api = self._api if token else ""
+        return Credentials(address, self.ring.keys.public, role, self._keys[role], api, token)
 
     def publish(self, environment: Environment, address: str) -> None:
         """Write the connect files, with the address at which the master can be reached."""
@@ -101,6 +110,11 @@ def reachable(address: str, advertised: str) -> str:
     if host.strip("[]") not in _WILDCARDS:
         return address
     return f"tcp://{_own_address()}:{port}"
+
+
+def reachable_url(url: str, advertised: str) -> str:
+    """The same for the address of an HTTP port, as ``http://host:port``."""
+    return "http" + reachable("tcp" + url.removeprefix("http"), advertised).removeprefix("tcp")
 
 
 def local(address: str) -> str:

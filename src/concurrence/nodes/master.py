@@ -23,6 +23,7 @@ from concurrence.nodes.hosting import Hosting
 from concurrence.nodes.keys import MasterKeys
 from concurrence.nodes.launching import Access, ChildDismissed, ChildNode, LaunchFailed, LaunchSpec, Ready
 from concurrence.nodes.locking import lock_environment, note_address
+from concurrence.nodes.master_pages import MasterPages
 from concurrence.nodes.registering import RegisteringNode
 from concurrence.scheduling.api import ITaskScheduler
 from concurrence.scheduling.core import MasterCore
@@ -30,6 +31,7 @@ from concurrence.scheduling.outbox import HostOrder, News
 from concurrence.transport.api import IServer, IWorkQueue, PeerId
 from concurrence.transport.descriptors import require
 from concurrence.transport.security import Role
+from concurrence.transport.tokens import ApiTokens
 from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_for_master, encode, in_batches
 from concurrence.wire.messages import (
@@ -52,6 +54,8 @@ _PING_SECONDS = 0.5
 _RESTART_SECONDS = 1.0
 _END_SECONDS = 1.0
 _SLAVE = "the master's own slave"
+API_OFFSET = 80
+"""The HTTP port lies so far beyond that of the compute channel, unless an option says where it is."""
 FEWEST_FILES = 64
 """Open files without which no master starts: its own, and room for a few connections."""
 
@@ -116,8 +120,22 @@ class MasterNode(RegisteringNode):
     def _open_api(self) -> None:
         if self._server is not None:
             self.open_remotes(self._server)
-        methods = BuiltInMethods(self._core, self.env, self.stats, self.reactor.now, self.config_changed)
+        methods = BuiltInMethods(
+            self._core,
+            self.env,
+            self.stats,
+            self.reactor.now,
+            self.config_changed,
+            self.sessions,
+            lambda: self.api_address,
+        )
         self._api.open(methods.register, self.manager)
+        if self.has_api(by_default=True):
+            tokens = ApiTokens.of(self.env.path / "keys")
+            pages = MasterPages(self.name, self._core, self.stats, self.reactor.now).pages()
+            port = self.port + API_OFFSET if self.port else 0
+            self.open_http(self._api.service, pages, tokens, port, self.advertise)
+            self._keys.add_api(self.api_address, tokens)
 
     def config_changed(self, changes: ConfigChanges) -> None:
         """Adopt the limits."""
@@ -165,6 +183,7 @@ class MasterNode(RegisteringNode):
         self._core.tick(self.reactor.now())
         self.watch_parent()
         self.watch_config()
+        self.measure_loop()
         self._local_address = addresses.local(server.address)
         return server
 
@@ -231,6 +250,7 @@ class MasterNode(RegisteringNode):
 
     def _shut_down(self) -> None:
         try:
+            self.close_http()
             self.end_services()
         finally:
             self._close_all()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from concurrence.env.options import ByteSizeOption, ChoiceOption, DurationOption, IntOption
 from concurrence.nodes.labels import WeightsOption, parse_weights
-from concurrence.nodes.node import Node
+from concurrence.nodes.serving import ServingNode
 from concurrence.scheduling.api import Limits
 from concurrence.transport.descriptors import connections_within, open_files
 
 _PINGS_PER_LEASE = 3.0  # at least; with fewer a node would be given up for one late ping
 
 
-class LimitedNode(Node, abstract=True):
+class LimitedNode(ServingNode, abstract=True):
     """A node with the limits of a master."""
 
     lease = DurationOption(

@@ -24,6 +24,9 @@ from concurrence.nodes.services import NodeHandle, NodeServices
 from concurrence.telemetry.stats import Stats
 from concurrence.transport.api import ITransport
 
+_BEAT_SECONDS = 1.0
+_BEATS_PER_MARK = 5
+
 
 class Node(Component, IApp, abstract=True):
     """A process of the system that runs a poll loop until it is told to stop.
@@ -49,6 +52,7 @@ class Node(Component, IApp, abstract=True):
         self.launch: Launch | None = None
         self.reactor = Reactor()
         self.stats = Stats()
+        self._beat_due = self._beats = 0.0
         self._signalled = self._interrupted = False
         self._config_watch: ConfigWatch | None = None
         self._running_services: NodeServices | None = None
@@ -94,6 +98,20 @@ class Node(Component, IApp, abstract=True):
         services, self._running_services = self._running_services, None
         if services is not None:
             (services.kill if self._interrupted else services.stop)()
+
+    def measure_loop(self) -> None:
+        """From now on measure how late the loop is, and give what is counted its time."""
+
+        def beat() -> None:
+            now = self.reactor.now()
+            if self._beat_due:
+                self.stats.add_avg("loop.lag", max(0.0, now - self._beat_due))
+            self._beat_due = now + _BEAT_SECONDS
+            self._beats += 1
+            if self._beats % _BEATS_PER_MARK == 0:
+                self.stats.mark()
+
+        self.reactor.call_every(_BEAT_SECONDS, beat)
 
     def watch_parent(self) -> None:
         """Stop when the process that started this one is gone: its end of the control socket closes."""

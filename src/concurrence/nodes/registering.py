@@ -15,6 +15,7 @@ from concurrence.transport.api import IServer, PeerId
 from concurrence.transport.remote import ApiRequest, ApiService, jsonremote
 from concurrence.transport.rpc_methods import tcpremote
 from concurrence.transport.rpc_server import RpcPeer, RpcServer
+from concurrence.transport.security import Role
 
 
 class RegisteringNode(LimitedNode, abstract=True):
@@ -51,7 +52,7 @@ class RegisteringNode(LimitedNode, abstract=True):
     def offer_registration(self) -> None:
         """Offer ``register_slave``, ``register_client``, ``heartbeat`` and ``unregister`` on both."""
 
-        @jsonremote(self.api_service_v1)
+        @jsonremote(self.api_service_v1, roles=(Role.SLAVE,))
         def register_slave(
             request: ApiRequest, node_id: str, port: int = 0, data: dict[str, Any] | None = None
         ) -> dict[str, Any]:
@@ -66,7 +67,7 @@ class RegisteringNode(LimitedNode, abstract=True):
             self.stats.add_avg("register_slave_tcp")
             return self.register_node_tcp(handler, request, node_id, NodeType.SLAVE, data)
 
-        @jsonremote(self.api_service_v1)
+        @jsonremote(self.api_service_v1, roles=(Role.CLIENT,))
         def register_client(
             request: ApiRequest, node_id: str, port: int = 0, data: dict[str, Any] | None = None
         ) -> dict[str, Any]:
@@ -84,7 +85,7 @@ class RegisteringNode(LimitedNode, abstract=True):
         self._offer_leaving()
 
     def _offer_leaving(self) -> None:
-        @jsonremote(self.api_service_v1)
+        @jsonremote(self.api_service_v1, roles=(Role.SLAVE, Role.CLIENT))
         def heartbeat(request: ApiRequest, node_id: str) -> bool:
             """Tell that a registered node is still there; without this for a lease it is forgotten."""
             return self.node_heartbeat(node_id, request)
@@ -93,7 +94,7 @@ class RegisteringNode(LimitedNode, abstract=True):
         def heartbeat_tcp(handler: RpcPeer, request: ApiRequest, node_id: str) -> bool:
             return self.node_heartbeat(node_id, request)
 
-        @jsonremote(self.api_service_v1)
+        @jsonremote(self.api_service_v1, roles=(Role.SLAVE, Role.CLIENT))
         def unregister(request: ApiRequest, node_id: str) -> bool:
             """Tell that a registered node leaves."""
             return self.unregister_node(node_id, request)
@@ -102,7 +103,7 @@ class RegisteringNode(LimitedNode, abstract=True):
         def unregister_tcp(handler: RpcPeer, request: ApiRequest, node_id: str) -> bool:
             return self.unregister_node(node_id, request)
 
-        @jsonremote(self.api_service_v1)
+        @jsonremote(self.api_service_v1, roles=(Role.CLIENT,))
         def registered(request: ApiRequest) -> list[dict[str, Any]]:
             """List the nodes that registered by a method and send heartbeats; see ``nodes`` for all others."""
             return self.registered_nodes()

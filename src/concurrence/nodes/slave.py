@@ -16,12 +16,15 @@ from concurrence.nodes.keys import at_host_of, connect_path
 from concurrence.nodes.labels import LabelsOption, parse_labels
 from concurrence.nodes.launching import Dismissed, Ready
 from concurrence.nodes.master_link import LinkEvent, MasterLink
-from concurrence.nodes.node import Node
 from concurrence.nodes.sending import send_all, smaller_results
+from concurrence.nodes.serving import ServingNode
+from concurrence.nodes.slave_pages import SlavePages, SlaveState
 from concurrence.nodes.slave_traffic import SlaveTraffic
 from concurrence.transport.api import IClient, IWorkSource
 from concurrence.transport.descriptors import require
+from concurrence.transport.remote import ApiService
 from concurrence.transport.security import Credentials, Role, read_connect_file
+from concurrence.transport.tokens import ApiTokens
 from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_to_slave, encode
 from concurrence.wire.messages import Bye, Drain, Draining, Hello, Message, Pause, ToSlave
@@ -33,7 +36,7 @@ _OWN_FILES = 32
 _FILES_PER_WORKER = 4  # its link, its output and its cell; and one for that of a worker that takes its place
 
 
-class SlaveNode(Node):
+class SlaveNode(ServingNode):
     """Registers with a full description of its machine, runs workers, reconnects for ever."""
 
     node_type = NodeType.SLAVE
@@ -94,6 +97,7 @@ class SlaveNode(Node):
             self._manager.start(self.reactor, self._identity.name, self._traffic.say)
             self._connect()
             self.start_services()
+            self._open_api()
             if self.launch is not None:
                 self.launch.answer(Ready())
             self.reactor.run()
@@ -131,7 +135,27 @@ class SlaveNode(Node):
         self.reactor.on_cycle_end(lambda: self._conclude(client))
         self.watch_parent()
         self.watch_config()
+        self.measure_loop()
         self.log.info("connecting to the master at %s with %d workers", address, self._manager.workers)
+
+    def _open_api(self) -> None:
+        if not self.has_api(by_default=False):
+            return
+        service = ApiService(1, log=self.log)
+        pages = SlavePages(self._state, self.stats, self.reactor.now)
+        pages.register(service)
+        self.open_http(service, pages.pages(), ApiTokens.of(self.env.path / "keys"), 0)
+
+    def _state(self) -> SlaveState:
+        return SlaveState(
+            self.name,
+            self._identity.node,
+            self._credentials.address,
+            self._link.ready,
+            self._drain_state.is_on,
+            self._manager.workers,
+            len(self._manager.chunks),
+        )
 
     def _tell_silence(self) -> None:
         if not self._link.ready:
@@ -148,6 +172,7 @@ class SlaveNode(Node):
 
     def _shut_down(self) -> None:
         try:
+            self.close_http()
             self.end_services()
         finally:
             self._close_all()

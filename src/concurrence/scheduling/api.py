@@ -9,6 +9,7 @@ from math import inf
 from msgspec import Struct
 
 from concurrence.component import Interface
+from concurrence.scheduling.assigning import parcel_of
 from concurrence.scheduling.circuit import Outcomes
 from concurrence.scheduling.detached import DetachedSystems
 from concurrence.scheduling.fairness import FairShare
@@ -17,15 +18,16 @@ from concurrence.scheduling.ledger.jobs import Assignment, Job
 from concurrence.scheduling.ledger.ledger import Ledger
 from concurrence.scheduling.ledger.records import Backoff
 from concurrence.scheduling.ledger.story import Event
-from concurrence.scheduling.load import Needs, cores_of
+from concurrence.scheduling.load import Needs
+from concurrence.scheduling.measures import Measures
 from concurrence.scheduling.outbox import Outbox
 from concurrence.scheduling.past import Past
 from concurrence.scheduling.rates import CHUNK_SECONDS, Rates
 from concurrence.scheduling.registry import OwnerNode, Registry, SlaveNodeRecord
 from concurrence.scheduling.reservations import Reservations
 from concurrence.scheduling.roster import EXACT, Roster
-from concurrence.wire.codec import Frame, Parcel, encode_tasks
-from concurrence.wire.messages import Assign, PackedTask
+from concurrence.wire.codec import Parcel
+from concurrence.wire.messages import Ping
 
 
 class Limits(Struct, frozen=True):
@@ -104,12 +106,15 @@ class SwarmState:
         self.fairness = FairShare()
         self.functions = FunctionTable(limits.code_window)
         self.past = Past()
+        self.measures = Measures()
         self.detached = DetachedSystems()
         self.outbox = Outbox()
         self.unclaimed: dict[int, float] = {}
         """Chunks on the work queue that no slave claimed yet, with the time they were offered."""
         self.changed = False
         """Whether anything happened in this cycle that may have made room for work."""
+        self.asked: dict[str, float] = {}
+        """Slaves that were asked for a sign of life before they are given work, and when."""
         self.slaves_changed = False
         """Whether a slave came or went since owners were told which there are."""
         self.slaves_told = -inf
@@ -203,7 +208,9 @@ class SwarmState:
 
     def take(self, job: Job, size: int, now: float) -> Assignment:
         """Take a chunk of at most so many tasks from a job, and charge it to the client."""
+        since = job.queue.head_since()
         assignment = self.ledger.take(job, size, now)
+        self.measures.queue.observe(max(0.0, now - since), len(assignment.pending))
         if assignment.spec.resources:
             self.reservations.cancel(self.roster, job.system, assignment.spec.resources)
         mean = self.rates.mean(assignment.spec.function)
@@ -223,19 +230,25 @@ class SwarmState:
         self.define(slave, assignment.spec.function)
         self.give(assignment, slave)
         self.ledger.story.tell(Event.SENT, assignment.job.system, assignment.chunk, who=slave.name)
-        self.outbox.send(slave.peer, _parcel(assignment))
+        self.outbox.send(slave.peer, parcel_of(assignment))
 
     def offer(self, assignment: Assignment, now: float) -> None:
         """Put a chunk on the work queue, where any slave may claim it."""
         self.spread(assignment.spec.function)
         self.unclaimed[assignment.chunk] = now
         self.ledger.story.tell(Event.OFFERED, assignment.job.system, assignment.chunk)
-        self.outbox.work.append(_parcel(assignment))
+        self.outbox.work.append(parcel_of(assignment))
 
     def give(self, assignment: Assignment, slave: SlaveNodeRecord) -> None:
         """A slave has a chunk."""
         assignment.slave = slave.id
         self.roster.give(slave, assignment.chunk, assignment.spec.resources)
+
+    def ask(self, slave: SlaveNodeRecord, now: float) -> None:
+        """Ask a slave for a sign of life, which leads to a dispatch; not again within a second."""
+        if now - self.asked.get(slave.id, -inf) >= 1.0:
+            self.asked[slave.id] = now
+            self.outbox.send(slave.peer, Parcel(Ping()))
 
     def define(self, slave: SlaveNodeRecord, function: int) -> None:
         """Send a slave the code of a function unless it has it."""
@@ -265,27 +278,6 @@ class SwarmState:
     def has_free(self, slave: SlaveNodeRecord, resources: Needs) -> bool:
         """Whether a slave offers so much, beyond what its chunks take of it."""
         return slave.has_free(resources)
-
-
-def _parcel(assignment: Assignment) -> Parcel[Assign]:
-    tasks: list[PackedTask] = []
-    frames: list[Frame] = [b""]
-    for record in assignment:
-        tasks.append(PackedTask(record.counter, record.arguments, len(record.buffers)))
-        if record.buffers:
-            frames.extend(record.buffers)
-    frames[0] = encode_tasks(tasks)
-    message = Assign(
-        len(frames),
-        assignment.chunk,
-        assignment.job.system,
-        assignment.spec.function,
-        assignment.attempt,
-        len(tasks),
-        assignment.spec.timeout,
-        cores_of(assignment.spec.resources),
-    )
-    return Parcel(message, frames)
 
 
 class ITaskScheduler(Interface):

@@ -142,8 +142,6 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         able: Sequence[SlaveNodeRecord],
         now: float,
     ) -> SlaveNodeRecord | None:
-        able = swarm.roster.able(work.resources)
-        able = [slave for slave in able if slave.workers and not fleet.is_full(slave, work.function)]
         draws = self._draws(strategy, swarm)
         if 0 < draws < len(able):
             able = self._random.sample(able, draws)

@@ -87,7 +87,9 @@ def _ping(swarm: SwarmState, node: Node, parcel: Parcel[wire.Ping], now: float) 
 
 
 def _pong(swarm: SwarmState, node: Node, parcel: Parcel[wire.Pong], now: float) -> None:
-    """Its arrival was the news."""
+    """Its arrival was the news; perhaps somebody waited for it before giving this node work."""
+    if swarm.asked.pop(node.id, None) is not None:
+        swarm.changed = True
 
 
 def _output(swarm: SwarmState, node: Node, parcel: Parcel[wire.Output], now: float) -> None:

@@ -23,6 +23,12 @@ from concurrence.wire.messages import TakeBack
 UNCLAIMED_SECONDS = 0.25
 """A chunk that lies on the socket for longer, while a slave idles, is stuck in a busy slave's buffers."""
 
+SPEAKS_SECONDS = 0.5
+"""What was given out before, and got lost or failed, goes to who has spoken since, as long as anybody has."""
+
+SILENT_HEARTBEATS = 1.5
+"""Labelled work goes to who has spoken within so many heartbeats: idle slaves speak once in each."""
+
 
 class ZMQTaskScheduler(Component, ITaskScheduler):
     """Pushes chunks onto the global work queue."""
@@ -51,17 +57,28 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
                 else:
                     swarm.set_aside(job)
 
-    @staticmethod
-    def _direct(swarm: SwarmState, job: Job, needs: Needs, now: float) -> bool:
+    def _direct(self, swarm: SwarmState, job: Job, needs: Needs, now: float) -> bool:
         """Send what is next of a job to a slave, or let it wait for another one; False if nobody has room."""
         able = swarm.roster.able(needs)
         if is_postponed(swarm, job, able, now):
             return True
+        able = preferred(job, able)
+        is_again = job.queue.head_attempt() > 1
+        patience = SPEAKS_SECONDS if is_again else SILENT_HEARTBEATS * swarm.limits.heartbeat
+        sure = [slave for slave in able if now - slave.heard <= patience]
+        if not sure and able and any(now - slave.heard <= patience for slave in swarm.roster.sample()[0]):
+            # What nobody claimed lies at a slave that does not read: it must not be sent to that one of all.
+            for slave in able:
+                swarm.ask(slave, now)
+            return False
         if not able:
             return False
-        able = preferred(job, able)
-        slave = min(able, key=lambda each: (len(each.chunks) / max(1, each.workers), each.id))
-        swarm.direct(swarm.form_chunk(job, swarm.roster.credit, now), slave)
+
+        def fitness(slave: SlaveNodeRecord) -> tuple[float, float, str]:
+            load = len(slave.chunks) / max(1, slave.workers)
+            return (0.0 if sure else now - slave.heard, load, slave.id)
+
+        swarm.direct(swarm.form_chunk(job, swarm.roster.credit, now), min(sure or able, key=fitness))
         return True
 
     def claimed(self, swarm: SwarmState, slave: SlaveNodeRecord, chunks: Sequence[int], now: float) -> None:

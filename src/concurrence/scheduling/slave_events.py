@@ -65,6 +65,7 @@ def results(swarm: SwarmState, slave: SlaveNodeRecord, parcel: Parcel[ChunkResul
     # What failed says nothing of what a task takes: chunks would grow, and all of them might fail.
     if settled.ran and not failed and swarm.functions.is_known(assignment.spec.function):
         swarm.rates.observe(assignment.spec.function, settled.ran, busy, slave.id)
+    swarm.measures.ran(assignment, settled.ran, busy, swarm.ledger.story.now, done=settled.done)
     if settled.done:
         swarm.roster.free(slave, message.chunk)
     elif not assignment.pending:
@@ -103,6 +104,7 @@ def slave_lost(swarm: SwarmState, slave: SlaveNodeRecord) -> None:
     """A slave is gone: what it had runs elsewhere, and nothing is charged."""
     _lose(swarm, slave, list(slave.chunks), f"slave {slave.name} is gone")
     swarm.rates.forget_slave(slave.id)
+    swarm.asked.pop(slave.id, None)
     resting.lost(swarm, slave)
 
 
@@ -148,6 +150,7 @@ def tell_owner(swarm: SwarmState, job: Job, ended: Ended, frames: Sequence[Frame
         frames: The results' body, untouched.
         run: Where they ran.
     """
+    swarm.measures.ended(job, ended, frames, run.slave, run.attempt, swarm.ledger.story.now)
     owner = swarm.registry.owner(job.owner)
     if owner is None:
         return

@@ -205,6 +205,7 @@ def _remember(swarm: SwarmState, job: Job, how: str, client: OwnerNode | None) -
         job.cancelled + len(job.tasks),
     )
     swarm.past.end(ended)
+    swarm.measures.closed(job)
 
 
 def owner_lost(swarm: SwarmState, owner: OwnerNode, reason: str) -> None:

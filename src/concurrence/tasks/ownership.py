@@ -189,9 +189,9 @@ class OwnedTasks:
         Raises:
             PackingError: It cannot be pickled.
         """
+        packed = self._packer.pack_system(system)
         name = system.name or type(system).__name__
         weight = checked_weight(name, system.weight)
-        packed = self._packer.pack_system(system)
         self._close_batch()
         number = self._sent.define(packed)
         self._systems[system_id] = packed

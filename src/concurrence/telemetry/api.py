@@ -16,7 +16,19 @@ if TYPE_CHECKING:
 class StatSummary:
     """What is known of one name: of the values added, and of the events counted.
 
-    Without any value, ``mean``, ``minimum``, ``maximum`` and ``last`` are 0.
+    Without any value, ``mean``, ``minimum``, ``maximum``, ``last`` and the quantiles are 0.
+
+    Attributes:
+        values: How many values were added.
+        mean: Their mean.
+        minimum: The least.
+        maximum: The greatest.
+        last: The last one.
+        events: How many events were counted.
+        rate: Values and events a second, over about the last minute.
+        p50: Half of the values of the last five to ten minutes are below it, about.
+        p90: The same for nine of ten.
+        p99: The same for 99 of 100.
     """
 
     values: int
@@ -25,6 +37,10 @@ class StatSummary:
     maximum: float
     last: float
     events: int
+    rate: float = 0.0
+    p50: float = 0.0
+    p90: float = 0.0
+    p99: float = 0.0
 
 
 class IStats(Interface):
@@ -36,7 +52,10 @@ class IStats(Interface):
 
         Args:
             name: What is averaged, for example ``task.seconds``.
-            value: One observation.
+            value: One observation; one that is not finite is left out.
+
+        Raises:
+            TypeError: The value is no number.
         """
 
     @abstractmethod

@@ -7,6 +7,7 @@ and runs nothing of it, against the specification's own examples; ends in Recurs
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
@@ -23,6 +24,10 @@ FAILED = -32000
 """A method said that it failed: the code of every :class:`~concurrence.errors.ConcurrenceError`."""
 TOO_LARGE = -32001
 """A result, or those of a batch together, exceed :data:`MAX_ANSWER_BYTES`."""
+NO_ANSWER = -32002
+"""The node that runs methods did not answer in time, or has too many calls to answer."""
+FORBIDDEN = -32003
+"""The caller's role may not call this method."""
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_BATCH = 100
@@ -83,9 +88,24 @@ def answer(body: bytes | memoryview, call: Call) -> bytes | None:
         One response or a list of them; None if there were notifications only.
     """
     try:
-        content = _content(body)
+        content = read(body)
     except RpcError as error:
-        return _Answer().failed(None, error)
+        return refusal(error)
+    return run(content, call)
+
+
+def refusal(error: RpcError) -> bytes:
+    """The answer to a body that is refused as a whole."""
+    return _Answer().failed(None, error)
+
+
+def run(content: Any, call: Call) -> bytes | None:
+    """Run what a body said; see :func:`answer`.
+
+    Args:
+        content: What :func:`read` returned.
+        call: Runs one method.
+    """
     replies = _Answer()
     if not isinstance(content, list):
         return replies.run(content, call)
@@ -94,8 +114,8 @@ def answer(body: bytes | memoryview, call: Call) -> bytes | None:
     return b"[" + b",".join(answers) + b"]" if answers else None
 
 
-def _content(body: bytes | memoryview) -> Any:
-    """What a body says, if it keeps the limits.
+def read(body: bytes | memoryview) -> Any:
+    """What a body says, if it keeps the limits; the first half of :func:`answer`, which any thread may do.
 
     Raises:
         RpcError: It does not, or is no JSON.
@@ -115,7 +135,15 @@ def _content(body: bytes | memoryview) -> Any:
     count = len(cast("list[Any]", content)) if isinstance(content, list) else 1
     if not 0 < count <= MAX_BATCH:
         raise RpcError(INVALID_REQUEST, f"a batch of {count} calls; from 1 to {MAX_BATCH} are allowed")
+    # msgspec takes the last of equal keys, others the first: what one checks, another must not read differently.
+    # Numbers do not matter here; Python refuses very long ones.
+    json.loads(raw, object_pairs_hook=_refuse_duplicates, parse_int=len, parse_float=len)
     return cast("Any", content)
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
+    if len(pairs) > 1 and len({name for name, _ in pairs}) < len(pairs):
+        raise RpcError(INVALID_REQUEST, "an object of the request has the same key twice")
 
 
 def _too_deep() -> RpcError:

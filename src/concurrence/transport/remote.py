@@ -11,7 +11,7 @@ import inspect
 import logging
 import re
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -92,6 +92,7 @@ class ApiMethod:
         parameters: In order.
         doc: Its docstring.
         place: Where it is defined.
+        roles: Who may call it, besides an administrator.
     """
 
     name: str
@@ -99,6 +100,11 @@ class ApiMethod:
     parameters: tuple[ApiParameter, ...]
     doc: str
     place: str
+    roles: frozenset[Role] = frozenset()
+
+    def allows(self, role: Role) -> bool:
+        """Whether a role may call it."""
+        return role is Role.ADMIN or role in self.roles
 
     def arguments(self, params: jsonrpc.Params) -> dict[str, Any]:
         """What to call the function with.
@@ -160,17 +166,20 @@ class ApiService:
         """All of them, sorted by name."""
         return [self._methods[name] for name in sorted(self._methods)]
 
-    def add(self, function: Callable[..., Any], name: str | None = None) -> ApiMethod:
+    def add(
+        self, function: Callable[..., Any], name: str | None = None, *, roles: Collection[Role | str] = ()
+    ) -> ApiMethod:
         """Offer a function.
 
         Args:
             function: Its first parameter gets the :class:`ApiRequest`.
             name: What callers call it; by default its own name.
+            roles: Who may call it, besides an administrator.
 
         Raises:
             UsageError: The name is malformed or taken, or the function cannot be offered.
         """
-        method = _describe(function, name or getattr(function, "__name__", ""))
+        method = _describe(function, name or getattr(function, "__name__", ""), roles)
         other = self._methods.get(method.name)
         if other is not None:
             raise UsageError(
@@ -199,11 +208,23 @@ class ApiService:
         """
         return jsonrpc.answer(body, lambda name, params: self._run(name, params, request))
 
+    def run(self, content: Any, request: ApiRequest) -> bytes | None:
+        """The same for a body that was read already.
+
+        Args:
+            content: What :func:`concurrence.transport.jsonrpc.read` returned.
+            request: Who sent it.
+        """
+        return jsonrpc.run(content, lambda name, params: self._run(name, params, request))
+
     def _run(self, name: str, params: jsonrpc.Params, request: ApiRequest) -> bytes:
         method = self._methods.get(name)
         if method is None:
             data = {"type": "MethodNotFound", "hint": _nearest(name, self._methods) or "api.list tells all."}
             raise RpcError(jsonrpc.METHOD_NOT_FOUND, f"there is no API method {_shown(name)}", data)
+        if not method.allows(request.role):
+            data = {"type": "Forbidden", "hint": "Use the connect file of an administrator, connect/admin.toml."}
+            raise RpcError(jsonrpc.FORBIDDEN, f"the role {request.role.value} may not call {name}", data)
         arguments = method.arguments(params)
         began = self._now()
         try:
@@ -227,7 +248,9 @@ class ApiService:
             self._log.warning(text, method.name, method.place, took)
 
 
-def jsonremote(service: ApiService, name: str | None = None) -> Callable[[F], F]:
+def jsonremote(
+    service: ApiService, name: str | None = None, *, roles: Collection[Role | str] = ()
+) -> Callable[[F], F]:
     """Offer a function as a method of an API::
 
         @jsonremote(service)
@@ -237,6 +260,7 @@ def jsonremote(service: ApiService, name: str | None = None) -> Callable[[F], F]
     Args:
         service: The API.
         name: What callers call it; by default the function's own name.
+        roles: Who may call it besides an administrator, as in ``("client",)``; see ``docs/api.md``.
 
     Raises:
         UsageError: The name is malformed or taken, or the function cannot be offered.
@@ -248,13 +272,13 @@ def jsonremote(service: ApiService, name: str | None = None) -> Callable[[F], F]
         )
 
     def offer(function: F) -> F:
-        service.add(function, name)
+        service.add(function, name, roles=roles)
         return function
 
     return offer
 
 
-def _describe(function: Callable[..., Any], name: str) -> ApiMethod:
+def _describe(function: Callable[..., Any], name: str, roles: Collection[Role | str]) -> ApiMethod:
     place = _place(function)
     if not _NAME.fullmatch(name) or (name.startswith(_RESERVED) and name != _DESCRIPTION):
         raise UsageError(
@@ -275,7 +299,18 @@ def _describe(function: Callable[..., Any], name: str) -> ApiMethod:
             f"{what} lacks its first parameter", hint=f"def {name.rpartition('.')[2]}(request, ...): who calls."
         )
     parameters = tuple(_parameter(what, unwrapped, each) for each in others)
-    return ApiMethod(name, function, parameters, inspect.getdoc(function) or "", place)
+    doc = inspect.getdoc(function) or ""
+    return ApiMethod(name, function, parameters, doc, place, _roles(what, roles))
+
+
+def _roles(what: str, roles: Collection[Role | str]) -> frozenset[Role]:
+    try:
+        return frozenset(Role(role) for role in roles)
+    except ValueError as error:
+        raise UsageError(
+            f"{what} is for roles {roles!r}, and there is no such role",
+            hint=f'Write roles=("client",). Roles: {", ".join(Role)}.',
+        ) from error
 
 
 def _parameter(what: str, function: Any, parameter: inspect.Parameter) -> ApiParameter:

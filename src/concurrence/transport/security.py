@@ -83,12 +83,16 @@ class Credentials:
         server_key: The master's public key, in Z85; another server is not talked to.
         role: What the master lets ``keys`` be.
         keys: The node's own key pair.
+        api: Where the master serves its API over HTTP, as ``http://host:port``; empty if it does not.
+        token: What the API wants to see from this role; it does not show in ``repr``.
     """
 
     address: str
     server_key: str
     role: Role
     keys: KeyPair
+    api: str = ""
+    token: str = field(default="", repr=False)
 
 
 class KeyRing:
@@ -121,11 +125,11 @@ class KeyRing:
             ConfigError: A file is malformed; the text names it.
         """
         path = folder / MASTER_FILE
-        table = _read_secret_file(path, "Make the keys with the environment, or restore its keys folder.")
+        table = read_secret_file(path, "Make the keys with the environment, or restore its keys folder.")
         ring = cls(_key_pair(table, path))
         if (folder / AUTHORIZED_FILE).exists():
             path = folder / AUTHORIZED_FILE
-            entries = _read_secret_file(path, "").get("keys", {})
+            entries = read_secret_file(path, "").get("keys", {})
             if not isinstance(entries, dict):
                 raise ConfigError("[keys] must be a table of public keys and roles", source=str(path))
             for public, role in cast("dict[str, object]", entries).items():
@@ -142,7 +146,7 @@ class KeyRing:
         folder.chmod(0o700)
         master = folder / MASTER_FILE
         if not master.exists():
-            _write_secret_file(master, _MASTER_HEADER + _pair_lines(self.keys), replace=False)
+            write_secret_file(master, _MASTER_HEADER + _pair_lines(self.keys), replace=False)
         elif KeyRing.load(folder).keys != self.keys:
             raise UsageError(
                 f"{master} holds another master's key",
@@ -150,7 +154,7 @@ class KeyRing:
             )
         roles = sorted(self._roles.items(), key=lambda entry: (entry[1], entry[0]))
         lines = "".join(f"{_quoted(public)} = {_quoted(role)}\n" for public, role in roles)
-        _write_secret_file(folder / AUTHORIZED_FILE, f"{_AUTHORIZED_HEADER}[keys]\n{lines}", replace=True)
+        write_secret_file(folder / AUTHORIZED_FILE, f"{_AUTHORIZED_HEADER}[keys]\n{lines}", replace=True)
 
     def authorize(self, public: str, role: Role) -> None:
         """Let a public key connect with a role; a role that it had before is replaced."""
@@ -191,7 +195,9 @@ def write_connect_file(path: Path, credentials: Credentials) -> None:
         f"server_key = {_quoted(credentials.server_key)}\n"
         f"role = {_quoted(credentials.role)}\n"
     )
-    _write_secret_file(path, _CONNECT_HEADER + lines + _pair_lines(credentials.keys), replace=True)
+    if credentials.api:
+        lines += f"api = {_quoted(credentials.api)}\ntoken = {_quoted(credentials.token)}\n"
+    write_secret_file(path, _CONNECT_HEADER + lines + _pair_lines(credentials.keys), replace=True)
 
 
 def read_connect_file(path: Path, role: Role = Role.CLIENT) -> Credentials:
@@ -206,12 +212,14 @@ def read_connect_file(path: Path, role: Role = Role.CLIENT) -> Credentials:
         ConfigError: It is malformed, or a key is missing or wrong.
     """
     _refuse_what_is_none(path, role)
-    table = _read_secret_file(path, "concurrence master --env PATH makes it, in PATH/connect; copy it here.")
+    table = read_secret_file(path, "concurrence master --env PATH makes it, in PATH/connect; copy it here.")
     return Credentials(
         address=_text(table, "address", path),
         server_key=_checked_key(_text(table, "server_key", path), "server_key", path),
         role=_checked_role(_text(table, "role", path), path),
         keys=_key_pair(table, path),
+        api=_text(table, "api", path) if "api" in table else "",
+        token=_text(table, "token", path) if "token" in table else "",
     )
 
 
@@ -252,7 +260,17 @@ def _right_file(path: Path, role: Role) -> str:
     return f"concurrence master --env {shlex.quote(str(folder))} makes {folder / name}: start it first."
 
 
-def _write_secret_file(path: Path, text: str, *, replace: bool) -> None:
+def write_secret_file(path: Path, text: str, *, replace: bool) -> None:
+    """Write a file that its owner alone can read; it appears under its name complete or not at all.
+
+    Args:
+        path: The file.
+        text: What it holds.
+        replace: Whether a file that is there already may be replaced.
+
+    Raises:
+        UsageError: There is one, and it may not.
+    """
     # The text appears under its name complete or not at all. The temporary name is random and made with
     # O_EXCL, so that nobody who can write to the folder can have prepared it.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -274,7 +292,17 @@ def _write_secret_file(path: Path, text: str, *, replace: bool) -> None:
             temporary.unlink()
 
 
-def _read_secret_file(path: Path, hint: str) -> dict[str, object]:
+def read_secret_file(path: Path, hint: str) -> dict[str, object]:
+    """What a TOML file with a secret says.
+
+    Args:
+        path: The file.
+        hint: What to do if it is missing.
+
+    Raises:
+        UsageError: It is missing, or others than its owner can read it.
+        ConfigError: It is malformed.
+    """
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode

@@ -37,10 +37,9 @@ from concurrence.workers.slot_state import (
     StopChunk,
     WorkerState,
     lost,
-    next_behind,
-    unstarted,
     unwanted,
 )
+from concurrence.workers.socket_order import next_behind, unstarted
 from concurrence.workers.succession import Succession
 from concurrence.workers.wide import LONG_SECONDS, NEW, is_any_idle, leave_worker, weight_of, workers_for
 

@@ -104,7 +104,7 @@ class Ledger:
         job.next_counter = expected
         job.bytes_held += size
         job.moved += size
-        job.queue.push(spec, new)
+        job.queue.push(spec, new, now=self.story.now)
         self.stirred[job.system] = job
         job.changed = True
         self.story.tell(Event.ACCEPTED, job.system, 0, [record.counter for record in new])
@@ -309,7 +309,7 @@ class Ledger:
             record.state = TaskState.QUEUED
             if next_attempt:
                 record.attempt += 1
-        assignment.job.queue.push(assignment.spec, records, front=True)
+        assignment.job.queue.push(assignment.spec, records, front=True, now=self.story.now)
         self.stirred[assignment.job.system] = assignment.job
 
     def _drop(self, assignment: Assignment) -> None:
@@ -336,7 +336,7 @@ class Ledger:
             found = True
             record = delayed.record
             record.state = TaskState.QUEUED
-            job.queue.push(delayed.spec, [record], front=True)
+            job.queue.push(delayed.spec, [record], front=True, now=now)
             self.stirred[job.system] = job
             self.story.tell(Event.DUE, job.system, 0, [record.counter], attempt=record.attempt)
         return found

@@ -32,15 +32,30 @@ class Run:
         spec: What they have in common.
         records: In order of execution; the run owns the list.
         order: Its turn among the runs of its priority.
+        since: When they were queued.
     """
 
-    __slots__ = ("order", "position", "records", "spec")
+    __slots__ = ("_marks", "order", "position", "records", "spec")
 
-    def __init__(self, spec: TaskSpec, records: list[TaskRecord], order: int) -> None:
+    def __init__(self, spec: TaskSpec, records: list[TaskRecord], order: int, since: float) -> None:
         self.spec = spec
         self.records = records
         self.order = order
         self.position = 0
+        self._marks: deque[tuple[int, float]] = deque([(0, since)])  # from which record on, since when
+
+    def extend(self, records: Sequence[TaskRecord], now: float) -> None:
+        """More of the same came."""
+        if now != self._marks[-1][1]:
+            self._marks.append((len(self.records), now))
+        self.records.extend(records)
+
+    def since(self) -> float:
+        """When the task that is next was queued."""
+        marks = self._marks
+        while len(marks) > 1 and marks[1][0] <= self.position:
+            marks.popleft()
+        return marks[0][1]
 
     def __len__(self) -> int:
         return len(self.records) - self.position
@@ -80,26 +95,29 @@ class RunQueue:
         """What waiting tasks need, each combination once; and what only cancelled ones need."""
         return {resources for _, resources in self._runs}
 
-    def push(self, spec: TaskSpec, records: Sequence[TaskRecord], *, front: bool = False) -> None:
+    def push(
+        self, spec: TaskSpec, records: Sequence[TaskRecord], *, front: bool = False, now: float = 0.0
+    ) -> None:
         """Add a run of tasks, behind or before the others of its priority.
 
         Args:
             spec: What they have in common.
             records: At least one, all of the same attempt.
             front: For tasks that were taken before.
+            now: The time.
         """
         key = (spec.priority, spec.resources)
         runs = self._runs.setdefault(key, deque())
         self._length += len(records)
         if front:
             self._first -= 1
-            runs.appendleft(Run(spec, list(records), self._first))
+            runs.appendleft(Run(spec, list(records), self._first, now))
         elif runs and _continues(runs[-1], spec, records):
-            runs[-1].records.extend(records)
+            runs[-1].extend(records, now)
             return
         else:
             self._last += 1
-            runs.append(Run(spec, list(records), self._last))
+            runs.append(Run(spec, list(records), self._last, now))
         if front or len(runs) == 1:
             self._announce(key, runs)
 
@@ -112,6 +130,11 @@ class RunQueue:
         """The attempt number of what would be taken next; 0 if there is nothing."""
         run = self._next()
         return run.records[run.position].attempt if run is not None else 0
+
+    def head_since(self) -> float:
+        """Since when what would be taken next waits; 0 if there is nothing."""
+        run = self._next()
+        return run.since() if run is not None else 0.0
 
     def head_record(self) -> TaskRecord | None:
         """The task that would be taken next; None if there is nothing."""
@@ -212,7 +235,9 @@ class RunQueue:
         self._heap.clear()
         self._aside.clear()
         for key, runs in list(self._runs.items()):
-            kept = deque(Run(run.spec, waiting, run.order) for run in runs if (waiting := list(_waiting(run))))
+            kept = deque(
+                Run(run.spec, waiting, run.order, run.since()) for run in runs if (waiting := list(_waiting(run)))
+            )
             if kept:
                 self._runs[key] = kept
                 self._announce(key, kept)

@@ -46,7 +46,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
         cycle_seconds: What one turn of the master's loop costs.
         message_seconds: What one message costs the master.
         codec: Whether every message is encoded and decoded.
-        check_every: The ledger is checked after so many turns of the master's loop; 0 for never.
+        check_every: The ledger is checked after so many turns of the master's loop, times one for each 200 tasks
+            in it, because that takes longer the more there are; 0 for never, and then nothing else is checked.
         patience: Seconds of virtual time in which some task must end; 0 for what fits the tasks.
     """
 

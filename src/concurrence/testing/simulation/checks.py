@@ -16,6 +16,8 @@ from concurrence.wire import faults
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import Assign, Message, Results
 
+_TASKS_A_TURN = 200
+
 
 class Checks:
     """Watches the master and hears of all ends.
@@ -33,6 +35,7 @@ class Checks:
         self.snapshot: list[float] | None = None
         self._world = world
         self._every = world.scenario.check_every
+        self._next = 0
         self._delivered: dict[int, tuple[Job, int, bytearray]] = {}
         self._directed: dict[str, set[int]] = {}
 
@@ -48,7 +51,9 @@ class Checks:
         if not self._every:
             return
         swarm = master.core.swarm
-        if master.cycles % self._every == 0:
+        if master.cycles >= self._next:
+            unfinished = sum(len(job.tasks) for job in swarm.ledger.jobs.values())
+            self._next = master.cycles + self._every * (1 + unfinished // _TASKS_A_TURN)
             swarm.ledger.sanity_check()
         if work:
             credit = sum(slave.description.credit for slave in swarm.registry.slaves())

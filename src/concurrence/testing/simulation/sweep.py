@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator, Sequence
-from functools import partial
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from random import Random
 
 from concurrence.component import Component, ComponentManager
@@ -45,13 +46,37 @@ def sweep(scenarios: Sequence[Scenario], components: Sequence[type[Component]], 
 
     Yields:
         What each did, in the same order.
+
+    Raises:
+        EOFError: One of the processes died; it has said why on standard error.
     """
-    run = partial(simulate, components=components)
     if jobs == 1 or len(scenarios) == 1:
-        yield from map(run, scenarios)
+        yield from (simulate(scenario, components) for scenario in scenarios)
         return
-    with multiprocessing.get_context("spawn").Pool(min(jobs, len(scenarios))) as pool:
-        yield from pool.imap(run, scenarios, chunksize=max(1, min(20, len(scenarios) // (4 * jobs))))
+    context = multiprocessing.get_context("spawn")
+    ends: list[Connection] = []
+    processes: list[SpawnProcess] = []
+    try:
+        for number in range(min(jobs, len(scenarios))):
+            mine, theirs = context.Pipe(duplex=False)
+            processes.append(
+                context.Process(target=_run_share, args=(theirs, scenarios[number::jobs], components))
+            )
+            processes[-1].start()
+            theirs.close()
+            ends.append(mine)
+        for number in range(len(scenarios)):
+            yield ends[number % jobs].recv()
+    finally:
+        for process, end in zip(processes, ends, strict=False):
+            end.close()
+            process.terminate()
+            process.join()
+
+
+def _run_share(end: Connection, scenarios: Sequence[Scenario], components: Sequence[type[Component]]) -> None:
+    for scenario in scenarios:
+        end.send(simulate(scenario, components))
 
 
 def drawn(seed: int, policy: str) -> Scenario:
