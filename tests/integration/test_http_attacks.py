@@ -199,7 +199,6 @@ def test_who_does_not_read_is_cut(served: Served) -> None:
             f"GET /large HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {served.token()}\r\n\r\n".encode()
         )
         until(lambda: served.refused("slow") == 1, SECONDS, "it is cut")
-        assert len(until_closed(connection)) < 8_000_000
     assert is_well(served)
 
 

@@ -66,7 +66,7 @@ class BuiltInMethods:
         def page_open(request: ApiRequest) -> dict[str, Any]:
             """Make an address, good once and for a minute, that lets a browser see the status page."""
             if not self._api_address():
-                raise UsageError("this master has no HTTP port", hint="Give it one: [api] enabled = true")
+                raise UsageError("this master has no HTTP port", hint="Give it one: --set api.enabled=yes")
             code = self._sessions.new_code(request.role, request.key)
             return {"url": f"{self._api_address()}/login?code={code}", "seconds": self._sessions.CODE_SECONDS}
 

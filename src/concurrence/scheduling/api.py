@@ -9,7 +9,7 @@ from math import inf
 from msgspec import Struct
 
 from concurrence.component import Interface
-from concurrence.scheduling.assigning import parcel_of
+from concurrence.scheduling.assigning import assign_parcel
 from concurrence.scheduling.circuit import Outcomes
 from concurrence.scheduling.detached import DetachedSystems
 from concurrence.scheduling.fairness import FairShare
@@ -230,14 +230,14 @@ class SwarmState:
         self.define(slave, assignment.spec.function)
         self.give(assignment, slave)
         self.ledger.story.tell(Event.SENT, assignment.job.system, assignment.chunk, who=slave.name)
-        self.outbox.send(slave.peer, parcel_of(assignment))
+        self.outbox.send(slave.peer, assign_parcel(assignment))
 
     def offer(self, assignment: Assignment, now: float) -> None:
         """Put a chunk on the work queue, where any slave may claim it."""
         self.spread(assignment.spec.function)
         self.unclaimed[assignment.chunk] = now
         self.ledger.story.tell(Event.OFFERED, assignment.job.system, assignment.chunk)
-        self.outbox.work.append(parcel_of(assignment))
+        self.outbox.work.append(assign_parcel(assignment))
 
     def give(self, assignment: Assignment, slave: SlaveNodeRecord) -> None:
         """A slave has a chunk."""

@@ -1,4 +1,4 @@
-"""A chunk as the message that brings it to a slave. Pure."""
+"""How a chunk travels to whoever runs it. Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from concurrence.wire.codec import Frame, Parcel, encode_tasks
 from concurrence.wire.messages import Assign, PackedTask
 
 
-def parcel_of(assignment: Assignment) -> Parcel[Assign]:
-    """The message: what is left of the chunk, its tasks as they came."""
+def assign_parcel(assignment: Assignment) -> Parcel[Assign]:
+    """A chunk as a message: its tasks in one frame, and their large buffers in frames of their own."""
     tasks: list[PackedTask] = []
     frames: list[Frame] = [b""]
     for record in assignment:
