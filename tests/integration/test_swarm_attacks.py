@@ -72,7 +72,7 @@ def ports_of(master: Program) -> list[int]:
 
 
 def attacked(swarm: Swarm, half_open: int, attempts: int) -> None:
-    master = swarm.master()
+    master = swarm.master("api.enabled=no")  # the HTTP port has tests of its own
     swarm.slave("attic", workers=2)
     ports = ports_of(master)
     assert len(ports) == 2, "the compute channel and the work queue"

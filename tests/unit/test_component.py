@@ -160,6 +160,16 @@ def test_find_by_name(name: str) -> None:
     assert manager.implementation(IGreeter, name) is manager.component(UpperGerman)
 
 
+def test_find_by_a_name_without_that_of_the_interface() -> None:
+    class LoudGreeter(Component, IGreeter):
+        def greet(self, name: str, times: int = 1) -> str:
+            return name.upper()
+
+    loud = type("Loud", (English,), {})
+    assert front(English, LoudGreeter).find(IGreeter, "loud") is LoudGreeter
+    assert front(English, LoudGreeter, loud).find(IGreeter, "loud") is loud  # a whole name comes first
+
+
 def test_find_tells_the_nearest_name_and_all_others() -> None:
     with pytest.raises(UsageError) as caught:
         front(English, UpperGerman, Reception).find(IGreeter, "UperGerman")

@@ -5,9 +5,7 @@ Arguments and results are msgpack: plain data, never pickled.
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
-
-from msgspec import Meta
+from typing import TypeAlias
 
 from concurrence.wire.fields import Bodied, Message, Name, Number, Text
 
@@ -17,15 +15,13 @@ RPC_VERSION = 1
 MAX_RPC_BYTES = 4 * 1024 * 1024
 """Of the arguments of a call, and of a result."""
 
-MethodName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=512)]
-
 
 class RpcCall(Bodied, frozen=True, array_like=True, gc=False, tag=100):
     """Calls a method. One body frame: the list of arguments by position and the map of those by name."""
 
     version: Number
     number: Number
-    method: MethodName
+    method: Name
 
 
 class RpcHello(Message, frozen=True, array_like=True, gc=False, tag=103):
