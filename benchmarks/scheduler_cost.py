@@ -117,6 +117,7 @@ class Swarm:
             body = encode_tasks(packed)
             self.say(peer, Parcel(PushTasks(1, push, number + 1, 1), [body]))
             self.conclude()
+            self._pull()
 
     def say(self, peer: bytes, parcel: Parcel[ToMaster], role: Role = Role.CLIENT) -> None:
         """A peer sends a message."""
@@ -155,13 +156,17 @@ class Swarm:
         self._held[peer].append(parcel)
         self._ready.append(peer)
 
-    def work(self, batch: int) -> bool:
-        """Slaves pull, then so many chunks are answered in one cycle; False if there is nothing to do."""
+    def _pull(self) -> None:
+        """Slaves with room take what is on the queue."""
         while self._queue and self._room:
             peer = self._room.popleft()
             parcel = self._queue.popleft()
             self._take(peer, parcel)
             self.say(peer, Parcel(Claimed([parcel.message.chunk])))
+
+    def work(self, batch: int) -> bool:
+        """Slaves pull, then so many chunks are answered in one cycle; False if there is nothing to do."""
+        self._pull()
         done = 0
         while self._ready and done < batch:
             peer = self._ready.popleft()
