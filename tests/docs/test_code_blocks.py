@@ -171,6 +171,10 @@ def run_command(words: list[str], folder: Path, servers: ExitStack, place: str) 
             finish([sys.executable, *words[1:]], folder, variables, place)
         case ["scp", "-p", source, target] if target.endswith(":"):
             copied = folder / source
+            deadline = time.monotonic() + SECONDS_TO_START
+            while not copied.exists():  # a server may say something before it has written all its files
+                assert time.monotonic() < deadline, f"{place}: there is no {source}"
+                time.sleep(0.05)
             shutil.copy(copied, folder / copied.name)
         case _:
             plain = shlex.join(words).removeprefix("sudo ")
