@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from samplekit import Cluster, on_every_cluster
 from swarmkit import Swarm
 
 from concurrence.samples.mandelbrot import SHAPES
@@ -34,14 +35,11 @@ def test_a_private_swarm_draws_the_sequential_picture(swarm: Swarm, expected: by
     swarm.check_nothing_left()
 
 
-def test_a_master_and_its_slave_draw_it_in_every_shape(swarm: Swarm, expected: bytes) -> None:
-    swarm.master()
-    swarm.slave("attic", workers=2)
-    for shape in SHAPES:
-        run = swarm.run("mandelbrot", *SETTINGS, f"mandelbrot.shape={shape}")
-        assert run.finish() == 0, str(run)
-        assert picture(swarm.folder) == expected, shape
-        (swarm.folder / "client" / "picture.png").unlink()
+@on_every_cluster
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_cluster_draws_it(swarm: Swarm, expected: bytes, cluster: Cluster, shape: str) -> None:
+    cluster.run(swarm, "mandelbrot", *SETTINGS, f"mandelbrot.shape={shape}", middle=2)
+    assert picture(swarm.folder) == expected
 
 
 def test_a_standalone_master_is_its_own_slave(swarm: Swarm, expected: bytes) -> None:
