@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import signal
+
 from samplekit import Cluster, on_every_cluster
-from swarmkit import Swarm
+from swarmkit import Swarm, until
+
+from concurrence.samples.evolve_kernel import signs
+from concurrence.samples.evolve_tasks import World
 
 SEARCH = tuple(f"search.{each}" for each in ("cities=36", "seed=1", "budget=100", "compare=false"))
 SHORTEST = 5638
@@ -14,3 +20,72 @@ SHORTEST = 5638
 def test_the_search_proves_the_shortest_round_trip(swarm: Swarm, cluster: Cluster) -> None:
     run = cluster.run(swarm, "search", *SEARCH, middle=3)
     assert f"a round trip of {SHORTEST}, proven to be the shortest" in run.output
+
+
+@on_every_cluster
+def test_islands_without_migrants_give_the_same_wherever_they_evolve(swarm: Swarm, cluster: Cluster) -> None:
+    world = World(24, islands=5, size=6, generations=12, migrates=False, seed=2, seconds=600.0, epochs=6)
+    best: list[tuple[int, int]] = []
+    for number in range(world.islands):
+        island = world.settle(number)
+        for epoch in range(world.epochs):
+            island = world.evolve(island, number, epoch)
+        best.append(island.best)
+    run = cluster.run(swarm, "evolve", *settings_of(world), middle=3)
+    lines = run.output.splitlines()
+    assert any(
+        line.startswith(f"energy {min(best)[0]} ") and line.endswith(signs(min(best)[1], 24)) for line in lines
+    )
+    assert "30 epochs on 5 islands, 0 migrants" in run.output
+    assert "the same options give the same again" in run.output
+
+
+@on_every_cluster
+def test_islands_with_migrants_get_to_the_lowest_energy(swarm: Swarm, cluster: Cluster) -> None:
+    run = cluster.run(
+        swarm, "evolve", "evolve.length=30", "evolve.generations=2", "evolve.duration=600s", middle=3
+    )
+    assert "energy 59 (the lowest that is possible)" in run.output
+
+
+def settings_of(world: World) -> list[str]:
+    """A world as options."""
+    return [
+        f"evolve.length={world.length}",
+        f"evolve.islands={world.islands}",
+        f"evolve.size={world.size}",
+        f"evolve.generations={world.generations}",
+        f"evolve.migrate={str(world.migrates).lower()}",
+        f"evolve.seed={world.seed}",
+        f"evolve.duration={world.seconds:.0f}s",
+        f"evolve.epochs={world.epochs}",
+    ]
+
+
+LONG = ("evolve.length=66", "evolve.duration=600s", "evolve.generations=1")
+
+
+def test_an_interrupted_evolution_says_its_best(swarm: Swarm) -> None:
+    run = swarm.run("evolve", *LONG, workers=2)
+    run.wait_for("\nenergy ")
+    run.send(signal.SIGINT)
+    assert run.finish() == 130
+    told = [line for line in run.output.splitlines() if line.startswith("energy ")]
+    assert f"interrupted; the best so far: {told[-1]}" in run.output
+    assert "Traceback" not in run.output
+    swarm.check_nothing_left()
+
+
+def test_an_evolution_goes_on_at_the_master_and_is_collected(swarm: Swarm) -> None:
+    swarm.master()
+    swarm.slave("attic", workers=2)
+    client = str(swarm.connect("client"))
+    words = ["--set", "evolve.length=20", "--set", "evolve.migrate=false", "--set", "evolve.epochs=3"]
+    run = swarm.command("run", "evolve", "--master", client, "--detach", *words)
+    assert run.finish() == 0, str(run)
+    (number,) = re.findall(r"concurrence attach ([0-9a-f]{16})", run.output)
+    until(lambda: not swarm.status().systems)
+    attached = swarm.command("attach", number, "--master", client)
+    assert attached.finish() == 0, str(attached)
+    assert "24 epochs on 8 islands" in attached.output
+    assert "the same options give the same again" in attached.output

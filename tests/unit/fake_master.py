@@ -21,6 +21,7 @@ class FakeMaster:
         self.log = logging.getLogger(__name__)
         self.progress: list[tuple[float, float, str]] = []
         self.cancelled: list[TaskId] = []
+        self.cancelled_all = 0
         self.slaves = [SlaveSummary("attic", workers)]
         self.stats = TaskCounts()
         self._counter = count()
@@ -39,8 +40,10 @@ class FakeMaster:
         raise NotImplementedError
 
     def cancel(self, task_ids: Iterable[TaskId] | None = None) -> None:
-        assert task_ids is not None
-        self.cancelled += task_ids
+        if task_ids is None:
+            self.cancelled_all += 1
+        else:
+            self.cancelled += task_ids
 
     def push_tasksystem(self, system: ITaskSystem) -> SystemId:
         raise NotImplementedError
