@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -18,5 +18,5 @@ def test_diagrams_are_what_the_code_draws(name: str) -> None:
 def test_texts_are_no_markup() -> None:
     boxes = [Box(0, 0, 90, 40, ["a < b & c"])]
     picture = draw("1 < 2", (100, 50), boxes, [Arrow([Point(0, 0), Point(9, 9)], 3, "<->")])
-    texts = [element.text for element in ElementTree.fromstring(picture).iter() if element.text]
+    texts = [element.text for element in ET.fromstring(picture).iter() if element.text]
     assert {"a < b & c", "1 < 2", "<->", "3"} <= set(texts)
