@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
+from pathlib import Path
 
+from duplicate_tree import make_tree, sequential_duplicates
 from samplekit import Cluster, on_every_cluster
 from swarmkit import Swarm, until
 
@@ -89,3 +92,28 @@ def test_an_evolution_goes_on_at_the_master_and_is_collected(swarm: Swarm) -> No
     assert attached.finish() == 0, str(attached)
     assert "24 epochs on 8 islands" in attached.output
     assert "the same options give the same again" in attached.output
+
+
+@on_every_cluster
+def test_the_duplicates_are_those_of_a_sequential_walk(swarm: Swarm, cluster: Cluster, tmp_path: Path) -> None:
+    root = tmp_path / "tree"
+    make_tree(root)
+    for number in range(3_000):  # enough for several tasks, so that a slave can be killed between them
+        folder = root / "more" / f"{number // 100}" / f"{number % 100 // 10}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}").write_bytes(b"%d" % (number % 1_000))
+    settings = [f"pipeline.folder={root}", "pipeline.report=report.json", "pipeline.show=1"]
+    run = cluster.run(swarm, "pipeline", *settings)
+    groups = json.loads((swarm.folder / "client" / "report.json").read_text())["groups"]
+    assert {tuple(group["paths"]) for group in groups} == sequential_duplicates(root, 1)
+    assert "which must be at this path on every slave" in run.output
+
+
+def test_a_folder_that_no_slave_has_is_named_with_the_slave(swarm: Swarm, tmp_path: Path) -> None:
+    swarm.master()
+    swarm.slave("attic", workers=1)
+    run = swarm.run("pipeline", f"pipeline.folder={tmp_path / 'nowhere'}")
+    assert run.finish() == 1, str(run)
+    assert "there is no folder" in run.output
+    assert "attic" in run.output
+    assert "at the same path: share it by NFS" in run.output
