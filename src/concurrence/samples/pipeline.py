@@ -44,7 +44,8 @@ class Pipeline(ApplicationNode):
             self.say(f"looking through {printable(root)}, which must be at this path on every slave")
         elif not os.path.isdir(root):
             raise UsageError(
-                f"there is no folder {printable(root)}", hint="Name one with: --set pipeline.folder=PATH"
+                f"there is no folder {printable(root)}",
+                hint="Name one with: concurrence run pipeline --folder PATH",
             )
         return PipelineSystem(root, self.smallest)
 
@@ -66,7 +67,7 @@ class Pipeline(ApplicationNode):
             if len(group.paths) > self.show:
                 self.say(f"  and {len(group.paths) - self.show:,} more")
         if len(found.groups) > self.show:
-            self.say(f"and {len(found.groups) - self.show:,} groups more: --set pipeline.report=FILE writes all")
+            self.say(f"and {len(found.groups) - self.show:,} groups more: --report FILE writes all of them")
         for line in found.summary().splitlines():
             self.say(line)
         self._warn(found)
