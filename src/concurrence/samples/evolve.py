@@ -20,7 +20,7 @@ from concurrence.samples.evolve_tasks import Evolved, EvolveSystem, World
 class Evolve(ApplicationNode):
     """Looks for sequences of signs with a low energy, by a genetic algorithm on islands."""
 
-    length = IntOption("evolve", "length", 44, "Places of a sequence.", min=SHORTEST, max=LONGEST)
+    length = IntOption("evolve", "length", 44, "How many places a sequence has.", min=SHORTEST, max=LONGEST)
     duration = DurationOption(
         "evolve", "duration", 120.0, "How long it goes on, unless the lowest possible energy is found before."
     )
@@ -31,9 +31,11 @@ class Evolve(ApplicationNode):
         "Epochs of each island, whatever is found; 0 for as many as there is time for.",
         min=0,
     )
-    islands = IntOption("evolve", "islands", 8, "Populations; have at least one per worker.", min=1, max=10_000)
-    size = IntOption("evolve", "size", 20, "Members of a population.", min=2, max=10_000)
-    generations = IntOption("evolve", "generations", 20, "Children of an epoch.", min=1)
+    islands = IntOption(
+        "evolve", "islands", 8, "How many populations; have at least one per worker.", min=1, max=10_000
+    )
+    size = IntOption("evolve", "size", 20, "How many members a population has.", min=2, max=10_000)
+    generations = IntOption("evolve", "generations", 20, "How many children are born in an epoch.", min=1)
     migrate = BoolOption("evolve", "migrate", True, "Whether islands get the best of their neighbours.")
     seed = IntOption("evolve", "seed", 1, "Decides all that is left to chance.")
 
