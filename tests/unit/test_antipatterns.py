@@ -58,7 +58,7 @@ def test_state_in_globals_seems_to_work_in_one_process(inline_swarm: Swarm) -> N
 
 
 def test_the_page_shows_the_code_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT)
+    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     from benchmarks.antipatterns import rendered  # noqa: PLC0415  the folder is found only now
 

@@ -22,7 +22,7 @@ class Search(ApplicationNode):
     cities = IntOption("search", "cities", 46, "How many cities; each more can double the work.", min=4, max=200)
     seed = IntOption("search", "seed", 4, "Where they lie: another number is another problem.")
     budget = IntOption(
-        "search", "budget", 500, "How many nodes a task looks into before it is split.", min=1, max=1_000_000
+        "search", "budget", 250, "How many nodes a task looks into before it is split.", min=1, max=1_000_000
     )
     compare = BoolOption("search", "compare", True, "Search in one process too, and tell the speed-up.")
 
