@@ -198,6 +198,10 @@ class ApplicationNode(ClientOptions, IApp, IApplicationHandlers, abstract=True):
         """
         self.display.announce(path, what)
 
+    def summary_so_far(self) -> RunSummary:
+        """What the run took up to now, for applications that compare several ways of doing the same."""
+        return self._current_run().summary()
+
     @property
     def name(self) -> str:
         """The name that people see: the class's."""

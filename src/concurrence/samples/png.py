@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+
+from concurrence.samples.whole_files import whole_file
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _BIT_DEPTH, _PALETTE_COLOUR = 8, 3
@@ -49,12 +50,8 @@ def write_png(path: Path, rows: Sequence[bytes], palette: Sequence[tuple[int, in
         OSError: The file cannot be written.
     """
     data = encode_png(rows, palette)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        unfinished.write_bytes(data)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(data)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
