@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct
 
 from concurrence.nodes.progress import Progress
+
+Pixels: TypeAlias = Sequence[Sequence[tuple[int, int, int]]]
+"""A small picture: its rows from the top, each point as red, green and blue from 0 to 255."""
 
 
 class RunSummary(Struct, frozen=True):
@@ -60,6 +64,15 @@ class IDisplay(Protocol):
         """How far the run is; ``total`` is 0 while nobody knows."""
         ...
 
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """The most points across and down that a picture may have; 0 where none can be shown."""
+        ...
+
+    def picture(self, pixels: Pixels) -> None:
+        """A picture of how far the run is, in the place of the one before."""
+        ...
+
 
 class IPaintedBar(Protocol):
     """A progress bar that can be seen. Any thread may call it, but never two at a time."""
@@ -108,3 +121,11 @@ class PlainDisplay:
 
     def progress(self, done: float, total: float, text: str) -> None:
         """Nothing: a log file is no place for a bar."""
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """None."""
+        return 0, 0
+
+    def picture(self, pixels: Pixels) -> None:
+        """Nothing, for the same reason."""
