@@ -64,13 +64,18 @@ class IDisplay(Protocol):
         """How far the run is; ``total`` is 0 while nobody knows."""
         ...
 
+
+@runtime_checkable
+class IPictureDisplay(Protocol):
+    """A display that can also show a small picture of how far the run is."""
+
     @property
     def picture_size(self) -> tuple[int, int]:
-        """The most points across and down that a picture may have; 0 where none can be shown."""
+        """The most points across and down that a picture may have; 0 where none can be shown just now."""
         ...
 
     def picture(self, pixels: Pixels) -> None:
-        """A picture of how far the run is, in the place of the one before."""
+        """Show a picture in the place of the one before."""
         ...
 
 
@@ -121,11 +126,3 @@ class PlainDisplay:
 
     def progress(self, done: float, total: float, text: str) -> None:
         """Nothing: a log file is no place for a bar."""
-
-    @property
-    def picture_size(self) -> tuple[int, int]:
-        """None."""
-        return 0, 0
-
-    def picture(self, pixels: Pixels) -> None:
-        """Nothing, for the same reason."""
