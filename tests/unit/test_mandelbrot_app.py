@@ -137,6 +137,7 @@ def test_the_figures(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
     assert files[0].read_bytes().startswith(b"\x89PNG")
     assert "</svg>" in files[1].read_text()
+    assert "dc:date" not in files[1].read_text()
 
 
 def app(*settings: str) -> Mandelbrot:

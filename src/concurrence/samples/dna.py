@@ -71,7 +71,13 @@ class DNA(ApplicationNode):
     sequence = StrOption("dna", "sequence", "ATGCAAATTG", "Nucleotides, repeated up to the length.")
     length = IntOption("dna", "length", 10_010, "How many nucleotides the path has.", min=_SHORTEST, max=_LONGEST)
     fasta = PathOption("dna", "fasta", None, "A FASTA file; its whole sequence takes the place of the other.")
-    model = ChoiceOption("dna", "model", MODELS, "trifonov", "The wedge model of dnacurve.")
+    model = ChoiceOption(
+        "dna",
+        "model",
+        MODELS,
+        "trifonov",
+        "Which of dnacurve's models tells the angles between pairs of neighbours.",
+    )
     blocks = IntOption("dna", "blocks", 16, "Into how many blocks the prefix product is cut.", min=1, max=10_000)
     check = BoolOption(
         "dna", "check", True, "Compare with dnacurve's coordinates, which takes some seconds for a long sequence."

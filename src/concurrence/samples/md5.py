@@ -40,8 +40,8 @@ class MD5(ApplicationNode):
         "28238d467c88ae233a214d38c02dbccd",
         "The MD5 hash of the number's decimal digits; by default that of 1763965.",
     )
-    first = IntOption("md5", "first", 1, "The first number to try.", min=0, max=_HIGHEST)
-    last = IntOption("md5", "last", 2_000_000, "The last number to try.", min=0, max=_HIGHEST)
+    first = IntOption("md5", "first", 1, "Where the range of numbers begins that are tried.", min=0, max=_HIGHEST)
+    last = IntOption("md5", "last", 2_000_000, "Where it ends; this number is tried too.", min=0, max=_HIGHEST)
     tasks = IntOption("md5", "tasks", 128, "Into how many tasks the numbers are cut.", min=1, max=1_000_000)
     compare = BoolOption(
         "md5", "compare", True, "Try the numbers in a sequential loop too, up to the hit, and tell the speed-up."
