@@ -28,8 +28,8 @@ names all that your master has. How to call them, over HTTP too, and how to add 
 `rpc.discover` gives the same as an [OpenRPC](https://open-rpc.org) document with JSON schemas.
 """
 _ERRORS_INTRO = """\
-Every call can fail with these codes, and with those of JSON-RPC itself: -32700 for what is no JSON, -32600 for what
-is no request, -32601 for a method that is not there.
+Every call can fail with these codes, and with those of JSON-RPC itself: -32700 for what is no JSON, -32600 for
+what is no request, -32601 for a method that is not there.
 """
 _FAILED = """\
 -32000: the method itself refused or failed. `data` has the `type` of the error, as named with each method, its
