@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md: what it quotes is said somewhere in the sources, and what people meet is on the page."""
+"""docs/troubleshooting.md: what it quotes is said somewhere in the sources, and what people meet is on it."""
 
 from __future__ import annotations
 
