@@ -16,7 +16,7 @@ from concurrence import errors
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "concurrence"
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
-FOREIGN = ("command not found", "ValueError: ")
+FOREIGN = ("command not found", "ValueError: ", "Address family not supported by protocol")
 """Quoted, and not ours."""
 
 CLASSES = {name for name, value in vars(errors).items() if isinstance(value, type)} | {"LaunchFailed", "Fault"}

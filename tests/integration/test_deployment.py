@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -43,6 +44,32 @@ def settings(unit: str) -> dict[str, list[str]]:
         if separator and not line.startswith("#"):
             found.setdefault(name, []).append(value)
     return found
+
+
+# What RestrictAddressFamilies= does: other families than those named cannot be had. Then the command.
+RESTRICTED = """
+import ctypes, socket, struct, sys
+
+number, families = int(sys.argv[1]), [int(getattr(socket, name)) for name in sys.argv[2].split(",")]
+steps = [(0x20, 0, 0, 0), (0x15, 0, len(families) + 2, number), (0x20, 0, 0, 16)]
+steps += [(0x15, len(families) - at, 0, family) for at, family in enumerate(families)]
+steps += [(0x06, 0, 0, 0x50000 | 97), (0x06, 0, 0, 0x7FFF0000)]
+program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+libc = ctypes.CDLL(None, use_errno=True)
+head = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(steps), ctypes.addressof(program)))
+if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, head, 0, 0):
+    sys.exit(f"no seccomp: {ctypes.get_errno()}")
+try:
+    socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
+    sys.exit("not restricted")
+except OSError as error:
+    assert error.errno == 97, error
+sys.argv = ["concurrence", *sys.argv[3:]]
+from concurrence.cli.main import main
+main()
+"""
+SOCKET = {"x86_64": 41, "aarch64": 198}
+"""The number of the system call."""
 
 
 def test_the_page_names_every_file() -> None:
@@ -87,7 +114,12 @@ def of_unit(unit: str, swarm: Swarm, *more: str) -> Program:
     program, *arguments = shlex.split(words.replace("/var/lib/", f"{swarm.folder}/lib/").replace("%i", "swarm"))
     assert program == PROGRAM
     (folder,) = settings(unit)["WorkingDirectory"]
-    return swarm.command(*arguments, *more, folder=folder.removeprefix("/var/"))
+    place = folder.removeprefix("/var/")
+    families = settings(unit).get("RestrictAddressFamilies", [])
+    if not families or platform.machine() not in SOCKET:
+        return swarm.command(*arguments, *more, folder=place)
+    named = families[0].replace(" ", ",")
+    return swarm.start("-c", RESTRICTED, str(SOCKET[platform.machine()]), named, *arguments, *more, folder=place)
 
 
 def reload(unit: str, program: Program) -> None:
