@@ -145,14 +145,15 @@ def _run_application(
 def _print_summary(
     environment: Environment, app: ApplicationNode, workers: int | None, *, inline: bool, interrupted: bool
 ) -> None:
-    from concurrence.cli.display import summary_lines
+    from concurrence.cli.display import report_lines, summary_lines
 
-    summary = app.summary
+    summary, report = app.summary, app.run_report
     if summary is None or (interrupted and not summary.finished + summary.failed):
         return
     count = _worker_count(environment, app, workers, inline=inline)
     sys.stdout.flush()
-    print("\n".join(summary_lines(summary, count)), file=sys.stderr)
+    lines = [*summary_lines(summary, count), *(report_lines(report) if report is not None else [])]
+    print("\n".join(lines), file=sys.stderr)
 
 
 def make_display(*, bar: bool) -> RichDisplay | LineDisplay:

@@ -143,7 +143,9 @@ class Usages:
         for usage in self._clients.values():
             usage.row(slave).present += max(0.0, now - max(slave.joined, usage.since))
 
-    def told(self, client: str, request: int, ledger: Ledger, slaves: Iterable[SlaveNodeRecord], now: float) -> Usage:
+    def told(
+        self, client: str, request: int, ledger: Ledger, slaves: Iterable[SlaveNodeRecord], now: float
+    ) -> Usage:
         """The answer to a client that asks.
 
         Args:
