@@ -66,8 +66,8 @@ def _moved(report: RunReport, share: float) -> str:
             "small objects"
         )
     return (
-        f"tasks of {_duration(report.task_seconds)} were under way {_percent(share)} of the time: give each more to "
-        "do, or push more at once"
+        f"tasks of {_duration(report.task_seconds)} were under way {_percent(share)} of the time: give each "
+        "more to do, or push more at once"
     )
 
 
@@ -76,8 +76,8 @@ def _starved(report: RunReport, share: float) -> str:
     text = f"the swarm waited for the client {_percent(share)} of the time"
     if at_work >= share / 2:
         return (
-            f"{text}, whose own code ran {_percent(at_work)} of it: do less in handlers, iterables and task systems, "
-            "and more in tasks"
+            f"{text}, whose own code ran {_percent(at_work)} of it: do less in handlers, iterables and task "
+            "systems, and more in tasks"
         )
     return f"{text}: push tasks earlier, and more at once"
 
@@ -86,22 +86,21 @@ def _idle(report: RunReport, share: float) -> str:
     unused = [slave for slave in report.slaves if not slave.tasks and slave.workers]
     if 2 * _seconds(unused) > report.split.idle:
         names = ", ".join(slave.name for slave in unused[:3]) + (", ..." if len(unused) > 3 else "")
-        return f"{len(unused)} of {len(report.slaves)} slaves ran nothing ({names}): there were too few tasks for them"
+        count = len(report.slaves)
+        return f"{len(unused)} of {count} slaves ran nothing ({names}): there were too few tasks for them"
     text = f"workers had nothing to do {_percent(share)} of the time"
     if 2 * report.after * report.workers > report.split.idle:
         return (
-            f"{text}: when no task was left, the client was at work for another {_duration(report.after)}; do less "
-            "in handlers, and more in tasks"
+            f"{text}: when no task was left, the client was at work for another {_duration(report.after)}; do "
+            "less in handlers, and more in tasks"
         )
     if 2 * sum(slave.workers * slave.late for slave in report.slaves) > report.split.idle:
         late = max(slave.late for slave in report.slaves)
-        return (
-            f"{text}: the swarm took {_duration(late)} to start; longer runs, or a master that stays, fare better"
-        )
+        return f"{text}: the swarm took {_duration(late)} to start; longer runs and masters that stay fare better"
     if report.ran < _FEW_ROUNDS * report.workers:
         return (
-            f"{text}: {report.ran:,} task{'s' if report.ran != 1 else ''} for {report.workers:.0f} workers are too "
-            "few; cut the work into more"
+            f"{text}: {report.ran:,} task{'s' if report.ran != 1 else ''} for {report.workers:.0f} workers are "
+            "too few; cut the work into more"
         )
     return f"{text}, mostly before the first task or after their last: push the longest tasks first, or cut them"
 

@@ -1,6 +1,7 @@
 """What a run took, and where the time of the swarm's workers went: the speed-up report. Pure.
 
-Every second of every worker is in exactly one part: workers x wall = compute + serialise + transfer + starved + idle.
+Every second of every worker is in exactly one part: workers x wall time is the sum of compute, serialise, transfer,
+starved and idle.
 """
 
 from __future__ import annotations
@@ -125,6 +126,13 @@ class RunReport(Struct, frozen=True):
     def task_seconds(self) -> float:
         """Mean seconds that a task computed; 0 if none ran."""
         return self.split.compute / self.ran if self.ran else 0.0
+
+    def speed_up_at(self, workers: float) -> float | None:
+        """How many times as fast as one worker so many would be, by Amdahl's law with the serial fraction of this
+        run; None if that is not known.
+        """
+        serial = self.serial_fraction
+        return None if serial is None else 1.0 / (serial + (1.0 - serial) / workers)
 
     @property
     def serial_fraction(self) -> float | None:
