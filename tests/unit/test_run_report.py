@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace as changed
 
 from concurrence.cli.display import report_lines
 from concurrence.nodes.advice import advise
@@ -23,11 +24,6 @@ def run(**shares: float) -> RunReport:
     parts = {part: 20.0 * share for part, share in shares.items()}
     split = Split(compute=20.0 - sum(parts.values()), **parts)
     return RunReport(10.0, 1_000, 0, 0, 1_000_000, split, (SlaveShare("attic", 2, 10.0, 1_000, split),), 1_000)
-
-
-def changed(report: RunReport, **values: object) -> RunReport:
-    fields = {name: getattr(report, name) for name in RunReport.__struct_fields__}
-    return RunReport(**(fields | values))
 
 
 def test_all_parts_are_workers_times_wall() -> None:

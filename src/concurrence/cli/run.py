@@ -12,6 +12,7 @@ from concurrence.cli.options import (
     ConfigOption,
     EnvOption,
     MasterOption,
+    ReportOption,
     SetOption,
     WorkersOption,
     examples,
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from concurrence.cli.display import LineDisplay, RichDisplay
+    from concurrence.cli.report_file import ReportFile
     from concurrence.env.environment import Environment
     from concurrence.nodes.application import ApplicationNode
+
+_NO_REPORT = "Only applications that derive from ApplicationNode have one."
 
 EPILOG = examples(
     "concurrence run mandelbrot",
     "concurrence run primes.py --workers 2 --set primes.limit=20000",
+    "concurrence run mandelbrot --report out.html",
     "concurrence run apps.py:Primes --inline",
     "concurrence run mandelbrot --master client.toml",
     "concurrence run primes.py --master client.toml --detach",
@@ -58,16 +63,19 @@ def run(
         typer.Option("--detach", help="Leave its task system at the master, for: concurrence attach."),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")] = False,
+    report: ReportOption = None,
 ) -> int:
     """Run an application.
 
     Without a master a private swarm is started for the run, on this machine, and stopped at its end.
     """
     from concurrence.cli.choosing import choose_app
+    from concurrence.errors import UsageError
     from concurrence.nodes.api import IApp
     from concurrence.nodes.application import ApplicationNode
     from concurrence.nodes.running import open_environment
 
+    file = _report_file(report, detach=detach)
     _check_combination(workers=workers is not None, master=master is not None, inline=inline, detach=detach)
     overrides = overrides_of(settings, application__master=master, application__detach="true" if detach else None)
     with open_environment(env, overrides=overrides, config_files=files_of(config)) as environment:
@@ -78,11 +86,22 @@ def run(
         if isinstance(made, ApplicationNode):
             if made.master is None and not (inline or quiet):
                 _note_the_master(env)
-            return _run_application(environment, made, workers, inline=inline, quiet=quiet)
+            return _run_application(environment, made, workers, file, inline=inline, quiet=quiet)
         if not isinstance(made, IApp):  # what choose_app found is one
             raise TypeError(made)
+        if file is not None:
+            raise UsageError(f"{chosen.__name__} is no client of a swarm, and has no report", hint=_NO_REPORT)
         made.app_init()
         return made.app_main() or 0
+
+
+def _report_file(path: Path | None, *, detach: bool) -> ReportFile | None:
+    from concurrence.cli.report_file import ReportFile
+    from concurrence.errors import UsageError
+
+    if path is not None and detach:
+        raise UsageError("--report and --detach exclude each other", hint="Nobody here sees how such a run ends.")
+    return ReportFile(path) if path is not None else None
 
 
 def _check_combination(*, workers: bool, master: bool, inline: bool, detach: bool) -> None:
@@ -116,21 +135,29 @@ def _note_the_master(env: Path | None) -> None:
 
 
 def _run_application(
-    environment: Environment, app: ApplicationNode, workers: int | None, *, inline: bool, quiet: bool
+    environment: Environment,
+    app: ApplicationNode,
+    workers: int | None,
+    file: ReportFile | None,
+    *,
+    inline: bool,
+    quiet: bool,
 ) -> int:
     from concurrence.cli.failures import INTERRUPTED, report_handler
     from concurrence.nodes.running import run_application
 
     code = None
+    outcome = ""
     try:
         with make_display(bar=sys.stdout.isatty() and not quiet and not inline) as display:
             # Again: a bar has taken the place of sys.stderr, and puts what is written there above itself.
             environment.start_logging()
             code = run_application(app, workers=workers, inline=inline, display=display)
     except KeyboardInterrupt:
-        code = INTERRUPTED
+        code, outcome = INTERRUPTED, "interrupted"
         raise
     except Exception as error:
+        outcome = f"failed: {type(error).__name__}: {error}"
         if not report_handler(error, app.name):
             raise
         return 1
@@ -140,6 +167,9 @@ def _run_application(
         environment.start_logging()
         if code is not None and not quiet:
             _print_summary(environment, app, workers, inline=inline, interrupted=code == INTERRUPTED)
+        if file is not None and app.run_report is not None:
+            how = outcome or ("complete" if code == 0 else f"ended with exit code {code}")
+            file.write(app.run_report, app.name, how, is_good=code == 0)
 
 
 def _print_summary(

@@ -15,6 +15,7 @@ GOOD = 0.85
 
 _LARGE_BYTES = 64 * 1024  # of arguments and results of one task
 _FEW_ROUNDS = 4  # tasks per worker, below which the last ones decide how long it takes
+_MANY_ROUNDS = 100  # the same, from which on it is what they cost that counts
 
 
 def advise(report: RunReport) -> str:
@@ -34,7 +35,11 @@ def advise(report: RunReport) -> str:
         "idle": split.share("idle"),
     }
     worst = max(lost, key=lambda part: lost[part])
-    if report.task_seconds < SHORT_TASK and split.share("compute") < 0.5:
+    if (
+        report.task_seconds < SHORT_TASK
+        and report.ran >= _MANY_ROUNDS * report.workers
+        and split.share("compute") < 0.5
+    ):
         return f"tasks take {_duration(report.task_seconds)} each: use map, or give each task more to do"
     if lost[worst] < WORTH_SAYING:
         return f"workers computed {_percent(split.share('compute'))} of the time, and no other part stands out"

@@ -1,7 +1,7 @@
 """What a run took, and where the time of the swarm's workers went: the speed-up report. Pure.
 
-Every second of every worker is in exactly one part: workers x wall time is the sum of compute, serialise, transfer,
-starved and idle.
+Every second of every worker is in exactly one part: workers x wall time is the sum of compute, serialise,
+transfer, starved and idle.
 """
 
 from __future__ import annotations

@@ -45,6 +45,10 @@ class WorkTime:
         """It waited for the slave, whose message is here now."""
         self._waited += self._lap()
 
+    def skip(self) -> None:
+        """It was no worker: the same thread did something else."""
+        self._lap()
+
     def handled(self) -> None:
         """It was busy with a chunk, but not with the tasks in it."""
         self._handling += self._lap()
