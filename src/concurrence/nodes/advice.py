@@ -35,11 +35,8 @@ def advise(report: RunReport) -> str:
         "idle": split.share("idle"),
     }
     worst = max(lost, key=lambda part: lost[part])
-    if (
-        report.task_seconds < SHORT_TASK
-        and report.ran >= _MANY_ROUNDS * report.workers
-        and split.share("compute") < 0.5
-    ):
+    is_tiny = report.task_seconds < SHORT_TASK and report.ran >= _MANY_ROUNDS * report.workers
+    if is_tiny and split.share("compute") < 0.5:
         return f"tasks take {_duration(report.task_seconds)} each: use map, or give each task more to do"
     if lost[worst] < WORTH_SAYING:
         return f"workers computed {_percent(split.share('compute'))} of the time, and no other part stands out"
