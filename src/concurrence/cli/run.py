@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from concurrence.env.environment import Environment
     from concurrence.nodes.application import ApplicationNode
 
-_NO_REPORT = "Only applications that derive from ApplicationNode have one."
-
 EPILOG = examples(
     "concurrence run mandelbrot",
     "concurrence run primes.py --workers 2 --set primes.limit=20000",
@@ -70,7 +68,6 @@ def run(
     Without a master a private swarm is started for the run, on this machine, and stopped at its end.
     """
     from concurrence.cli.choosing import choose_app
-    from concurrence.errors import UsageError
     from concurrence.nodes.api import IApp
     from concurrence.nodes.application import ApplicationNode
     from concurrence.nodes.running import open_environment
@@ -89,8 +86,11 @@ def run(
             return _run_application(environment, made, workers, file, inline=inline, quiet=quiet)
         if not isinstance(made, IApp):  # what choose_app found is one
             raise TypeError(made)
-        if file is not None:
-            raise UsageError(f"{chosen.__name__} is no client of a swarm, and has no report", hint=_NO_REPORT)
+        given = [
+            ("--report", file is not None), ("--workers", workers is not None), ("--master", master is not None),
+            ("--inline", inline), ("--detach", detach),
+        ]  # fmt: skip
+        _refuse_for_servers(chosen.__name__, [option for option, is_given in given if is_given])
         made.app_init()
         return made.app_main() or 0
 
@@ -121,6 +121,18 @@ def _check_combination(*, workers: bool, master: bool, inline: bool, detach: boo
         raise UsageError(
             "--workers and --master exclude each other",
             hint="The workers of a master belong to its slaves: concurrence slave --workers N",
+        )
+
+
+def _refuse_for_servers(name: str, given: list[str]) -> None:
+    """What is an application, but not that of a client, has nothing to do with the options of clients."""
+    from concurrence.errors import UsageError
+
+    if given:
+        means = "means" if len(given) == 1 else "mean"
+        raise UsageError(
+            f"{name} is no client of a swarm, and {', '.join(given)} {means} nothing to it",
+            hint="Leave them out; its own options are set by --set. See: concurrence config doc",
         )
 
 

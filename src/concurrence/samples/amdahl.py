@@ -93,7 +93,7 @@ class Amdahl(Component, IApp):
             more[workers] = simulated(self._manager, self._policy(), self._runs[1], job, workers)
             _say(simulated_row(workers, more[workers], self._mean(1)))
         if more:
-            _say("* simulated: so many machines with a worker each, from the serial and task times of one worker")
+            _say("* simulated: a machine with so many cores, from the serial and task times of one worker")
         return more
 
     def _conclude(self, job: Job, found: dict[int, float], more: dict[int, float]) -> None:

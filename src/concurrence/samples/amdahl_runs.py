@@ -139,7 +139,7 @@ def between(before: RunReport, after: RunReport, seconds: float, workers: int) -
 
 
 def simulated(manager: ComponentManager, policy: str, runs: Sequence[Run], job: Job, workers: int) -> float:
-    """How many times as fast as one so many workers are, each on a machine of its own, in virtual time.
+    """How many times as fast as one so many workers are, on one machine with as many cores, in virtual time.
 
     What no simulation knows, the serial seconds and those of a task, are the means of runs with one worker.
 
@@ -161,7 +161,7 @@ def simulated(manager: ComponentManager, policy: str, runs: Sequence[Run], job: 
 
 def _makespan(manager: ComponentManager, policy: str, tasks: int, seconds: float, workers: int) -> float:
     scenario = Scenario(
-        slaves=workers, tasks=tasks, policy=policy, workers=1, spread=1.0, durations=Durations.EQUAL,
+        slaves=1, tasks=tasks, policy=policy, workers=workers, alike=True, spread=1.0, durations=Durations.EQUAL,
         seconds=seconds, heartbeats=False, codec=False, check_every=0,
     )  # fmt: skip
     report = simulate(scenario, components_of(manager))

@@ -77,10 +77,8 @@ def busy_lines(runs: Mapping[int, Sequence[Run]], job: Job) -> list[str]:
     worst = max(stretch, key=lambda n: stretch[n])
     if stretch[worst] <= BUSY:
         return []
-    return [
-        f"note:    with {worst} workers a task took {stretch[worst]:.1f} times its CPU time: other programs, or more "
-        "workers than cores, used the cores too, and P says little"
-    ]
+    took = f"with {worst} workers a task took {stretch[worst]:.1f} times its CPU time"
+    return [f"note:    {took}: others, or more workers than cores, used the cores too; P says little"]
 
 
 def usl_lines(fit: UslFit) -> list[str]:

@@ -91,8 +91,8 @@ def draw_speed_ups(path: Path, points: Sequence[Point], fit: AmdahlFit, gunther:
             axes.axhline(most_of_all, color=_RED, linestyle="--", linewidth=1, label=name)
         else:
             axes.plot([], [], color=_RED, linestyle="--", linewidth=1, label=f"{name}, above")
-    _draw_points(axes, [point for point in points if not point.is_simulated], "measured", "o")
-    _draw_points(axes, [point for point in points if point.is_simulated], "simulated", "D")
+    _draw_points(axes, points, is_simulated=False)
+    _draw_points(axes, points, is_simulated=True)
     axes.set(title="Speed-up", xlabel="workers N", ylabel="S(N) = T(1) / T(N)", xlim=(1 - most / 50, most * 1.02))
     axes.set_ylim(0, top)
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -100,19 +100,17 @@ def draw_speed_ups(path: Path, points: Sequence[Point], fit: AmdahlFit, gunther:
     figure.savefig(path, dpi=_DPI)
 
 
-def _draw_points(axes: Any, points: Sequence[Point], name: str, marker: str) -> None:
-    if not points:
+def _draw_points(axes: Any, points: Sequence[Point], *, is_simulated: bool) -> None:
+    some = [point for point in points if point.is_simulated == is_simulated]
+    workers, middles = [point.workers for point in some], [point.speed_up for point in some]
+    if not some:
         return
-    middles = [point.speed_up for point in points]
-    errors = [
-        [max(0.0, point.speed_up - point.low) for point in points],
-        [max(0.0, point.high - point.speed_up) for point in points],
-    ]
-    fill = "none" if marker == "D" else None
-    axes.errorbar(
-        [point.workers for point in points], middles, yerr=errors, fmt=marker, color=_RED, label=name,
-        capsize=3, markerfacecolor=fill,
-    )  # fmt: skip
+    if is_simulated:
+        axes.plot(workers, middles, "D", color=_RED, markerfacecolor="none", label="simulated")
+        return
+    below = [max(0.0, point.speed_up - point.low) for point in some]
+    above = [max(0.0, point.high - point.speed_up) for point in some]
+    axes.errorbar(workers, middles, yerr=[below, above], fmt="o", color=_RED, capsize=3, label="measured")
 
 
 def _new(size: tuple[float, float]) -> tuple[Any, Any]:
