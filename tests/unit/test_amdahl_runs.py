@@ -1,7 +1,8 @@
-"""What the samples amdahl and benchmark make of measurements: differences of reports, tables, and the CPU usage."""
+"""What the samples amdahl and benchmark make of measurements: differences of reports, tables, CPU usage."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -159,7 +160,7 @@ def test_a_place_for_a_plot_is_checked(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(UsageError, match="folder"):
         check_plot_file(tmp_path / "folder.png", "benchmark.plot")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageError, match="not installed") as caught:
         check_plot_file(tmp_path / "a.png", "benchmark.plot")
     assert "concurrence[samples]" in caught.value.hint

@@ -74,8 +74,8 @@ def simulate(
     chosen = _seeds(seeds) if seeds is not None else [seed]
     fields: dict[str, Any] = {
         "slaves": slaves, "tasks": tasks, "overrides": tuple(settings or ()), "clients": clients, "kinds": kinds,
-        "workers": workers, "alike": alike, "spread": spread, "blind": blind, "durations": durations, "seconds": seconds,
-        "labels": labels, "faults": faults, "fault_rate": fault_rate, "latency": latency, "lease": lease,
+        "workers": workers, "alike": alike, "spread": spread, "blind": blind, "durations": durations,
+        "seconds": seconds, "labels": labels, "faults": faults, "fault_rate": fault_rate, "latency": latency, "lease": lease,
         "heartbeats": not silent, "codec": not bare, "check_every": check_every, "cycle_seconds": cycle_seconds,
         "message_seconds": message_seconds, "patience": patience,
     }  # fmt: skip
