@@ -54,9 +54,8 @@ def test_benchmark_says_what_is_wrong_before_it_runs(swarm: Swarm) -> None:
 
 def test_amdahl_measures_simulates_and_fits(swarm: Swarm) -> None:
     pytest.importorskip("matplotlib")
-    sets = ("workers=2", "repeats=2", "work=0.4", "serial=0.25", "simulate=8", "plot=curve")
-    words = [word for each in sets for word in ("--set", f"amdahl.{each}")]
-    run = swarm.command("run", "amdahl", *words)
+    words = "--up-to 2 --repeats 2 --work 0.4 --serial 0.25 --simulate 8 --plot curve"
+    run = swarm.command("run", "amdahl", *words.split())
     assert run.finish(120) == 0, str(run)
     assert "15 tasks of 20 ms and 0.1 s serial: P = 0.7500; 2 runs each" in run.output
     rows = [line.split() for line in run.output.splitlines() if re.match(r" +\*?\d+ ", line)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from typer.core import TyperCommand
 
-from concurrence.cli.completion import complete_apps
+from concurrence.cli.completion import complete_apps, is_for_a_shell
 from concurrence.cli.options import (
     ConfigOption,
     EnvOption,
@@ -21,24 +23,79 @@ from concurrence.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from concurrence.cli.display import LineDisplay, RichDisplay
     from concurrence.cli.report_file import ReportFile
+    from concurrence.component import Component
     from concurrence.env.environment import Environment
+    from concurrence.errors import UsageError
     from concurrence.nodes.application import ApplicationNode
 
 EPILOG = examples(
     "concurrence run mandelbrot",
-    "concurrence run primes.py --workers 2 --set primes.limit=20000",
+    "concurrence run mandelbrot --help",
+    "concurrence run mandelbrot --width 768 --height 512 --workers 2",
     "concurrence run mandelbrot --report out.html",
+    "concurrence run primes.py --set primes.limit=20000",
     "concurrence run apps.py:Primes --inline",
     "concurrence run mandelbrot --master client.toml",
     "concurrence run primes.py --master client.toml --detach",
 )
 
 
+_WORDS = "concurrence.words"  # where a context keeps what was typed
+
+
+class RunCommand(TyperCommand):
+    """The command that leaves words which it does not know to the application, and shows an application's help."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Remember the words: help and completion ask for the application that they name."""
+        ctx.meta[_WORDS] = list(args)
+        return super().parse_args(ctx, args)
+
+    def get_help(self, ctx: Any) -> str:
+        """The application's help if the words name one, else the command's."""
+        given = [word for word in ctx.meta.get(_WORDS, ()) if word not in ctx.help_option_names]
+        with self.make_context(ctx.info_name, given, parent=ctx.parent, resilient_parsing=True) as found:
+            word = found.params.get("app")
+            if not word or word.startswith("-"):
+                return super().get_help(ctx)
+            shown = self._of_application(found)
+        with shown.make_context(f"concurrence run {word}", []) as context:
+            return str(shown.get_help(context))
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The command's parameters; for a shell that asks what may follow, the application's too."""
+        own: list[Any] = list(super().get_params(ctx))
+        word = ctx.params.get("app") if ctx.resilient_parsing else None
+        if not word or word.startswith("-") or not is_for_a_shell():
+            return own
+        try:
+            return [*own, *self._of_application(ctx).params]
+        except Exception:  # noqa: BLE001  the command itself will tell what is wrong; a shell cannot
+            return own
+
+    def _of_application(self, ctx: Any) -> Any:
+        from concurrence.cli.app_words import help_command
+        from concurrence.cli.choosing import choose_app
+        from concurrence.nodes.running import open_environment
+
+        given = ctx.params
+        folder = given.get("env")
+        files = [Path(path) for path in given.get("config") or ()]
+        settings = cast("list[str]", given.get("settings") or ())
+        with open_environment(
+            Path(folder) if folder else None, overrides=list(settings), config_files=files_of(files)
+        ) as environment:
+            return help_command(choose_app(environment, given["app"]), _own_words(self))
+
+
+def _own_words(command: Any) -> list[str]:
+    return ["--help", "-h", *(word for parameter in command.params for word in parameter.opts)]
+
+
 def run(
+    context: typer.Context,
     app: Annotated[
         str | None,
         typer.Argument(
@@ -66,9 +123,10 @@ def run(
     """Run an application.
 
     Without a master a private swarm is started for the run, on this machine, and stopped at its end.
+
+    The application's own options follow its name. They are listed by: concurrence run APP --help
     """
     from concurrence.cli.choosing import choose_app
-    from concurrence.nodes.api import IApp
     from concurrence.nodes.application import ApplicationNode
     from concurrence.nodes.running import open_environment
 
@@ -77,22 +135,24 @@ def run(
     overrides = overrides_of(settings, application__master=master, application__detach="true" if detach else None)
     with open_environment(env, overrides=overrides, config_files=files_of(config)) as environment:
         environment.start_logging()
+        if app is not None and app.startswith("-"):
+            raise _unknown_option(app, _own_words(context.command))
         chosen = choose_app(environment, app)
+        if context.args:
+            from concurrence.cli.app_words import read_words
+
+            environment.override(read_words(context.args, chosen, app or "", _own_words(context.command)))
         environment.check()
         made = environment.component(chosen)
         if isinstance(made, ApplicationNode):
             if made.master is None and not (inline or quiet):
                 _note_the_master(env)
             return _run_application(environment, made, workers, file, inline=inline, quiet=quiet)
-        if not isinstance(made, IApp):  # what choose_app found is one
-            raise TypeError(made)
         given = [
             ("--report", file is not None), ("--workers", workers is not None), ("--master", master is not None),
             ("--inline", inline), ("--detach", detach),
         ]  # fmt: skip
-        _refuse_for_servers(chosen.__name__, [option for option, is_given in given if is_given])
-        made.app_init()
-        return made.app_main() or 0
+        return _run_other(made, [option for option, is_given in given if is_given])
 
 
 def _report_file(path: Path | None, *, detach: bool) -> ReportFile | None:
@@ -102,6 +162,17 @@ def _report_file(path: Path | None, *, detach: bool) -> ReportFile | None:
     if path is not None and detach:
         raise UsageError("--report and --detach exclude each other", hint="Nobody here sees how such a run ends.")
     return ReportFile(path) if path is not None else None
+
+
+def _unknown_option(word: str, known: list[str]) -> UsageError:
+    from concurrence.errors import UsageError, nearest
+
+    near = nearest(word, known)
+    guess = f"Did you mean {near}? " if near else ""
+    return UsageError(
+        f"concurrence run has no option {word}",
+        hint=f"{guess}Those of an application follow its name; see: concurrence run --help",
+    )
 
 
 def _check_combination(*, workers: bool, master: bool, inline: bool, detach: bool) -> None:
@@ -124,16 +195,22 @@ def _check_combination(*, workers: bool, master: bool, inline: bool, detach: boo
         )
 
 
-def _refuse_for_servers(name: str, given: list[str]) -> None:
-    """What is an application, but not that of a client, has nothing to do with the options of clients."""
+def _run_other(app: Component, given: list[str]) -> int:
+    """Run an application that is no client; the options of clients mean nothing to it."""
     from concurrence.errors import UsageError
+    from concurrence.nodes.api import IApp
 
+    if not isinstance(app, IApp):  # what choose_app found is one
+        raise TypeError(app)
     if given:
         means = "means" if len(given) == 1 else "mean"
+        name = type(app).__name__
         raise UsageError(
             f"{name} is no client of a swarm, and {', '.join(given)} {means} nothing to it",
-            hint="Leave them out; its own options are set by --set. See: concurrence config doc",
+            hint=f"Leave that out. Its own options: concurrence run {name.lower()} --help",
         )
+    app.app_init()
+    return app.app_main() or 0
 
 
 def _note_the_master(env: Path | None) -> None:

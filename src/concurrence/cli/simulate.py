@@ -75,9 +75,9 @@ def simulate(
     fields: dict[str, Any] = {
         "slaves": slaves, "tasks": tasks, "overrides": tuple(settings or ()), "clients": clients, "kinds": kinds,
         "workers": workers, "alike": alike, "spread": spread, "blind": blind, "durations": durations,
-        "seconds": seconds, "labels": labels, "faults": faults, "fault_rate": fault_rate, "latency": latency, "lease": lease,
-        "heartbeats": not silent, "codec": not bare, "check_every": check_every, "cycle_seconds": cycle_seconds,
-        "message_seconds": message_seconds, "patience": patience,
+        "seconds": seconds, "labels": labels, "faults": faults, "fault_rate": fault_rate, "latency": latency,
+        "lease": lease, "heartbeats": not silent, "codec": not bare, "check_every": check_every,
+        "cycle_seconds": cycle_seconds, "message_seconds": message_seconds, "patience": patience,
     }  # fmt: skip
     scenarios = _scenarios(chosen, policy, None if drawn else fields)
     with _environment(env) as environment:

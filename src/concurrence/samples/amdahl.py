@@ -32,7 +32,7 @@ from concurrence.samples.plot_files import ENDINGS, SpeedUps, check_plot_file, s
 class Amdahl(Component, IApp):
     """Measures the speed-up on 1 to N workers, and fits Amdahl's law to it."""
 
-    workers = IntOption("amdahl", "workers", 0, "Up to how many workers; 0 for one per core.", min=0)
+    up_to = IntOption("amdahl", "up_to", 0, "Up to how many workers; 0 for one per core.", min=0)
     repeats = IntOption("amdahl", "repeats", 5, "How often each number of workers is measured.", min=2)
     work = DurationOption("amdahl", "work", 2.0, "CPU time of the whole job.")
     serial = FloatOption("amdahl", "serial", 0.1, "What part of the job is serial, from 0 to 1.")
@@ -60,18 +60,16 @@ class Amdahl(Component, IApp):
             UsageError: One of them makes no sense.
         """
         if not 0 <= self.serial <= 1:
-            raise UsageError(
-                f"amdahl.serial is {self.serial:g}, and a part is from 0 to 1", hint="--set amdahl.serial=0.1"
-            )
+            raise UsageError(f"amdahl.serial is {self.serial:g}, and a part is from 0 to 1", hint="--serial 0.1")
         if self.work <= 0 or self.task_time <= 0:
-            raise UsageError("amdahl.work and amdahl.task_time are more than 0", hint="--set amdahl.work=2")
+            raise UsageError("amdahl.work and amdahl.task_time are more than 0", hint="--work 2")
         self._plots = _plot_files(self.plot)
         for file in self._plots:
             check_plot_file(file, "amdahl.plot")
 
     def app_main(self) -> int:
         """Measure, simulate, fit, and tell."""
-        most = self.workers or _cores()
+        most = self.up_to or _cores()
         parallel = self.work * (1 - self.serial)
         tasks = max(1, round(parallel / self.task_time))
         job = Job(tasks, parallel / tasks, self.work * self.serial)
@@ -98,7 +96,7 @@ class Amdahl(Component, IApp):
 
     def _conclude(self, job: Job, found: dict[int, float], more: dict[int, float]) -> None:
         if len(found) < 2:
-            _say("the law is fitted to one worker and at least one other number: --set amdahl.workers=2")
+            _say("the law is fitted to one worker and at least one other number: --up-to 2")
             return
         times = {n: [run.seconds for run in runs] for n, runs in self._runs.items()}
         fit = fit_amdahl(times)

@@ -168,6 +168,6 @@ def _makespan(manager: ComponentManager, policy: str, tasks: int, seconds: float
     if report.violation:
         raise UsageError(
             f"the simulation with {workers} workers broke off: {report.violation.splitlines()[0]}",
-            hint="Do without it: --set amdahl.simulate=0",
+            hint="Do without it: --simulate 0",
         )
     return report.makespan
