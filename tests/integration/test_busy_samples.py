@@ -8,7 +8,7 @@ import signal
 
 import pytest
 from samplekit import Cluster, on_every_cluster
-from swarmkit import Program, Swarm
+from swarmkit import Program, Swarm, until
 
 BURNT = re.compile(r"([\d,]+) tasks burnt ([\d.]+) s of CPU time in ([\d.]+) s: ([\d.]+) times")
 
@@ -90,8 +90,8 @@ def test_amdahl_says_what_is_wrong_before_it_runs(swarm: Swarm) -> None:
 
 
 def test_ctrl_c_ends_amdahl_and_its_swarm(swarm: Swarm) -> None:
-    run = swarm.command("run", "amdahl", "--set", "amdahl.work=2", "--set", "amdahl.repeats=500")
-    run.wait_for("workers")
+    run = swarm.command("run", "amdahl", "--work", "2", "--repeats", "500")
+    until(lambda: len(run.children()) >= 4 or not run.runs, 60, "master, slave, template and worker")
     run.send(signal.SIGINT)
     assert run.finish() == 130, str(run)
     assert "Traceback" not in run.output

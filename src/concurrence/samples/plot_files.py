@@ -30,7 +30,7 @@ def check_plot_file(path: Path, option: str) -> None:
     if path.suffix not in ENDINGS:
         raise UsageError(
             f"{option} names {path}, and a plot is a {' or '.join(ENDINGS)} file",
-            hint=f"--set {option}={path.with_suffix('.png')}",
+            hint=f"Name it {path.with_suffix('.png')}",
         )
     if importlib.util.find_spec("matplotlib") is None:
         raise UsageError(
