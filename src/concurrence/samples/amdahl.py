@@ -36,7 +36,7 @@ class Amdahl(Component, IApp):
     repeats = IntOption("amdahl", "repeats", 5, "How often each number of workers is measured.", min=2)
     work = DurationOption("amdahl", "work", 2.0, "CPU time of the whole job.")
     serial = FloatOption("amdahl", "serial", 0.1, "What part of the job is serial, from 0 to 1.")
-    task_time = DurationOption("amdahl", "task_time", 0.02, "CPU time of each of its tasks.")
+    task_time = DurationOption("amdahl", "task_time", 0.02, "CPU time that each of its tasks burns.")
     simulate = IntOption(
         "amdahl",
         "simulate",
