@@ -257,7 +257,7 @@ def test_very_many_slaves_are_added_up(master: Master) -> None:
     client.define()
     client.push(1, [0])
     node: Any = master.core.swarm.registry.slave("slave")
-    many = []
+    many: list[Any] = []
     for number in range(MAX_USAGE_SLAVES + 3):
         copy = type(node)(node.hello, node.origin, master.now, node.hello.slave)
         copy.name = f"slave {number}"
