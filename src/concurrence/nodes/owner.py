@@ -81,8 +81,7 @@ class Owner:
         self.patience = patience
         self._place = place
         self._sources = Sources()
-        self._pushes = PushesUnderWay()
-        self._room = room.Room(channel, tasks)
+        self._pushes, self._room = PushesUnderWay(), room.Room(channel, tasks)
         self._in_handler, self._busy = False, True
         self.stopped = False
         self._stillborn: list[TaskEnd] = []
