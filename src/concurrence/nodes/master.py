@@ -7,6 +7,8 @@ import threading
 import time
 from typing import TextIO
 
+from msgspec.structs import replace
+
 from concurrence.component import ComponentManager, ExtensionPoint, identity
 from concurrence.env.config import ConfigChanges
 from concurrence.env.extension_options import ExtensionOption
@@ -25,7 +27,7 @@ from concurrence.nodes.launching import Access, ChildDismissed, ChildNode, Launc
 from concurrence.nodes.locking import lock_environment, note_address
 from concurrence.nodes.master_pages import MasterPages
 from concurrence.nodes.registering import RegisteringNode
-from concurrence.scheduling.api import ITaskScheduler
+from concurrence.scheduling.api import Alone, ITaskScheduler, Limits
 from concurrence.scheduling.core import MasterCore
 from concurrence.scheduling.outbox import HostOrder, News
 from concurrence.transport.api import IServer, IWorkQueue, PeerId
@@ -111,6 +113,11 @@ class MasterNode(RegisteringNode):
             first_chunk=int(time.time() * 1_000_000),
             chance=random.random,
         )
+
+    def limits(self) -> Limits:
+        """The limits as they are now; nobody but its own slave ever joins a private master."""
+        limits = super().limits()
+        return replace(limits, alone=Alone.PRIVATE) if self._is_private else limits
 
     def forget_caller(self, server: IServer, peer: PeerId) -> None:
         """Somebody called remote methods and has been silent for long: forgotten unless it is a node as well."""

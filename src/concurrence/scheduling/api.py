@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from math import inf
 
 from msgspec import Struct
@@ -30,6 +31,15 @@ from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import Ping
 
 
+class Alone(Enum):
+    """Why no further slave can ever join a swarm, as its users know it."""
+
+    PRIVATE = "private"
+    """It was started for one run or script, with keys that nobody else has."""
+    INLINE = "inline"
+    """It is one thread of one process."""
+
+
 class Limits(Struct, frozen=True):
     """Bounds and periods of a master.
 
@@ -47,6 +57,7 @@ class Limits(Struct, frozen=True):
         max_connections: How many the open files of the master allow; 0 for no limit. A slave may have two.
         impossible_fails: Whether tasks fail that no connected slave can ever run; if not, they wait.
         impossible_patience: Seconds after which they do.
+        alone: Whether no further slave can ever join: then they fail at once.
         weights: How much more than others clients of these names may have, as 2 for twice as much.
         retry_delay: Seconds that a task which raised waits before it is tried again; doubled with each failure.
         longest_retry_delay: Never more seconds than this.
@@ -64,6 +75,7 @@ class Limits(Struct, frozen=True):
     max_connections: int = 0
     impossible_fails: bool = False
     impossible_patience: float = 10.0
+    alone: Alone | None = None
     retry_delay: float = 0.0
     longest_retry_delay: float = 30.0
     weights: Mapping[str, float] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 from concurrence.scheduling import needs, notices
 from concurrence.scheduling.api import SwarmState
@@ -25,24 +26,30 @@ def look(swarm: SwarmState, now: float) -> None:
     """
     slaves = swarm.registry.slaves()
     working = swarm.registry.working()
+    patience = _patience(swarm)
     seen: dict[Needs, str] = {}
     for job in swarm.ledger.jobs.values():
         if not job.queued and not job.impossible:
             continue  # most jobs of many clients
-        if not job.queued and not job.impossible:
-            continue
         found = _impossible(job, slaves, working, seen) if working else {}
         for gone in [each for each in job.impossible if each not in found]:
             del job.impossible[gone]
         for what, why in found.items():
             since, is_told = job.impossible.setdefault(what, (now, False))
+            is_for_ever = bool(what) and not any(slave.offers(what) for slave in slaves)
+            if is_for_ever and now - since >= patience:
+                _fail(swarm, job, what, why, slaves)
+                continue
             if not is_told and now - since >= TELL_SECONDS:
                 job.impossible[what] = (since, True)
                 _tell(swarm, job, what, why, slaves)
-            limits = swarm.limits
-            is_for_ever = bool(what) and not any(slave.offers(what) for slave in slaves)
-            if limits.impossible_fails and is_for_ever and now - since >= limits.impossible_patience:
-                _fail(swarm, job, what, why, slaves)
+
+
+def _patience(swarm: SwarmState) -> float:
+    """Seconds after which tasks fail that no slave can ever run; infinite if they wait."""
+    if swarm.limits.alone is not None:
+        return 0.0
+    return swarm.limits.impossible_patience if swarm.limits.impossible_fails else inf
 
 
 def _impossible(
@@ -94,7 +101,7 @@ def _fail(swarm: SwarmState, job: Job, what: Needs, why: str, slaves: Sequence[S
     counters, name = _queued(swarm, job, what)
     ended, _ = swarm.ledger.cancel(job, counters, REFUSED)
     if ended is not None:
-        hint = needs.fix_for(slaves, what)
+        hint = needs.fix_for(slaves, what, swarm.limits.alone)
         tell_fault(swarm, job, ended, faults.Fault(faults.KIND_IMPOSSIBLE, f"{name} {why}", hint=hint))
 
 
