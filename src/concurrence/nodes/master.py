@@ -296,6 +296,7 @@ class MasterNode(RegisteringNode):
                 core.garbage(peer, error)
                 continue
             self._take(server, peer, parcels, now)
+        core.behind(now)
 
     def _take(self, server: IServer, peer: bytes, parcels: list[Parcel[ToMaster]], now: float) -> None:
         for parcel in parcels:

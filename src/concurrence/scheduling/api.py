@@ -131,6 +131,8 @@ class SwarmState:
         """Whether a slave came or went since owners were told which there are."""
         self.slaves_told = -inf
         """When they were told."""
+        self.behind_at = -inf
+        """When there was last more that had arrived than was taken in."""
         self._spread: dict[int, int] = {}  # functions that all slaves were sent, as the roster was then
         self._held: dict[int, Job] = {}
         self.reservations = Reservations()

@@ -158,6 +158,10 @@ class MasterCore:
             self._away[node.id] = now
             self.swarm.changed = True
 
+    def behind(self, now: float) -> None:
+        """More has arrived than was taken in: what peers are believed to owe may be in there."""
+        self.swarm.behind_at = now
+
     def work_not_taken(self, chunk: int) -> None:
         """A chunk could not be put on the work queue: it waits for its turn again."""
         self.swarm.unclaimed.pop(chunk, None)

@@ -124,6 +124,8 @@ class SimulatedMaster:
         count = min(len(inbox), _DRAIN)
         for _ in range(count):
             self._take(*inbox.popleft(), now)
+        if inbox:
+            self.core.behind(now)
         self._conclude(now)
         scenario = self._world.scenario
         self._free_at = now + scenario.cycle_seconds + count * scenario.message_seconds
