@@ -40,7 +40,6 @@ from concurrence.wire.messages import (
     Assign,
     Bye,
     Message,
-    Ping,
     RpcCall,
     RpcFailure,
     RpcHello,
@@ -52,7 +51,6 @@ from concurrence.workers.processes import describe_exit
 _TICK_SECONDS = 0.25
 _DRAIN = 512  # messages taken in one cycle: the others wait for the next, so that what these led to can leave
 _START_SECONDS = 30.0
-_PING_SECONDS = 0.5
 _RESTART_SECONDS = 1.0
 _END_SECONDS = 1.0
 _SLAVE = "the master's own slave"
@@ -185,7 +183,9 @@ class MasterNode(RegisteringNode):
             self.reactor.register(self._queue.pollable, self._queue.tend)
         self.reactor.register(server.pollable, lambda: self._drain(server))
         self.reactor.call_every(_TICK_SECONDS, lambda: self._core.tick(self.reactor.now()))
-        self.reactor.call_every(_PING_SECONDS, self._ping_busy)
+        self.reactor.call_every(
+            MasterCore.PROBE_SECONDS, lambda: self._core.probe(server.hung_up(), self.reactor.now())
+        )
         self.reactor.on_cycle_end(lambda: self._conclude(server))
         self._core.tick(self.reactor.now())
         self.watch_parent()
@@ -314,12 +314,6 @@ class MasterNode(RegisteringNode):
                 self.log.exception("a %s could not be handled; its sender is cut", type(parcel.message).__name__)
                 self._core.garbage(peer, ProtocolError("the master failed to handle this message"))
                 return
-
-    def _ping_busy(self) -> None:
-        """Make sure that the loss of a slave that has work is noticed long before its lease ends."""
-        for slave in self._core.swarm.registry.slaves():
-            if slave.chunks:
-                self._core.outbox.send(slave.peer, Parcel(Ping()))
 
     def _durable(self, sequence: int) -> None:
         """Called by the journal from whatever thread."""

@@ -266,7 +266,7 @@ class SwarmState:
 
     def define(self, slave: SlaveNodeRecord, function: int) -> None:
         """Send a slave the code of a function unless it has it."""
-        for parcel in self.functions.definition(function, slave.known):
+        for parcel in self.functions.definition(function, slave.known, slave.id):
             self.outbox.send(slave.peer, parcel)
 
     def spread(self, function: int) -> None:

@@ -98,8 +98,8 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
     def tick(self, swarm: SwarmState, now: float) -> None:
         """Push again what nobody claimed although somebody could, or nobody will because all slaves drain.
 
-        A master that does not keep up has claims that it has not read: pushed again, what they are of would be done
-        twice, and leave the master further behind.
+        A master that does not keep up has claims that it has not read: pushed again, what they are of would be
+        done twice, and leave the master further behind.
         """
         if not swarm.unclaimed or (len(swarm.roster.connected) and not len(swarm.roster.idle)):
             return

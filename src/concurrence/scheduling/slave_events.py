@@ -104,6 +104,7 @@ def slave_lost(swarm: SwarmState, slave: SlaveNodeRecord) -> None:
     """A slave is gone: what it had runs elsewhere, and nothing is charged."""
     _lose(swarm, slave, list(slave.chunks), f"slave {slave.name} is gone")
     swarm.rates.forget_slave(slave.id)
+    swarm.functions.forget_holder(slave.id)
     swarm.asked.pop(slave.id, None)
     resting.lost(swarm, slave)
 

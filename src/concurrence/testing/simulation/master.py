@@ -16,10 +16,9 @@ from concurrence.testing.simulation.world import World
 from concurrence.transport.api import Origin
 from concurrence.transport.security import Role
 from concurrence.wire.codec import Parcel, decoder_for_master
-from concurrence.wire.messages import Assign, Bye, Message, Ping
+from concurrence.wire.messages import Assign, Bye, Message
 
 TICK_SECONDS = 0.25
-PING_SECONDS = 0.5
 _DRAIN = 512
 _CHUNKS_OF_ONE_MASTER = 1_000_000_000
 
@@ -77,7 +76,7 @@ class SimulatedMaster:
         incarnation = self.incarnations
         self._timeline.after(TICK_SECONDS, self._tick, incarnation)
         if self._world.scenario.heartbeats:
-            self._timeline.after(PING_SECONDS, self._ping_busy, incarnation)
+            self._timeline.after(MasterCore.PROBE_SECONDS, self._probe, incarnation)
 
     def freeze(self, seconds: float) -> None:
         """The process is stopped for a while."""
@@ -104,14 +103,12 @@ class SimulatedMaster:
         self._wake()
         self._timeline.after(TICK_SECONDS, self._tick, incarnation)
 
-    def _ping_busy(self, incarnation: int) -> None:
+    def _probe(self, incarnation: int) -> None:
         if incarnation != self.incarnations:
             return
-        for slave in self.core.swarm.registry.slaves():
-            if slave.chunks:
-                self.core.outbox.send(slave.peer, Parcel(Ping()))
+        self.core.probe(self._network.hung_up(), self._timeline.now)
         self._wake()
-        self._timeline.after(PING_SECONDS, self._ping_busy, incarnation)
+        self._timeline.after(MasterCore.PROBE_SECONDS, self._probe, incarnation)
 
     def _cycle(self, _: Any) -> None:
         now = self._timeline.now
