@@ -82,7 +82,8 @@ class Simulator:
         for plan in plans:
             self.swarm.join(plan)
         for number, work in enumerate(world.workload.clients, 1):
-            self.swarm.clients.append(SimulatedClient(world, f"client {number}", work, self.checks.told))
+            told, system_told = self.checks.told, self.checks.system_told
+            self.swarm.clients.append(SimulatedClient(world, f"client {number}", work, told, system_told))
         self.faults = Faults(world, self.swarm, self._bound) if scenario.faults else None
         slowest = min(plan.speed for plan in plans)
         enough = _ENOUGH_SECONDS + 3 * scenario.lease + 4 * world.workload.longest / slowest
@@ -96,9 +97,12 @@ class Simulator:
 
     def _limits(self) -> Limits:
         lease = self._scenario.lease
+        weights = {f"client {number}": work.weight for number, work in enumerate(self.world.workload.clients, 1)}
+        if not self._scenario.weighted:
+            weights = {}
         if not self._scenario.heartbeats:
-            return Limits(lease=_NEVER, heartbeat=_NEVER)
-        return Limits(lease=lease, heartbeat=min(2.0, lease / 3))
+            return Limits(lease=_NEVER, heartbeat=_NEVER, weights=weights)
+        return Limits(lease=lease, heartbeat=min(2.0, lease / 3), weights=weights)
 
     def run(self) -> Report:
         """Let time pass until all is done, or something is wrong."""
@@ -121,10 +125,11 @@ class Simulator:
     def _look(self, _: object) -> None:
         world = self.world
         now = world.timeline.now
-        left = sum(client.work.left for client in self.swarm.clients if not client.is_gone)
+        alive = [client for client in self.swarm.clients if not client.is_gone]
+        left = sum(client.work.left for client in alive)
         if self._progress is not None:
             self._progress(self._scenario.tasks - left, self._scenario.tasks, now)
-        if left == 0:
+        if left == 0 and not any(client.open_systems for client in alive):
             self.settle()
         elif now - max(world.last_end, self.swarm.quiet_since) > self._patience:
             raise Violation(self.swarm.explain(now, self._patience))
