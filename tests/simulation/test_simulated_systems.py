@@ -31,6 +31,11 @@ def violations(scenario: Scenario, components: Components, count: int = 6) -> li
     return [report.violation for report in reports(scenario, components, count) if report.violation]
 
 
+def _one(*_: Any) -> float:
+    """The same for all."""
+    return 1.0
+
+
 def _nothing(*_: Any, **__: Any) -> None:
     """Does not do what it should."""
 
@@ -72,7 +77,7 @@ class TestTheyHappen:
         weights = [client.weight for client in Simulator(scenario, components).world.workload.clients]
         assert max(weights) >= 4 * min(weights)
         assert simulate(scenario, components).fairness > 0.95
-        monkeypatch.setattr(SwarmState, "weight_of", lambda *_: 1.0)
+        monkeypatch.setattr(SwarmState, "weight_of", _one)
         assert simulate(scenario, components).fairness < 0.8
 
 
