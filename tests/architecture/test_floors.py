@@ -85,6 +85,7 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.env.environment": {"nodes", "scripting", "testing", "cli"},
     # What there is to configure, for the commands that show and change it.
     "concurrence.env.config_edit": {"cli"},
+    "concurrence.env.option_base": {"cli"},  # options of any type are words behind an application's name
     "concurrence.env.config_file": {"cli"},
     "concurrence.env.config_report": {"nodes", "cli"},  # nodes: config.get of the API
     "concurrence.env.config_sources": {"cli"},
@@ -109,6 +110,9 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.transport.http_pages": {"nodes", "testing"},
     "concurrence.transport.http_server": {"nodes", "testing"},
     "concurrence.transport.jsonrpc": {"nodes", "testing", "dashboard", "cli"},
+    # What strategies are tried with, and what task managers pull from, in the tests that their authors inherit.
+    "concurrence.scheduling.generic": {"testing"},
+    "concurrence.transport.memory": {"testing"},
     "concurrence.scheduling.core": {"nodes", "testing"},
     "concurrence.scheduling.ledger": {"nodes", "testing"},
     "concurrence.scheduling.outbox": {"nodes", "testing"},

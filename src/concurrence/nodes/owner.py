@@ -49,7 +49,7 @@ class Owner:
         channel: Its compute channel.
         tasks: Its unfinished tasks.
         handlers: What to call.
-        patience: Seconds that a push outside handlers waits for room; it may be changed.
+        patience: Seconds that a push outside handlers waits for room; an attribute that may be changed.
         place: What its handlers are, for the errors of those who wait in them.
         new_system: Makes the ids of task systems.
 
@@ -220,6 +220,8 @@ class Owner:
                 for _ in range(min(free, _BURST)):
                     self.tasks.add(next(source.iterator))
                     source.taken += 1
+                    if self.tasks.pending_bytes >= room.SOURCE_BYTES:  # a task may have megabytes
+                        break
             except StopIteration:
                 self._sources.remove(source)
                 self._hand_over(source.iterable)
