@@ -15,7 +15,7 @@ from rich.text import Text
 from concurrence.cli.half_blocks import HalfBlocks
 from concurrence.nodes.display import Pixels, PlainDisplay, RunSummary
 
-_WIDEST, _HIGHEST = 72, 22  # characters of a picture: it is painted ten times a second
+_WIDEST, _HIGHEST = 72, 22  # characters of a picture: it is painted again and again
 _LINES_LEFT = 8
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 

@@ -61,6 +61,9 @@ _SHOW_SECONDS = 0.25
 _WRITE_SECONDS, _WRITE_SHARE = 1.0, 20
 """The unfinished picture is written no more often, and takes no more than this part of the time."""
 
+_WRITE_POINTS = 16_000_000
+"""An unfinished picture with more points is not written: that would keep the client busy for too long at once."""
+
 
 class Mandelbrot(ApplicationNode):
     """Draws the Mandelbrot set and writes it as a PNG file."""
@@ -183,7 +186,8 @@ class Mandelbrot(ApplicationNode):
         if now - self._shown >= _SHOW_SECONDS:
             self._show()
             self._shown = time.perf_counter()
-        if now >= self._written + _WRITE_SECONDS and self._canvas.missing:
+        is_small = self._view.width * self._view.height <= _WRITE_POINTS
+        if is_small and now >= self._written + _WRITE_SECONDS and self._canvas.missing:
             self._write(level=1)
             took = time.perf_counter() - now
             self._written = time.perf_counter() + max(0.0, _WRITE_SHARE * took - _WRITE_SECONDS)
