@@ -86,6 +86,7 @@ def test_the_picture_grows_and_ctrl_c_leaves_what_there_is(swarm: Swarm) -> None
     assert run.runs, str(run)
     run.send(signal.SIGINT)
     assert run.finish() == 130, str(run)
+    assert re.search(r"\d+ of 3000 columns: .*picture\.png", run.output), str(run)
     data = file.read_bytes()
     assert data.startswith(b"\x89PNG")
     assert data.endswith(b"IEND\xaeB`\x82")

@@ -119,13 +119,14 @@ class Mandelbrot(ApplicationNode):
                     f"comparing all shapes draws figures, which needs the package matplotlib: {error}",
                     hint="Install what the samples need: pip install 'concurrence[samples]'",
                 ) from error
-
-    def start_processing(self) -> None:
-        """Push the work in the chosen shape; from here on everything is a notification."""
         width, height = parse_size(self.size) or (self.width, self.height)
         self._view = view_of(width, height, self.iterations, parse_place(self.zoom))
         self._palette = palette(self.colours, self.iterations)
+        self._canvas = Canvas(self._view)
         self._comparison = Comparison(self._view, self.repeats) if self.compare_all else None
+
+    def start_processing(self) -> None:
+        """Push the work in the chosen shape; from here on everything is a notification."""
         self._begin(self._comparison.next_shape() if self._comparison else self.shape)
 
     def task_finished(self, task: Task, result: Any, error: TaskError | None) -> None:
@@ -158,6 +159,12 @@ class Mandelbrot(ApplicationNode):
     def push_tasksystem_failed(self, system_id: int, error: TaskError) -> None:
         """The task system did not come to its end."""
         self._give_up(str(error))
+
+    def interrupted(self) -> None:
+        """Leave what is drawn."""
+        drawn = self._view.width - self._canvas.missing
+        if drawn and self._comparison is None and not self._write(level=1):
+            self.announce(self.output, f"{drawn} of {self._view.width} columns")
 
     def _begin(self, shape: str) -> None:
         """Push the tasks of one picture."""
