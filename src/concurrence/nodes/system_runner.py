@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from concurrence.errors import TaskError, UsageError
-from concurrence.ids import SystemId, TaskId
+from concurrence.ids import SystemId, TaskId, new_system_id
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner import Owner
 from concurrence.nodes.owner_channel import IOwnerChannel
@@ -45,14 +46,22 @@ class SystemRunner:
         channel: Its compute channel.
         tasks: Its tasks.
         name: What people see.
+        new_system: Makes the ids of the task systems that it pushes.
     """
 
     def __init__(
-        self, system: ITaskSystem, system_id: SystemId, channel: IOwnerChannel, tasks: OwnedTasks, name: str
+        self,
+        system: ITaskSystem,
+        system_id: SystemId,
+        channel: IOwnerChannel,
+        tasks: OwnedTasks,
+        name: str,
+        *,
+        new_system: Callable[[], SystemId] = new_system_id,
     ) -> None:
         self.log: logging.Logger = logging.getLogger(f"system.{name}")
         tasks.max_depth = system.max_depth
-        self.owner = Owner(channel, tasks, self, place=SYSTEM)
+        self.owner = Owner(channel, tasks, self, place=SYSTEM, new_system=new_system)
         self._system = system
         self._id = system_id
         self._channel = channel
@@ -60,6 +69,7 @@ class SystemRunner:
         self._name = name
         self._end: Parcel[SystemEnded] | None = None
         self._slaves: list[SlaveSummary] = []
+        self._began = time.perf_counter()
 
     # --- what drives it ---
 
@@ -119,12 +129,16 @@ class SystemRunner:
         if self._system.is_complete(self):
             payload, buffers = pack_value(self._system.gather_result(self), f"the result of {self._name}")
             frames: list[Frame] = [encode_results([PackedResult(payload, len(buffers))]), *buffers]
-            self._finish(Parcel(SystemEnded(len(frames), self._id, FINISHED), frames))
+            self._finish(Parcel(SystemEnded(len(frames), self._id, FINISHED, busy=self._busy()), frames))
 
     def _failed(self, error: BaseException) -> None:
         fault = exception_fault(error, f"the task system {self._name} raised ")
         body = encode_results([PackedResult(encode_fault(fault))])
-        self._finish(Parcel(SystemEnded(1, self._id, FAILED), [body]))
+        self._finish(Parcel(SystemEnded(1, self._id, FAILED, busy=self._busy()), [body]))
+
+    def _busy(self) -> float:
+        """Seconds that the system was at work and did not wait for news."""
+        return max(0.0, time.perf_counter() - self._began - self.owner.rest.seconds)
 
     def _finish(self, end: Parcel[SystemEnded]) -> None:
         self._end = end
