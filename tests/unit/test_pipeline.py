@@ -135,6 +135,27 @@ def test_a_folder_that_vanishes_before_it_is_read_is_counted(tmp_path: Path) -> 
     assert (listing.vanished, listing.folders, len(listing.files)) == (2, 1, 1)
 
 
+def test_what_vanishes_while_its_folder_is_read_takes_nothing_else_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("gone", "closed", "one", "two"):
+        (tmp_path / name).write_text("same")
+    look = os.lstat
+
+    def lstat(path: str) -> os.stat_result:
+        if path.endswith("gone"):
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+        if path.endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return look(path)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    listing = read_folders([str(tmp_path)], 100)
+    assert {Path(file.path).name for file in listing.files} == {"one", "two"}
+    assert (listing.vanished, listing.folders) == (1, 1)
+    assert listing.problems == [(str(tmp_path / "closed"), "Permission denied")]
+
+
 def test_a_slave_without_the_folder_is_no_slave_on_which_it_is_empty(tmp_path: Path) -> None:
     for task in (
         Walk(str(tmp_path / "nowhere"), [str(tmp_path)]),
