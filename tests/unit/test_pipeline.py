@@ -185,6 +185,24 @@ def test_hashes_come_in_batches_unless_workers_are_hungry(tmp_path: Path) -> Non
     assert len(rest.files) == 36
 
 
+def test_the_last_batch_is_hashed_though_it_is_small_and_no_more_tasks_end(tmp_path: Path) -> None:
+    for number in range(10):
+        (tmp_path / f"{number}").write_text("same")
+    system, master = PipelineSystem(str(tmp_path), 0), FakeMaster(workers=2)
+    (walk,) = system.generate_tasks(master)
+    # Iterables that are not drained yet count as unfinished, even if they turn out to be empty.
+    master.stats = TaskCounts(undrained=5)
+    assert system.task_finished(master, walk, run_task(walk), None) == []
+    assert not system.is_complete(master)
+    assert master.pushed == []
+    master.stats = TaskCounts()
+    assert not system.is_complete(master)
+    (last,) = cast("list[Hash]", master.pushed)
+    assert len(last.files) == 10
+    assert system.task_finished(master, last, last(), None) == []
+    assert system.is_complete(master)
+
+
 # --- the application ---
 
 
