@@ -23,7 +23,7 @@ from concurrence.nodes.inline_logs import heard_logs
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner_channel import Notification
 from concurrence.nodes.system_runner import SystemRunner
-from concurrence.scheduling.api import ITaskScheduler, Limits
+from concurrence.scheduling.api import Alone, ITaskScheduler, Limits
 from concurrence.scheduling.core import MasterCore
 from concurrence.scheduling.outbox import HostOrder
 from concurrence.tasks.api import ITaskSystem
@@ -112,6 +112,11 @@ class InlineExecutor(Executor):
         super().__init__(cell, loader, output)
         self._inline_cell = cell
 
+    def run(self, parcel: Parcel[Assign], send: Callable[[Parcel[FromWorker]], None]) -> None:
+        """Execute a chunk; what this thread did before was not a worker's work."""
+        self._time.skip()
+        super().run(parcel, send)
+
     def _failure(self, error: BaseException) -> tuple[int, bytes]:
         self._look(error)
         return super()._failure(error)
@@ -147,7 +152,11 @@ class InlineSwarm:
             ITaskScheduler, str(chosen.raw) if chosen is not None else "ZMQTaskScheduler"
         )
         self._core = MasterCore(
-            scheduler, Limits(), master=new_node_id(), package=__version__, new_ticket=new_session
+            scheduler,
+            Limits(alone=Alone.INLINE),
+            master=new_node_id(),
+            package=__version__,
+            new_ticket=new_session,
         )
         self._decoder = decoder_for_master()
         self._to_slave = decoder_to_slave()

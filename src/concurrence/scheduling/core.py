@@ -7,14 +7,13 @@ the end of each cycle; then it empties the outbox.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from concurrence.errors import ProtocolError, Refused
 from concurrence.scheduling import (
     draining,
     greetings,
-    impossible,
     notices,
     resting,
     slave_events,
@@ -23,9 +22,11 @@ from concurrence.scheduling import (
 )
 from concurrence.scheduling.api import ITaskScheduler, Limits, SwarmState
 from concurrence.scheduling.handlers import OF_OWNERS, OF_SLAVES, Handler
+from concurrence.scheduling.impossible import Impossible
 from concurrence.scheduling.ledger.ledger import Ledger
 from concurrence.scheduling.ledger.records import Backoff
 from concurrence.scheduling.outbox import Outbox
+from concurrence.scheduling.probing import PROBE_SECONDS, Probing
 from concurrence.scheduling.registry import Node, OwnerNode, SlaveNodeRecord
 from concurrence.transport.api import Origin
 from concurrence.wire import messages as wire
@@ -54,7 +55,12 @@ class MasterCore:
         new_ticket: Makes the secret that a task system's host must show.
         first_chunk: See :class:`~concurrence.scheduling.ledger.ledger.Ledger`.
         chance: See :class:`~concurrence.scheduling.ledger.ledger.Ledger`.
+
+    Attributes:
+        PROBE_SECONDS: How often :meth:`probe` is called.
     """
+
+    PROBE_SECONDS = PROBE_SECONDS
 
     def __init__(
         self,
@@ -82,6 +88,8 @@ class MasterCore:
         self.swarm = SwarmState(ledger, limits, package, new_ticket, first_registration=first_chunk)
         self._story = ledger.story
         self._away: dict[str, float] = {}
+        self._probing = Probing()
+        self._impossible = Impossible()
         self._next_progress = 0.0
         self._lonely_since: float | None = None
         self._started: float | None = None
@@ -89,11 +97,12 @@ class MasterCore:
         self._refusals_until = 0.0
         self._refusals = 0
         self._slaves_changed = False
-        self._answered: set[str] = set()  # who asked for the status in this cycle
+        self._answered: set[tuple[str, type[wire.Message]]] = set()  # who asked for what in this cycle
         self._of_owners: dict[type[Any], Handler] = {
             **OF_OWNERS,
             wire.Bye: self._bye,
             wire.StatusRequest: self._status,
+            wire.AskUsage: self._ask_usage,
         }
         self._of_slaves: dict[type[Any], Handler] = {
             **OF_SLAVES,
@@ -158,6 +167,20 @@ class MasterCore:
             self._away[node.id] = now
             self.swarm.changed = True
 
+    def behind(self, now: float) -> None:
+        """More has arrived than was taken in: what peers are believed to owe may be in there."""
+        self.swarm.behind_at = now
+
+    def probe(self, hung_up: Iterable[bytes], now: float) -> None:
+        """Send something to slaves that may be gone; called every ``PROBE_SECONDS``.
+
+        Args:
+            hung_up: Connections that have ended since the last time, as far as the transport knows.
+            now: The time.
+        """
+        for peer in self._probing.due(self.swarm.registry, hung_up, now):
+            self.outbox.send(peer, Parcel(wire.Ping()))
+
     def work_not_taken(self, chunk: int) -> None:
         """A chunk could not be put on the work queue: it waits for its turn again."""
         self.swarm.unclaimed.pop(chunk, None)
@@ -196,7 +219,7 @@ class MasterCore:
         self.swarm.reservations.prune(self.swarm.ledger.jobs)
         self.scheduler.tick(self.swarm, now)
         self._lonely_since = notices.tell_lonely(self.swarm, self._lonely_since, now)
-        impossible.look(self.swarm, now)
+        self._impossible.look(self.swarm, now)
         if now >= self._next_progress:
             self._next_progress = now + PROGRESS_SECONDS
             for job in self.swarm.ledger.jobs.values():
@@ -274,7 +297,7 @@ class MasterCore:
         if not limit or hello.kind == "admin" or hello.node in registry or 2 * len(registry) < limit:
             return
         queues = 1 if self.work_address else 0
-        if len(registry) + queues * len(registry.slaves()) >= limit:
+        if len(registry) + queues * registry.slave_count >= limit:
             raise Refused(
                 f"the master has {len(registry)} nodes, as many as its limit of open files allows",
                 hint="Raise that limit where the master runs: ulimit -n, or LimitNOFILE in a unit of systemd.",
@@ -340,7 +363,19 @@ class MasterCore:
         )
 
     def _status(self, swarm: SwarmState, node: Node, parcel: Parcel[wire.StatusRequest], now: float) -> None:
-        if node.id in self._answered:
-            return  # a status is long, and a message that asks for it short
-        self._answered.add(node.id)
-        self.outbox.send(node.peer, Parcel(self.status(parcel.message.request, now)))
+        if self._may_ask(node, wire.StatusRequest):
+            self.outbox.send(node.peer, Parcel(self.status(parcel.message.request, now)))
+
+    def _ask_usage(self, swarm: SwarmState, node: Node, parcel: Parcel[wire.AskUsage], now: float) -> None:
+        if self._may_ask(node, wire.AskUsage):
+            slaves = swarm.registry.slaves()
+            usage = swarm.usages.told(node.id, parcel.message.request, swarm.ledger, slaves, now)
+            self.outbox.send(node.peer, Parcel(usage))
+
+    def _may_ask(self, node: Node, question: type[wire.Message]) -> bool:
+        """Whether it did not ask this in this cycle: an answer is long, and a message that asks for it short."""
+        asked = (node.id, question)
+        if asked in self._answered:
+            return False
+        self._answered.add(asked)
+        return True
