@@ -181,8 +181,7 @@ class Owner:
             self._sources.clear()
             self.tasks.disown_children()
         self._hand_over(None)
-        count = len(counters) if counters is not None else 1
-        for start in range(0, count, MAX_CHUNK_TASKS):
+        for start in range(0, 1 if counters is None else len(counters), MAX_CHUNK_TASKS):
             some = counters[start : start + MAX_CHUNK_TASKS] if counters is not None else None
             self.channel.send(Parcel(Cancel(system, some)))
 
