@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
 from math import inf
 
 from msgspec import Struct
 
 from concurrence.component import Interface
+from concurrence.scheduling.alone import Alone
 from concurrence.scheduling.assigning import assign_parcel
 from concurrence.scheduling.circuit import Outcomes
 from concurrence.scheduling.detached import DetachedSystems
@@ -30,15 +30,6 @@ from concurrence.scheduling.roster import EXACT, Roster
 from concurrence.scheduling.usage import Usages
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import Ping
-
-
-class Alone(Enum):
-    """Why no further slave can ever join a swarm, as its users know it."""
-
-    PRIVATE = "private"
-    """It was started for one run or script, with keys that nobody else has."""
-    INLINE = "inline"
-    """It is one thread of one process."""
 
 
 class Limits(Struct, frozen=True):

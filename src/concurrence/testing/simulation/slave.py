@@ -97,6 +97,11 @@ class SimulatedSlave:
                 return
             action(argument)
 
+    @property
+    def drains(self) -> bool:
+        """Whether it takes no more work, as far as it knows."""
+        return self._drain_state.is_on
+
     def terminate(self, grace: float) -> None:
         """It is told to stop, and first finishes what runs, for so many seconds at most."""
         self.do(self._drain_by_itself, grace)
