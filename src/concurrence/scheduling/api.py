@@ -26,8 +26,12 @@ from concurrence.scheduling.rates import CHUNK_SECONDS, Rates
 from concurrence.scheduling.registry import OwnerNode, Registry, SlaveNodeRecord
 from concurrence.scheduling.reservations import Reservations
 from concurrence.scheduling.roster import EXACT, Roster
-from concurrence.wire.codec import Parcel
+from concurrence.wire.codec import Parcel, frame_size
 from concurrence.wire.messages import Ping
+
+
+SOON_BYTES = 64 * 1024
+"""A chunk on the work queue that is not larger is with a slave at once."""
 
 
 class Limits(Struct, frozen=True):
@@ -110,7 +114,7 @@ class SwarmState:
         self.detached = DetachedSystems()
         self.outbox = Outbox()
         self.unclaimed: dict[int, float] = {}
-        """Chunks on the work queue that no slave claimed yet, with the time they were offered."""
+        """Chunks on the work queue that no slave claimed yet, with the time by which they have come there."""
         self.changed = False
         """Whether anything happened in this cycle that may have made room for work."""
         self.asked: dict[str, float] = {}
@@ -232,12 +236,20 @@ class SwarmState:
         self.ledger.story.tell(Event.SENT, assignment.job.system, assignment.chunk, who=slave.name)
         self.outbox.send(slave.peer, assign_parcel(assignment))
 
-    def offer(self, assignment: Assignment, now: float) -> None:
-        """Put a chunk on the work queue, where any slave may claim it."""
+    def offer(self, assignment: Assignment, now: float, patience: float = 0.0) -> None:
+        """Put a chunk on the work queue, where any slave may claim it.
+
+        Args:
+            assignment: The chunk.
+            now: The time.
+            patience: Seconds that each byte may take to come to a slave.
+        """
         self.spread(assignment.spec.function)
-        self.unclaimed[assignment.chunk] = now
+        parcel = assign_parcel(assignment)
+        size = sum(map(frame_size, parcel.frames))
+        self.unclaimed[assignment.chunk] = now + (size * patience if size > SOON_BYTES else 0.0)
         self.ledger.story.tell(Event.OFFERED, assignment.job.system, assignment.chunk)
-        self.outbox.work.append(assign_parcel(assignment))
+        self.outbox.work.append(parcel)
 
     def give(self, assignment: Assignment, slave: SlaveNodeRecord) -> None:
         """A slave has a chunk."""

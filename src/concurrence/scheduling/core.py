@@ -126,8 +126,7 @@ class MasterCore:
             self._greet(peer, message, origin(), now)
             return
         if node is None:
-            text = "the first message on a connection must be a hello"
-            self.outbox.send(peer, Parcel(wire.Refusal("hello", text, "", retry=True)))
+            self._demand_hello(peer)
             return
         node.heard = now
         handlers = self._of_slaves if isinstance(node, SlaveNodeRecord) else self._of_owners
@@ -139,6 +138,25 @@ class MasterCore:
             handler(self.swarm, node, parcel, now)
         except ProtocolError as error:
             self._reject(node, error)
+
+    def hears(self, peer: bytes, message: wire.Piece | wire.PieceTaken, now: float) -> bool:
+        """A part of a large message came, or the answer to one: a sign of life, and more may follow.
+
+        Returns:
+            Whether the peer has introduced itself; of others no part is taken.
+        """
+        node = self.swarm.registry.at(peer)
+        if node is None:
+            self._demand_hello(peer)
+            return False
+        node.heard = now
+        if isinstance(message, wire.Piece):
+            self.outbox.send(peer, Parcel(wire.PieceTaken(message.number)))
+        return True
+
+    def _demand_hello(self, peer: bytes) -> None:
+        text = "the first message on a connection must be a hello"
+        self.outbox.send(peer, Parcel(wire.Refusal("hello", text, "", retry=True)))
 
     def garbage(self, peer: bytes, error: ProtocolError) -> None:
         """A peer sent bytes that are no message: count it, tell it, and end the connection."""

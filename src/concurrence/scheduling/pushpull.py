@@ -2,8 +2,8 @@
 
 A PUSH socket can neither aim nor recall. So whose turn it is is decided before the socket; no more is on it
 than the slaves announced credit for; slaves report what they claimed; what nobody claims although a slave
-idles is pushed again, and the late copy is fenced by its chunk number; retries and work with resource labels
-go to a slave directly. Pure.
+idles is pushed again, and the late copy is fenced by its chunk number; retries, large tasks and work with resource
+labels go to a slave directly. Pure.
 """
 
 from __future__ import annotations
@@ -22,6 +22,13 @@ from concurrence.wire.messages import TakeBack
 
 UNCLAIMED_SECONDS = 0.25
 """A chunk that lies on the socket for longer, while a slave idles, is stuck in a busy slave's buffers."""
+
+LARGE_BYTES = 256 * 1024
+"""A task with larger arguments is sent to a slave: the work queue hands a message to whoever is next, and who that
+is shows only when all of it has come."""
+
+SLOW_BYTES = 1024 * 1024
+"""Bytes a second that pass a line at least: a chunk may be unclaimed for as long as it takes to come over that."""
 
 SPEAKS_SECONDS = 0.5
 """What was given out before, and got lost or failed, goes to who has spoken since, as long as anybody has."""
@@ -49,8 +56,8 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
             spec = job.queue.head()
             if spec is None or (len(unclaimed) >= roster.idle_workers and swarm.rates.is_long(spec.function)):
                 swarm.set_aside(job)
-            elif not spec.resources and job.queue.head_attempt() <= 1:
-                swarm.offer(swarm.form_chunk(job, credit, now), now)
+            elif not spec.resources and _may_be_pulled(job):
+                swarm.offer(swarm.form_chunk(job, credit, now), now, 1 / SLOW_BYTES)
             elif not self._direct(swarm, job, spec.resources, now):
                 if spec.resources:
                     swarm.hold(job, spec.resources, now)  # what is behind it may find room
@@ -101,9 +108,17 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
             return
         stuck: list[int] = []
         for chunk, offered in swarm.unclaimed.items():  # in the order in which they were offered
+            if offered > now:
+                continue  # it is large, and takes its time to come
             if now - offered < UNCLAIMED_SECONDS:
                 break
             stuck.append(chunk)
         for chunk in reversed(stuck):  # so that the oldest comes first again
             del swarm.unclaimed[chunk]
             swarm.ledger.recall(chunk)
+
+
+def _may_be_pulled(job: Job) -> bool:
+    """Whether what is next of a job may go to whichever slave pulls it: not what was given out before, or is large."""
+    record = job.queue.head_record()
+    return record is None or (record.attempt <= 1 and record.size <= LARGE_BYTES)

@@ -51,6 +51,8 @@ from concurrence.wire.link_messages import (
     Hello,
     NodeStatus,
     Pause,
+    Piece,
+    PieceTaken,
     Ping,
     Pong,
     Refusal,
@@ -103,19 +105,21 @@ from concurrence.wire.task_messages import (
 )
 
 FromOwner: TypeAlias = (
-    Hello | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | PushTasks | PushSystem
-    | AttachSystem | Cancel | Delivered | SystemEnded | ReportProgress | Output | StatusRequest | CallApi
+    Hello | Ping | Pong | Piece | PieceTaken | Bye | DefineBundle | DefineFunction | ForgetFunction | PushTasks
+    | PushSystem | AttachSystem | Cancel | Delivered | SystemEnded | ReportProgress | Output | StatusRequest
+    | CallApi
 )  # fmt: skip
 ToOwner: TypeAlias = (
-    Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | PushAccepted | PushRejected | Results
-    | SystemResult | Progress | Output | SlaveList | Status | ApiAnswer
+    Welcome | Refusal | Ping | Pong | Piece | PieceTaken | Bye | DefineBundle | DefineFunction | PushAccepted
+    | PushRejected | Results | SystemResult | Progress | Output | SlaveList | Status | ApiAnswer
 )  # fmt: skip
 FromSlave: TypeAlias = (
-    Hello | Ping | Pong | Bye | NeedFunction | ChunkResults | AttemptLost | Claimed | Output | Draining
+    Hello | Ping | Pong | Piece | PieceTaken | Bye | NeedFunction | ChunkResults | AttemptLost | Claimed | Output
+    | Draining
 )  # fmt: skip
 ToSlave: TypeAlias = (
-    Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | Assign | TakeBack
-    | Drain | Pause
+    Welcome | Refusal | Ping | Pong | Piece | PieceTaken | Bye | DefineBundle | DefineFunction | ForgetFunction
+    | Assign | TakeBack | Drain | Pause
 )  # fmt: skip
 FromCaller: TypeAlias = RpcHello | RpcCall | RpcResult | RpcFailure
 ToMaster: TypeAlias = FromOwner | FromSlave | FromCaller
@@ -176,6 +180,8 @@ __all__ = [
     "PackedResult",
     "PackedTask",
     "Pause",
+    "Piece",
+    "PieceTaken",
     "Ping",
     "Pong",
     "Progress",
