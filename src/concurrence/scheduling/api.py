@@ -29,7 +29,6 @@ from concurrence.scheduling.roster import EXACT, Roster
 from concurrence.wire.codec import Parcel, frame_size
 from concurrence.wire.messages import Ping
 
-
 SOON_BYTES = 64 * 1024
 """A chunk on the work queue that is not larger is with a slave at once."""
 

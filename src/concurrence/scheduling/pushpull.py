@@ -119,6 +119,6 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
 
 
 def _may_be_pulled(job: Job) -> bool:
-    """Whether what is next of a job may go to whichever slave pulls it: not what was given out before, or is large."""
+    """Whether what is next of a job may go to whichever slave pulls it: not what came back, nor what is large."""
     record = job.queue.head_record()
     return record is None or (record.attempt <= 1 and record.size <= LARGE_BYTES)
