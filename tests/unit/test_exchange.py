@@ -243,6 +243,31 @@ def test_what_is_said_later_comes_later_and_signs_of_life_pass_by() -> None:
     assert chunks(story.of_kind(ChunkResults)) == [1, 2]
 
 
+def test_an_answer_to_pieces_does_not_travel_within_a_large_message() -> None:
+    """Else both ends could wait for each other's."""
+    story = Story().ready()
+    story.link.outgoing.append(PieceTaken(3))
+    story.to_say = [result(1, PIECE_BYTES * 3)]
+    story.exchange.send(story.collect, story.now)
+    assert [type(parcel.message) for parcel in story.decoder.decode(story.up.queue[0][1])] == [PieceTaken]
+    story.down.queue.clear()
+    story.traffic.send(story.peer, [assign(1, PIECE_BYTES * 3), Parcel(PieceTaken(3))])
+    assert [type(parcel.message) for parcel in decoder_to_slave().decode(story.down.queue[0][1])] == [PieceTaken]
+
+
+def test_a_node_that_greets_again_is_not_sent_what_it_was_sent_before() -> None:
+    story = Story().ready()
+    story.core.outbox.send(story.peer, assign(1))
+    story.step()
+    story.core.outbox.send(story.peer, assign(2, 10))
+    story.step()
+    story.take(story.peer, encode([Parcel(story.hello(False))]))
+    story.core.outbox.send(story.peer, assign(3))
+    story.until(story.assigned)
+    story.wait(2 * LEASE)
+    assert chunks([each.message for each in story.assigned()]) == [3]
+
+
 def test_a_node_answers_while_it_sends_much() -> None:
     story = Story().ready()
     story.to_say = [result(number) for number in range(1, 4)]

@@ -134,16 +134,11 @@ class Exchange(Generic[M]):
         if self._leaving.is_busy or not link.ready:
             self._send_signs(now)
             return
-        parcels = self._blocked
-        if not parcels:
-            parcels = [Parcel(message) for message in link.outgoing]
-            link.outgoing.clear()
-            parcels += collect()
+        parcels: list[Parcel[Message]] = [Parcel(message) for message in link.outgoing]
+        link.outgoing.clear()
+        parcels += self._blocked or collect()
         if parcels:
-            signs, self._blocked = apart(send_all(self._send, parcels, self._substitute))
-            link.outgoing += [parcel.message for parcel in signs]
-            if self._leaving.is_busy and not self.is_stuck:
-                self._send_signs(now)
+            self._blocked = send_all(self._send, parcels, self._substitute)
             if not self._blocked:
                 link.sent(now)
 
