@@ -114,6 +114,8 @@ class SwarmState:
         self.outbox = Outbox()
         self.unclaimed: dict[int, float] = {}
         """Chunks on the work queue that no slave claimed yet, with the time by which they have come there."""
+        self.moving_at = -inf
+        """When a part of a large message to or from a slave came last."""
         self.changed = False
         """Whether anything happened in this cycle that may have made room for work."""
         self.asked: dict[str, float] = {}

@@ -150,6 +150,8 @@ class MasterCore:
             self._demand_hello(peer)
             return False
         node.heard = now
+        if isinstance(node, SlaveNodeRecord):
+            self.swarm.moving_at = now
         if isinstance(message, wire.Piece):
             self.outbox.send(peer, Parcel(wire.PieceTaken(message.number)))
         return True

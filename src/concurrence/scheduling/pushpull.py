@@ -30,6 +30,9 @@ is shows only when all of it has come."""
 SLOW_BYTES = 1024 * 1024
 """Bytes a second that pass a line at least: a chunk may be unclaimed for as long as it takes to come over that."""
 
+MOVING_SECONDS = 2.0
+"""The same while large messages pass to or from slaves, behind which work and claims wait."""
+
 SPEAKS_SECONDS = 0.5
 """What was given out before, and got lost or failed, goes to who has spoken since, as long as anybody has."""
 
@@ -106,11 +109,12 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
         """Push again what nobody claimed although somebody could, or nobody will because all slaves drain."""
         if not swarm.unclaimed or (len(swarm.roster.connected) and not len(swarm.roster.idle)):
             return
+        patience = MOVING_SECONDS if now - swarm.moving_at < MOVING_SECONDS else UNCLAIMED_SECONDS
         stuck: list[int] = []
         for chunk, offered in swarm.unclaimed.items():  # in the order in which they were offered
             if offered > now:
                 continue  # it is large, and takes its time to come
-            if now - offered < UNCLAIMED_SECONDS:
+            if now - offered < patience:
                 break
             stuck.append(chunk)
         for chunk in reversed(stuck):  # so that the oldest comes first again

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias, TypeVar
 from concurrence.errors import MessageTooLarge, ProtocolError
 from concurrence.wire.buffers import flat, room_for, too_large
 from concurrence.wire.codec import Frame, Parcel, encode, frame_size
-from concurrence.wire.messages import MAX_FRAMES, Message, Piece, PieceTaken, Ping, Pong
+from concurrence.wire.messages import MAX_FRAMES, Claimed, Message, Piece, PieceTaken, Ping, Pong
 
 WHOLE_BYTES = 512 * 1024
 """A message that is not larger travels whole."""
@@ -41,9 +41,12 @@ _P = TypeVar("_P", bound=Message)
 
 
 def apart(parcels: Sequence[Parcel[_P]]) -> tuple[list[Parcel[_P]], list[Parcel[_P]]]:
-    """The signs of life, which may pass by others, and the others."""
-    signs = [parcel for parcel in parcels if isinstance(parcel.message, Ping | Pong | PieceTaken)]
-    others = [parcel for parcel in parcels if not isinstance(parcel.message, Ping | Pong | PieceTaken)]
+    """The signs of life, which may pass by others, and the others.
+
+    A claim is one of them: it says what its chunk's results say again, and who waits for it gives the work to others.
+    """
+    signs = [parcel for parcel in parcels if isinstance(parcel.message, Ping | Pong | PieceTaken | Claimed)]
+    others = [parcel for parcel in parcels if not isinstance(parcel.message, Ping | Pong | PieceTaken | Claimed)]
     return signs, others
 
 

@@ -15,8 +15,9 @@ from concurrence.tasks.ownership import OwnedTasks
 from concurrence.tasks.packing import TaskPacker
 from concurrence.testing.simulation.api import Violation
 from concurrence.testing.simulation.client_owner import KINDS, NoCode, OwnersChannel, OwnersHandlers
+from concurrence.testing.simulation.exchanges import SimulatedExchange
 from concurrence.testing.simulation.network import Link
-from concurrence.testing.simulation.workload import ClientTasks
+from concurrence.testing.simulation.workload import ClientTasks, is_large_argument
 from concurrence.testing.simulation.world import World
 from concurrence.wire.codec import Parcel, decoder_to_owner
 from concurrence.wire.messages import PROTOCOL_VERSION, Bye, Hello
@@ -56,7 +57,8 @@ class SimulatedClient:
         self._busy_until = 0.0
         self._ticking = False
         self.master_link = MasterLink(self._hello, "the master", world.timeline.now, patience=None)
-        self.link = Link(world.network, self, _to_owner, world.scenario.latency * (1 + world.random.random()))
+        self.link = Link(world.network, self, world.scenario.latency * (1 + world.random.random()))
+        self.exchange = SimulatedExchange(world, self.link, self.master_link, _to_owner)
         self.tasks = OwnedTasks(SystemId(work.system), self.node, TaskPacker(NoCode()))
         self._channel = OwnersChannel(self.master_link)
         self._handlers = OwnersHandlers(name, lambda number, result, error: told(self, number, result, error))
@@ -77,6 +79,8 @@ class SimulatedClient:
             is_plain = not (group.priority or group.max_retries or group.timeout or group.resources)
             for number in range(group.first, group.end):
                 task = kind(number)
+                if is_large_argument(self._world.scenario, number):
+                    task.ballast = bytes(self._world.scenario.payload)
                 if not is_plain:
                     task.priority = group.priority
                     task.max_retries = group.max_retries
@@ -122,18 +126,19 @@ class SimulatedClient:
         if self.is_gone:
             return
         self.master_link.connection(event, self._timeline.now)
+        self.exchange.lost()
         self._take_events()
         self._conclude()
         if not self._ticking:
             self._ticking = True
             self._timeline.after(0.25, self._tick)
 
-    def receive(self, parcels: list[Parcel[Any]]) -> None:
-        """Messages of the master."""
+    def receive(self, payload: Any) -> None:
+        """A message of the master."""
         if self.is_gone:
             return
         story = self._world.story
-        for parcel in parcels:
+        for parcel in self.exchange.received(payload, self._timeline.now):
             if story.is_kept:
                 story.tell("master -> {}: {}", self.name, parcel)
             if self.master_link.message(parcel.message, self._timeline.now):
@@ -166,14 +171,9 @@ class SimulatedClient:
         link = self.master_link
         if link.wants_reconnect:
             link.wants_reconnect = False
+            self.exchange.lost()
             self.link.reconnect()
-        parcels: list[Parcel[Any]] = [Parcel(message) for message in link.outgoing]
-        link.outgoing = []
-        if link.ready:
-            parcels += self._channel.traffic.take()
-        if parcels and self.link.current is not None:
-            self.link.send(parcels)
-            link.sent(self._timeline.now)
+        self.exchange.send(self._channel.traffic.take, self._timeline.now)
 
     def _hello(self, resumes: bool) -> Hello:
         return Hello(

@@ -10,13 +10,14 @@ from concurrence.journal.gate import DurabilityGate
 from concurrence.scheduling.api import ITaskScheduler, Limits
 from concurrence.scheduling.core import MasterCore
 from concurrence.testing.simulation.api import Violation
+from concurrence.testing.simulation.exchanges import SimulatedTraffic
 from concurrence.testing.simulation.network import Connection
 from concurrence.testing.simulation.work_queue import WorkQueue
 from concurrence.testing.simulation.world import World
 from concurrence.transport.api import Origin
 from concurrence.transport.security import Role
 from concurrence.wire.codec import Parcel, decoder_for_master
-from concurrence.wire.messages import Assign, Bye, Message, Ping
+from concurrence.wire.messages import Assign, Bye, Hello, Message, Piece, PieceTaken, Ping
 
 TICK_SECONDS = 0.25
 PING_SECONDS = 0.5
@@ -67,6 +68,7 @@ class SimulatedMaster:
             new_ticket=lambda: f"{self._world.random.getrandbits(64):x}",
             first_chunk=1 + (self.incarnations - 1) * _CHUNKS_OF_ONE_MASTER,
         )
+        self._traffic = SimulatedTraffic(self._world, self.core)
         if scheduler.uses_work_queue:
             self.core.work_address = "tcp://work"
         self._gate: DurabilityGate[tuple[bytes, Parcel[Message]]] = DurabilityGate()
@@ -137,7 +139,12 @@ class SimulatedMaster:
         for parcel in self._network.decoded(self._decoder, payload):
             if story.is_kept:
                 story.tell("{} -> master: {}", connection.link.node.name, parcel)
-            core.receive(connection.peer, parcel, lambda: _origin(connection), now)
+            message = parcel.message
+            wholes: list[Parcel[Any]] = [parcel]
+            if isinstance(message, Hello | Piece | PieceTaken):
+                wholes = self._traffic.take(connection.peer, Parcel(message, parcel.frames), now)
+            for whole in wholes:
+                core.receive(connection.peer, whole, lambda: _origin(connection), now)
         if core.rejected:
             raise Violation(f"the master rejected what {connection.link.node.name} sent")
 
@@ -152,7 +159,7 @@ class SimulatedMaster:
         outgoing = outbox.messages
         for peer, parcel in self._gate.release():
             outgoing.setdefault(peer, []).append(parcel)
-        work, hosts, news = outbox.work, outbox.hosts, outbox.news
+        work, hosts, news, dropped = outbox.work, outbox.hosts, outbox.news, outbox.dropped
         self._backlog += work
         outbox.clear()
         if hosts:
@@ -163,9 +170,11 @@ class SimulatedMaster:
         for peer, parcels in outgoing.items():
             self._send(peer, parcels, now)
         self._push_work()
+        for peer in dropped:
+            self._traffic.forget(peer)
 
     def _send(self, peer: bytes, parcels: list[Parcel[Message]], now: float) -> None:
-        if not self._network.send(peer, parcels):
+        if not self._traffic.send(peer, parcels):
             self.core.unreachable(peer, now)
             self._wake()
 
@@ -182,7 +191,7 @@ class SimulatedMaster:
         """Say goodbye to everybody, as a master does that is stopped on purpose."""
         for node in self.core.swarm.registry:
             if node.peer is not None:
-                self._network.send(node.peer, [Parcel(Bye("the master stops"))])
+                self._network.send(node.peer, self._network.encoded([Parcel(Bye("the master stops"))]))
 
 
 def _origin(connection: Connection) -> Origin:

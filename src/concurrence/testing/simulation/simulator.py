@@ -16,6 +16,7 @@ from concurrence.testing.simulation.client import SimulatedClient
 from concurrence.testing.simulation.faults import Faults
 from concurrence.testing.simulation.master import SimulatedMaster
 from concurrence.testing.simulation.swarm import Swarm
+from concurrence.testing.simulation.workload import transfer_seconds
 from concurrence.testing.simulation.world import World
 
 _NEVER = 1e12
@@ -69,9 +70,10 @@ class Simulator:
             self.swarm.join(plan)
         for number, work in enumerate(world.workload.clients, 1):
             self.swarm.clients.append(SimulatedClient(world, f"client {number}", work, self.checks.told))
-        self.faults = Faults(world, self.swarm, self._bound) if scenario.faults else None
+        moving = transfer_seconds(scenario)
+        self.faults = Faults(world, self.swarm, self._bound + moving / 4) if scenario.faults else None
         slowest = min(plan.speed for plan in plans)
-        enough = _ENOUGH_SECONDS + 3 * scenario.lease + 4 * world.workload.longest / slowest
+        enough = _ENOUGH_SECONDS + 3 * scenario.lease + 4 * world.workload.longest / slowest + moving
         self._patience = scenario.patience or enough
         self._settled_at: float | None = None
         world.timeline.after(_LOOK_SECONDS, self._look)
