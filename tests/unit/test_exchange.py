@@ -39,7 +39,7 @@ from concurrence.wire.messages import (
     Refusal,
     TakeBack,
 )
-from concurrence.wire.pieces import PIECE_BYTES, WINDOW
+from concurrence.wire.pieces import FIRST_WINDOW, PIECE_BYTES
 
 LEASE = 10.0
 RATE = 100_000.0
@@ -162,7 +162,7 @@ class Story:
         outgoing, dropped = outbox.messages, outbox.dropped
         outbox.clear()
         for peer, parcels in outgoing.items():
-            if not self.traffic.send(peer, parcels):
+            if not self.traffic.send(peer, parcels, self.now):
                 self.core.unreachable(peer, self.now)
         for peer in dropped:
             self.traffic.forget(peer)
@@ -251,7 +251,7 @@ def test_an_answer_to_pieces_does_not_travel_within_a_large_message() -> None:
     story.exchange.send(story.collect, story.now)
     assert [type(parcel.message) for parcel in story.decoder.decode(story.up.queue[0][1])] == [PieceTaken]
     story.down.queue.clear()
-    story.traffic.send(story.peer, [assign(1, PIECE_BYTES * 3), Parcel(PieceTaken(3))])
+    story.traffic.send(story.peer, [assign(1, PIECE_BYTES * 3), Parcel(PieceTaken(3))], story.now)
     assert [type(parcel.message) for parcel in decoder_to_slave().decode(story.down.queue[0][1])] == [PieceTaken]
 
 
@@ -284,7 +284,7 @@ def test_few_pieces_are_under_way() -> None:
     while not story.of_kind(ChunkResults):
         story.step()
         most = max(most, sum(frame_size(frame) for _, frames in story.up.queue for frame in frames))
-    assert LARGE / 2 < most <= (WINDOW + 1) * PIECE_BYTES
+    assert PIECE_BYTES < most < (FIRST_WINDOW + 2) * PIECE_BYTES
 
 
 def test_one_that_dies_in_the_middle_is_given_up_after_a_lease() -> None:
@@ -370,10 +370,10 @@ def test_what_is_too_large_fails_alone() -> None:
 
 def test_what_waits_for_a_large_message_is_bounded() -> None:
     story = Story().ready()
-    assert story.traffic.send(story.peer, [assign(1)])
+    assert story.traffic.send(story.peer, [assign(1)], story.now)
     small = [Parcel(TakeBack(1, kill=False))]
-    assert all(story.traffic.send(story.peer, small) for _ in range(MAX_WAITING))
-    assert not story.traffic.send(story.peer, small)
+    assert all(story.traffic.send(story.peer, small, story.now) for _ in range(MAX_WAITING))
+    assert not story.traffic.send(story.peer, small, story.now)
 
 
 def test_pieces_within_pieces_are_refused() -> None:

@@ -12,10 +12,12 @@ from concurrence.errors import MessageTooLarge, ProtocolError
 from concurrence.wire.codec import Frame, Parcel, decoder_to_slave, encode
 from concurrence.wire.messages import Piece, PieceTaken, Ping
 from concurrence.wire.pieces import (
+    FIRST_WINDOW,
+    LEAST_WINDOW,
     MAX_MESSAGE_FRAMES,
+    MOST_WINDOW,
     PIECE_BYTES,
     WHOLE_BYTES,
-    WINDOW,
     PieceReceiver,
     PieceSender,
     check_whole,
@@ -54,7 +56,7 @@ def sender(whole: float = 0, size: int = 1_000) -> PieceSender:
     messages=st.lists(st.lists(st.binary(max_size=200), min_size=1, max_size=8), min_size=1, max_size=4),
     size=st.integers(1, 64),
     room=st.integers(1, 9),
-    ahead=st.integers(1, WINDOW),
+    ahead=st.integers(1, MOST_WINDOW),
 )
 def test_what_arrives_is_what_left(messages: list[list[bytes]], size: int, room: int, ahead: int) -> None:
     """However large the pieces are, however little the line takes at a time, and however late it answers."""
@@ -66,14 +68,14 @@ def test_what_arrives_is_what_left(messages: list[list[bytes]], size: int, room:
         unanswered: list[Parcel[Piece]] = []
         while pieces.is_busy or unanswered:
             line.room = room
-            pieces.go_on(line.send)
+            pieces.go_on(line.send, 0.0)
             assert sum(len(body) for parcel in line.sent[-1:] for body in parcel.frames) <= size
             unanswered += line.sent
             line.sent.clear()
-            assert len(unanswered) <= WINDOW
+            assert len(unanswered) <= MOST_WINDOW
             for parcel in unanswered[:ahead]:
                 whole = receiver.take(parcel)
-                pieces.taken(parcel.message.number)
+                pieces.taken(parcel.message.number, 0.0)
                 arrived += [[bytes(frame) for frame in whole]] if whole is not None else []
             del unanswered[:ahead]
     assert arrived == messages
@@ -88,51 +90,86 @@ class TestSender:
 
     def test_no_more_than_a_window_is_under_way(self) -> None:
         pieces, line = sender(), Line()
-        pieces.begin([bytes(WINDOW * 1_000 + 1)])
-        assert pieces.go_on(line.send)
-        assert len(line.sent) == WINDOW
+        pieces.begin([bytes(FIRST_WINDOW * 1_000 + 1)])
+        assert pieces.go_on(line.send, 0.0)
+        assert len(line.sent) == FIRST_WINDOW
         assert pieces.is_busy
-        pieces.taken(1)
-        assert pieces.go_on(line.send)
-        assert len(line.sent) == WINDOW + 1
+        pieces.taken(1, 10.0)
+        assert pieces.go_on(line.send, 10.0)
+        assert len(line.sent) == FIRST_WINDOW + 1
         assert not pieces.is_busy
         assert not pieces.is_settled, "until all have come"
-        pieces.taken(WINDOW + 1)
+        pieces.taken(FIRST_WINDOW + 1, 10.0)
         assert pieces.is_settled
+
+    @pytest.mark.parametrize(
+        ("rate", "latency", "least", "most"),
+        [
+            (
+                100_000.0,
+                0.001,
+                LEAST_WINDOW,
+                LEAST_WINDOW,
+            ),  # a thin line: what is sent behind waits for two pieces
+            (12_500_000.0, 0.001, 5, 17),  # 100 Mbit/s
+            (12_500_000.0, 0.1, 12, 28),  # the same, far away: enough for all of it
+            (1e9, 0.0001, MOST_WINDOW, MOST_WINDOW),
+        ],
+    )
+    def test_the_window_follows_from_how_long_pieces_wait(
+        self, rate: float, latency: float, least: int, most: int
+    ) -> None:
+        pieces = PieceSender(1 << 40, whole=0, piece=PIECE_BYTES)
+        now, free, line = 0.0, 0.0, Line()
+        flying: list[tuple[float, int]] = []
+        pieces.begin([bytes(64 * 1024 * 1024)])
+        under_way: list[int] = []
+        while pieces.is_busy:
+            pieces.go_on(line.send, now)
+            for parcel in line.sent:
+                free = max(free, now) + PIECE_BYTES / rate
+                flying.append((free + 2 * latency, parcel.message.number))
+            line.sent.clear()
+            under_way.append(len(flying))
+            now, number = flying.pop(0)
+            pieces.taken(number, now)
+        settled = under_way[len(under_way) // 2 : -MOST_WINDOW]
+        assert least <= min(settled)
+        assert max(settled) <= most
 
     def test_what_the_line_did_not_take_goes_first_later(self) -> None:
         pieces, line = sender(), Line(room=1)
         pieces.begin([b"a" * 1_000 + b"b" * 1_000 + b"c"])
-        assert not pieces.go_on(line.send)
+        assert not pieces.go_on(line.send, 0.0)
         line.room = 3
-        assert pieces.go_on(line.send)
+        assert pieces.go_on(line.send, 0.0)
         assert [bytes(parcel.frames[0])[:1] for parcel in line.sent] == [b"a", b"b", b"c"]
         assert [parcel.message.number for parcel in line.sent] == [1, 2, 3]
 
     def test_a_reset_drops_what_is_under_way_and_late_answers_change_nothing(self) -> None:
         pieces, line = sender(), Line()
         pieces.begin([bytes(50_000)])
-        pieces.go_on(line.send)
+        pieces.go_on(line.send, 0.0)
         pieces.reset()
         assert pieces.is_settled
         line.sent.clear()
         pieces.begin([bytes(50_000)])
-        pieces.go_on(line.send)
-        assert len(line.sent) == WINDOW
-        for number in (1, WINDOW, 10_000):  # of the message before, and of none
-            pieces.taken(number)
-            assert pieces.go_on(line.send)
-            assert len(line.sent) == WINDOW
-        pieces.taken(line.sent[0].message.number)
-        assert pieces.go_on(line.send)
-        assert len(line.sent) == WINDOW + 1
+        pieces.go_on(line.send, 0.0)
+        assert len(line.sent) == FIRST_WINDOW
+        for number in (1, FIRST_WINDOW, 10_000):  # of the message before, and of none
+            pieces.taken(number, 9.0)
+            assert pieces.go_on(line.send, 9.0)
+            assert len(line.sent) == FIRST_WINDOW
+        pieces.taken(line.sent[0].message.number, 9.0)
+        assert pieces.go_on(line.send, 9.0)
+        assert len(line.sent) > FIRST_WINDOW
 
     def test_large_frames_are_not_copied(self) -> None:
-        data = bytearray(10_000)
+        data = bytearray(3_000)
         pieces, line = sender(), Line()
         pieces.begin([memoryview(data)])
-        pieces.go_on(line.send)
-        data[9_999] = 7
+        pieces.go_on(line.send, 0.0)
+        data[2_999] = 7
         assert bytes(line.sent[-1].frames[-1])[-1] == 7
 
     def test_what_the_other_end_would_not_take_does_not_leave(self) -> None:
@@ -198,9 +235,9 @@ class TestReceiver:
 
 def test_a_piece_of_many_small_frames_is_bounded() -> None:
     pieces, line = PieceSender(LIMIT, whole=0, piece=PIECE_BYTES), Line()
-    frames = [b"x"] * 5_000
+    frames = [b"x"] * 3_000
     pieces.begin(frames)
-    pieces.go_on(line.send)
+    pieces.go_on(line.send, 0.0)
     assert max(len(parcel.frames) for parcel in line.sent) <= 1_024
     receiver = PieceReceiver(LIMIT)
     *_, whole = [receiver.take(parcel) for parcel in line.sent]

@@ -98,7 +98,7 @@ class Exchange(Generic[M]):
                 raise ProtocolError("a piece of a message must come alone")
             if isinstance(parcel.message, PieceTaken):
                 self._link.message(parcel.message, now)
-                self._leaving.taken(parcel.message.number)
+                self._leaving.taken(parcel.message.number, now)
         return [parcel for parcel in parcels if not isinstance(parcel.message, PieceTaken)]
 
     def _take_piece(self, piece: Piece, bodies: Sequence[Frame], now: float) -> list[Parcel[M]]:
@@ -130,7 +130,7 @@ class Exchange(Generic[M]):
             self._blocked = []
             self._leaving.reset()
         if self._leaving.is_busy:
-            self.is_stuck = not self._leaving.go_on(self._connection.send)
+            self.is_stuck = not self._leaving.go_on(self._connection.send, now)
         if self._leaving.is_busy or not link.ready:
             self._send_signs(now)
             return
@@ -138,7 +138,7 @@ class Exchange(Generic[M]):
         link.outgoing.clear()
         parcels += self._blocked or collect()
         if parcels:
-            self._blocked = send_all(self._send, parcels, self._substitute)
+            self._blocked = send_all(lambda batch: self._send(batch, now), parcels, self._substitute)
             if not self._blocked:
                 link.sent(now)
 
@@ -153,7 +153,7 @@ class Exchange(Generic[M]):
         else:
             self.is_stuck = True
 
-    def _send(self, parcels: Sequence[Parcel[Message]]) -> bool:
+    def _send(self, parcels: Sequence[Parcel[Message]], now: float) -> bool:
         if self._leaving.is_busy:
             return False
         frames = self._encode(parcels)
@@ -165,7 +165,7 @@ class Exchange(Generic[M]):
                     return False
                 frames = self._encode(others)
             self._leaving.begin(frames)
-            self.is_stuck = not self._leaving.go_on(self._connection.send)
+            self.is_stuck = not self._leaving.go_on(self._connection.send, now)
             return True
         self.is_stuck = not self._connection.send(frames)
         return not self.is_stuck

@@ -360,7 +360,7 @@ class MasterNode(RegisteringNode):
 
     def _send(self, peer: bytes, parcels: list[Parcel[Message]]) -> None:
         try:
-            if not self._traffic.send(peer, parcels):
+            if not self._traffic.send(peer, parcels, self.reactor.now()):
                 self._core.unreachable(peer, self.reactor.now())
         except MessageTooLarge as error:
             self.log.error("a message cannot be sent, and its receiver is cut: %s", error.message)

@@ -56,8 +56,13 @@ class PeerTraffic:
         self._leaving: dict[bytes, _Leaving] = {}
         self._coming: dict[bytes, PieceReceiver] = {}
 
-    def send(self, peer: bytes, parcels: Sequence[Parcel[Message]]) -> bool:
+    def send(self, peer: bytes, parcels: Sequence[Parcel[Message]], now: float) -> bool:
         """Send messages to a peer; False if it is gone or takes no more.
+
+        Args:
+            peer: The peer.
+            parcels: The messages, in order.
+            now: The time, in seconds.
 
         Raises:
             MessageTooLarge: One of them must not travel.
@@ -69,9 +74,9 @@ class PeerTraffic:
             if signs and not self._send_frames(peer, self._encode(signs)):
                 return False
             batches = list(in_batches(others))
-        return all(self._send_batch(peer, batch) for batch in batches)
+        return all(self._send_batch(peer, batch, now) for batch in batches)
 
-    def _send_batch(self, peer: bytes, batch: Sequence[Parcel[Message]]) -> bool:
+    def _send_batch(self, peer: bytes, batch: Sequence[Parcel[Message]], now: float) -> bool:
         frames = self._encode(batch)
         is_large = self._measure.is_large(frames)
         leaving = self._leaving.get(peer)
@@ -89,7 +94,7 @@ class PeerTraffic:
         if leaving is None or not is_large:
             return self._send_frames(peer, frames)
         leaving.pieces.begin(frames)
-        return leaving.pieces.go_on(lambda piece: self._send_frames(peer, piece))
+        return leaving.pieces.go_on(lambda piece: self._send_frames(peer, piece), now)
 
     def take(self, peer: bytes, parcel: Parcel[Hello | Piece | PieceTaken], now: float) -> list[Parcel[ToMaster]]:
         """A message of a peer that concerns large ones came, or a greeting, with which everything begins anew.
@@ -107,7 +112,7 @@ class PeerTraffic:
         if not self._core.hears(peer, message, now):
             return []
         if isinstance(message, PieceTaken):
-            if not self._go_on(peer, message.number):
+            if not self._go_on(peer, message.number, now):
                 self._core.unreachable(peer, now)
             return []
         coming = self._coming.get(peer)
@@ -121,15 +126,15 @@ class PeerTraffic:
         check_whole(whole)
         return whole
 
-    def _go_on(self, peer: bytes, number: int) -> bool:
+    def _go_on(self, peer: bytes, number: int, now: float) -> bool:
         """A peer has pieces up to this one: more may leave; False if it is gone or takes no more."""
         leaving = self._leaving.get(peer)
         if leaving is None:
             return True
         pieces = leaving.pieces
-        pieces.taken(number)
+        pieces.taken(number, now)
         while True:
-            if not pieces.go_on(lambda piece: self._send_frames(peer, piece)):
+            if not pieces.go_on(lambda piece: self._send_frames(peer, piece), now):
                 return False
             if pieces.is_busy or not leaving.waiting:
                 return True

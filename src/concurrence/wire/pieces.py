@@ -10,6 +10,7 @@ Messages keep their order: none but signs of life pass by one that is under way.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, TypeAlias, TypeVar
@@ -25,8 +26,15 @@ WHOLE_BYTES = 512 * 1024
 PIECE_BYTES = 256 * 1024
 """Of the others so much at once: also a line of 25 KB/s brings one within a lease of 10 s."""
 
-WINDOW = 16
-"""Pieces that are under way before the first of them must have been answered: 80 MB/s over a line with 50 ms."""
+FIRST_WINDOW = 4
+LEAST_WINDOW = 2
+MOST_WINDOW = 32
+"""Pieces that are under way before the first of them must have been answered. What is sent behind them waits for
+them: so their number follows from how long that is."""
+
+SHORT_WAIT = 0.1
+LONG_WAIT = 0.3
+"""Seconds that a piece waits for those before it, as its answer tells, with which more or fewer are under way."""
 
 MAX_MESSAGE_FRAMES = 16
 """A message is no larger than so many of the largest frames."""
@@ -43,7 +51,7 @@ _P = TypeVar("_P", bound=Message)
 def apart(parcels: Sequence[Parcel[_P]]) -> tuple[list[Parcel[_P]], list[Parcel[_P]]]:
     """The signs of life, which may pass by others, and the others.
 
-    A claim is one of them: it says what its chunk's results say again, and who waits for it gives the work to others.
+    A claim is one of them: its chunk's results say the same, and who waits for it gives the work to others.
     """
     signs = [parcel for parcel in parcels if isinstance(parcel.message, Ping | Pong | PieceTaken | Claimed)]
     others = [parcel for parcel in parcels if not isinstance(parcel.message, Ping | Pong | PieceTaken | Claimed)]
@@ -78,6 +86,10 @@ class PieceSender:
         self._index = self._offset = 0
         self._number = self._taken = 0
         self._ready: list[Frame] | None = None
+        self._window = FIRST_WINDOW
+        self._sent: deque[tuple[int, float]] = deque()  # pieces that were not answered, and when they left
+        self._adapted = 0  # the newest piece that had left when the window was changed last
+        self._quickest = inf  # seconds from a piece to its answer, at best
 
     def __repr__(self) -> str:
         state = f"frame {self._index} of {len(self._frames)}" if self.is_busy else "idle"
@@ -120,35 +132,58 @@ class PieceSender:
         self._sizes = [frame.nbytes for frame in self._frames]
         self._index = self._offset = 0
 
-    def go_on(self, send: Send) -> bool:
+    def go_on(self, send: Send, now: float) -> bool:
         """Hand over as much as may be under way.
 
         Args:
             send: Hands over to the connection.
+            now: The time, in seconds.
 
         Returns:
             False if the connection takes no more now.
         """
         while self.is_busy:
             if self._ready is None:
-                if self._number - self._taken >= WINDOW:
+                if self._number - self._taken >= self._window:
                     return True
                 self._ready = self._next()
             if not send(self._ready):
                 return False
             self._ready = None
+            self._sent.append((self._number, now))
         return True
 
-    def taken(self, number: int) -> None:
-        """The other end has everything up to this piece."""
-        if self._taken < number <= self._number:
-            self._taken = number
+    def taken(self, number: int, now: float) -> None:
+        """The other end has everything up to this piece.
+
+        Args:
+            number: The piece.
+            now: The time, in seconds.
+        """
+        if not self._taken < number <= self._number:
+            return
+        self._taken = number
+        left = now
+        while self._sent and self._sent[0][0] <= number:
+            _, left = self._sent.popleft()
+        self._quickest = min(self._quickest, now - left)
+        self._adapt(number, now - left - self._quickest)
+
+    def _adapt(self, number: int, wait: float) -> None:
+        """Have more or fewer under way; once it was too many, not again before the last change has shown."""
+        if wait > LONG_WAIT and number > self._adapted:
+            self._window = max(LEAST_WINDOW, self._window * 3 // 4)
+            self._adapted = self._number
+        elif wait < SHORT_WAIT and (not self._adapted or number > self._adapted):
+            self._window = min(MOST_WINDOW, self._window + 1)
+            self._adapted = self._adapted and self._number
 
     def reset(self) -> None:
         """The connection is lost, or begins anew: what is under way is dropped."""
         self._frames.clear()
         self._sizes.clear()
         self._ready = None
+        self._sent.clear()
         self._taken = self._number
 
     def _next(self) -> list[Frame]:

@@ -43,7 +43,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
         latency: One way, in seconds; what each link adds to it is up to twice as much.
         bandwidth: Bytes a second that pass each link in each direction; 0 for any number.
         payload: Bytes of ballast of large tasks: one in ten takes it as an argument, another one returns it. Then
-            every message is encoded, and what is larger than 8 KiB travels in pieces.
+            every message is encoded, and what is larger than 32 KiB travels in pieces.
         lease: Seconds of silence after which a node is given up.
         heartbeats: Whether nodes give signs of life; without them nobody is given up.
         cycle_seconds: What one turn of the master's loop costs.

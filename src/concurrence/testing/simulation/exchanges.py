@@ -18,8 +18,8 @@ from concurrence.wire.messages import Message
 from concurrence.wire.pieces import PieceSender
 
 MAX_FRAME_BYTES = 1 << 30
-WHOLE_BYTES = 8_192
-PIECE_BYTES = 4_096
+WHOLE_BYTES = 32_768
+PIECE_BYTES = 16_384
 
 
 def make_sender(world: World) -> PieceSender:

@@ -174,7 +174,7 @@ class SimulatedMaster:
             self._traffic.forget(peer)
 
     def _send(self, peer: bytes, parcels: list[Parcel[Message]], now: float) -> None:
-        if not self._traffic.send(peer, parcels):
+        if not self._traffic.send(peer, parcels, now):
             self.core.unreachable(peer, now)
             self._wake()
 

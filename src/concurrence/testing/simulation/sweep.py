@@ -16,7 +16,7 @@ from concurrence.testing.simulation.api import Durations, Report, Scenario
 from concurrence.testing.simulation.simulator import Progress, Simulator
 
 _SLOW_SHARE = 0.2  # of swarms with large tasks on slow lines
-_PAYLOAD = 100_000  # more than may be under way at a time
+_PAYLOAD = 800_000  # more than may be under way at a time
 
 
 def components_of(manager: ComponentManager) -> list[type[Component]]:
