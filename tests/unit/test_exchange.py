@@ -38,6 +38,7 @@ from concurrence.wire.messages import (
     Pong,
     Refusal,
     TakeBack,
+    Welcome,
 )
 from concurrence.wire.pieces import FIRST_WINDOW, PIECE_BYTES
 
@@ -266,6 +267,19 @@ def test_a_node_that_greets_again_is_not_sent_what_it_was_sent_before() -> None:
     story.until(story.assigned)
     story.wait(2 * LEASE)
     assert chunks([each.message for each in story.assigned()]) == [3]
+
+
+def test_a_welcome_does_not_wait_for_what_follows_it() -> None:
+    """Its receiver would greet again meanwhile, and be sent everything again, for ever."""
+    story = Story()
+    follow = [assign(1), assign(2, 100_000)]
+    story.until(lambda: story.core.swarm.registry.at(story.peer))
+    welcome = Parcel(Welcome(1, "1", "m", True, 2.0, LEASE))
+    story.down.queue.clear()
+    story.traffic.send(story.peer, [welcome, *follow], story.now)
+    story.until(lambda: story.link.ready, 1.0)
+    story.until(lambda: len(story.assigned()) == 2)
+    assert not story.of_kind(Hello)[1:]
 
 
 def test_a_node_answers_while_it_sends_much() -> None:

@@ -6,12 +6,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from concurrence.scheduling.core import MasterCore
-from concurrence.wire.codec import Frame, MessageDecoder, Parcel, encode, in_batches
-from concurrence.wire.messages import Hello, Message, Piece, PieceTaken, ToMaster
+from concurrence.wire.codec import Frame, MessageDecoder, Parcel, encode, frame_size, in_batches
+from concurrence.wire.messages import Hello, Message, Piece, PieceTaken, ToMaster, Welcome
 from concurrence.wire.pieces import PieceReceiver, PieceSender, apart, check_whole
 
 MAX_WAITING = 1_000
 """Messages that wait for a large one to one peer: with more it is as if the connection took no more."""
+
+_SOON_BYTES = 16 * 1024  # are there at once, also on a thin line
 
 
 class _Leaving:
@@ -68,6 +70,11 @@ class PeerTraffic:
             MessageTooLarge: One of them must not travel.
         """
         leaving = self._leaving.get(peer)
+        if len(parcels) > 1 and isinstance(parcels[0].message, Welcome) and _size(parcels) > _SOON_BYTES:
+            # Alone, because its receiver greets again before long, and then all that follows it is sent again.
+            if not self.send(peer, parcels[:1], now):
+                return False
+            parcels = parcels[1:]
         batches = list(in_batches(parcels))
         if len(batches) > 1 or (leaving is not None and leaving.is_busy):
             signs, others = apart(parcels)
@@ -159,3 +166,7 @@ class PeerTraffic:
 
     def _encode(self, parcels: Sequence[Parcel[Message]]) -> list[Frame]:
         return encode(parcels)
+
+
+def _size(parcels: Sequence[Parcel[Message]]) -> int:
+    return sum(frame_size(frame) for parcel in parcels for frame in parcel.frames)

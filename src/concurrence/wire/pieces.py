@@ -17,11 +17,11 @@ from typing import Any, TypeAlias, TypeVar
 
 from concurrence.errors import MessageTooLarge, ProtocolError
 from concurrence.wire.buffers import flat, room_for, too_large
-from concurrence.wire.codec import Frame, Parcel, encode, frame_size
+from concurrence.wire.codec import BATCH_BYTES, Frame, Parcel, encode, frame_size
 from concurrence.wire.messages import MAX_FRAMES, Claimed, Message, Piece, PieceTaken, Ping, Pong
 
-WHOLE_BYTES = 512 * 1024
-"""A message that is not larger travels whole."""
+WHOLE_BYTES = BATCH_BYTES + 64 * 1024
+"""A message that is not larger travels whole; what consists of several seldom is."""
 
 PIECE_BYTES = 256 * 1024
 """Of the others so much at once: also a line of 25 KB/s brings one within a lease of 10 s."""
