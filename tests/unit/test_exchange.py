@@ -30,6 +30,7 @@ from concurrence.wire.codec import (
 from concurrence.wire.messages import (
     Assign,
     ChunkResults,
+    Claimed,
     Hello,
     PackedResult,
     Piece,
@@ -142,11 +143,16 @@ class Story:
         self.link.events.clear()
         if self.link.wants_reconnect:
             self.reconnect()
-        self.exchange.send(self.collect, self.now)
+        self.exchange.send(self.collect, self.now, self.urgent)
 
     def collect(self) -> list[Parcel[Any]]:
         said, self.to_say = self.to_say, []
         return said
+
+    def urgent(self) -> list[Claimed]:
+        claims = [each.message for each in self.to_say if isinstance(each.message, Claimed)]
+        self.to_say = [each for each in self.to_say if not isinstance(each.message, Claimed)]
+        return claims
 
     def take(self, peer: bytes, frames: list[Frame]) -> None:
         for parcel in self.decoder.decode(frames):
@@ -280,6 +286,16 @@ def test_a_welcome_does_not_wait_for_what_follows_it() -> None:
     story.until(lambda: story.link.ready, 1.0)
     story.until(lambda: len(story.assigned()) == 2)
     assert not story.of_kind(Hello)[1:]
+
+
+def test_a_claim_passes_by_a_result_that_takes_long() -> None:
+    story = Story().ready()
+    story.to_say = [result(1)]
+    story.step()
+    story.to_say = [result(2, 10), Parcel(Claimed([7]))]
+    story.until(lambda: story.of_kind(Claimed))
+    assert not story.of_kind(ChunkResults)
+    story.until(lambda: len(story.of_kind(ChunkResults)) == 2)
 
 
 def test_a_node_answers_while_it_sends_much() -> None:

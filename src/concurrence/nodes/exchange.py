@@ -116,12 +116,15 @@ class Exchange(Generic[M]):
 
     # --- sending ---
 
-    def send(self, collect: Callable[[], list[Parcel[Any]]], now: float) -> None:
+    def send(
+        self, collect: Callable[[], list[Parcel[Any]]], now: float, urgent: Callable[[], Sequence[Message]] = tuple
+    ) -> None:
         """Send what may leave now.
 
         Args:
             collect: Gives what is to be told besides the link's own messages; asked only if it can leave.
             now: The time.
+            urgent: Gives what of that may pass by a large message.
         """
         self.is_stuck = False
         link = self._link
@@ -132,6 +135,8 @@ class Exchange(Generic[M]):
         if self._leaving.is_busy:
             self.is_stuck = not self._leaving.go_on(self._connection.send, now)
         if self._leaving.is_busy or not link.ready:
+            if link.ready:
+                link.outgoing += urgent()
             self._send_signs(now)
             return
         parcels: list[Parcel[Message]] = [Parcel(message) for message in link.outgoing]

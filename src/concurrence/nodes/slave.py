@@ -316,7 +316,9 @@ class SlaveNode(ServingNode):
         self._take_connection_events(client)
         if self._exchange.is_blocked or not self._link.ready:
             self._traffic.trim()
-        self._exchange.send(lambda: self._traffic.take(self._manager.chunks), self.reactor.now())
+        self._exchange.send(
+            lambda: self._traffic.take(self._manager.chunks), self.reactor.now(), self._traffic.take_claims
+        )
         self._watch_writable(client)
         if self._drain_state.stops:
             self._stop_if_drained()

@@ -58,7 +58,9 @@ class Steady(ApplicationNode):
     count = IntOption("steady", "count", 20, "How many.")
     seconds = FloatOption("steady", "seconds", 0.2, "How long each.")
     size = IntOption("steady", "size", 0, "Bytes of ballast that each returns.")
-    weight = IntOption("steady", "weight", 0, "Bytes of ballast that every second one takes, in place of returning any.")
+    weight = IntOption(
+        "steady", "weight", 0, "Bytes of ballast that every second one takes, in place of returning any."
+    )
     shared = IntOption("steady", "shared", 0, "Bytes of an object that all share.")
     retries = IntOption("steady", "retries", 0, "How often each is tried again.")
     fails = BoolOption("steady", "fails", False, "Whether they fail on bad machines.")

@@ -216,7 +216,9 @@ class SimulatedSlave:
             link.wants_reconnect = False
             self.exchange.lost()
             self.link.reconnect()
-        self.exchange.send(lambda: self._traffic.take(self.manager.slots.chunks), self._timeline.now)
+        self.exchange.send(
+            lambda: self._traffic.take(self.manager.slots.chunks), self._timeline.now, self._traffic.take_claims
+        )
 
     def _hello(self, resumes: bool) -> Hello:
         plan = self.plan
