@@ -23,6 +23,7 @@ _NEVER = 1e12
 _LOOK_SECONDS = 1.0
 _SETTLED_LEASES = 3.0
 _SETTLED_SECONDS = 3.0
+_SETTLED_LARGE = 8.0  # results of what nobody waits for any more may still be under way, one after the other
 _ENOUGH_SECONDS = 30.0
 
 Progress = Callable[[int, int, float], None]
@@ -125,6 +126,8 @@ class Simulator:
             if self.faults is not None:
                 self.faults.stop()
         wait = _SETTLED_LEASES * self._scenario.lease if self.faults is not None else _SETTLED_SECONDS
+        if self._scenario.bandwidth:
+            wait += _SETTLED_LARGE * self._scenario.payload / self._scenario.bandwidth
         if not self._scenario.check_every:
             wait = 0.0
         if now - max(self._settled_at, self.swarm.quiet_since) >= wait:
