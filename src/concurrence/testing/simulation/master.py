@@ -135,7 +135,6 @@ class SimulatedMaster:
     def _take(self, connection: Connection, payload: Any, now: float) -> None:
         core = self.core
         story = self._world.story
-        connection.link.node.heard(now)
         for parcel in self._network.decoded(self._decoder, payload):
             if story.is_kept:
                 story.tell("{} -> master: {}", connection.link.node.name, parcel)
@@ -145,6 +144,8 @@ class SimulatedMaster:
                 wholes = self._traffic.take(connection.peer, Parcel(message, parcel.frames), now)
             for whole in wholes:
                 core.receive(connection.peer, whole, lambda: _origin(connection), now)
+        if core.swarm.registry.at(connection.peer) is not None:  # what comes before a greeting counts for nothing
+            connection.link.node.heard(now)
         if core.rejected:
             raise Violation(f"the master rejected what {connection.link.node.name} sent")
 
