@@ -248,6 +248,9 @@ class MasterCore:
 
     def _greet(self, peer: bytes, hello: wire.Hello, origin: Origin, now: float) -> None:
         registry = self.swarm.registry
+        if registry.is_outdated(hello, origin):
+            self.outbox.dropped.append(peer)  # its node has given this connection up
+            return
         try:
             job = system_events.check_system(self.swarm, hello)
             self._check_room(hello)

@@ -51,6 +51,8 @@ class Hello(Message, frozen=True, array_like=True, gc=False, tag=1):
         chunks: What a slave that resumes still has, so that what got lost on the way is given out again.
         drains: Whether a slave takes no work, because it was told to drain.
         registration: The one that the newest welcome named; 0 before there was any.
+        greeting: Counts the greetings of this incarnation: one that comes late, on a connection that was given up
+            for another, must not take the place of a newer one.
     """
 
     protocol: Number
@@ -68,6 +70,7 @@ class Hello(Message, frozen=True, array_like=True, gc=False, tag=1):
     chunks: Counters = []  # noqa: RUF012  copied for each message
     drains: bool = False
     registration: Number = 0
+    greeting: Number = 0
 
 
 class Welcome(Message, frozen=True, array_like=True, gc=False, tag=2):
