@@ -29,13 +29,25 @@ if TYPE_CHECKING:
         StrOption,
     )
     from concurrence.errors import (
+        AddressInUse,
+        AuthenticationFailed,
         Backpressure,
         ComponentError,
         ConcurrenceError,
+        ConfigError,
+        ConnectionFailed,
+        EnvironmentInvalid,
+        MessageTooLarge,
+        NotFound,
+        PackingError,
+        PluginError,
+        ProtocolError,
+        Refused,
         TaskCancelled,
         TaskError,
         TaskInterrupted,
         UsageError,
+        WorkerStartFailed,
         WouldBlock,
     )
     from concurrence.ids import NodeId, SystemId, TaskId
@@ -54,7 +66,16 @@ if TYPE_CHECKING:
     from concurrence.tasks.children import push_task, push_tasks
     from concurrence.tasks.functions import task
     from concurrence.tasks.shared import Shared
-    from concurrence.transport.api import IClient, IReactor, IServer, ITransport, IWorkQueue, IWorkSource
+    from concurrence.transport.api import (
+        IClient,
+        IReactor,
+        IServer,
+        ITransport,
+        IWorkQueue,
+        IWorkSource,
+        Origin,
+        PeerId,
+    )
     from concurrence.transport.remote import ApiRequest, ApiService, jsonremote
     from concurrence.transport.rpc_client import RpcClient
     from concurrence.transport.rpc_errors import (
@@ -72,7 +93,8 @@ if TYPE_CHECKING:
     from concurrence.transport.standalone import open_transport
     from concurrence.transport.tcp_transport import TCPTransport
     from concurrence.transport.zmq_transport import ZMQTransport
-    from concurrence.wire.codec import Frame
+    from concurrence.wire.codec import Frame, Parcel
+    from concurrence.wire.messages import ChunkResults
     from concurrence.workers.api import ITaskManager, Upstream
     from concurrence.workers.generic import GenericTaskManager
     from concurrence.workers.zmq import ZMQTaskManager
@@ -96,13 +118,25 @@ _HOMES = {
         "StrOption",
     ),
     "concurrence.errors": (
+        "AddressInUse",
+        "AuthenticationFailed",
         "Backpressure",
         "ComponentError",
         "ConcurrenceError",
+        "ConfigError",
+        "ConnectionFailed",
+        "EnvironmentInvalid",
+        "MessageTooLarge",
+        "NotFound",
+        "PackingError",
+        "PluginError",
+        "ProtocolError",
+        "Refused",
         "TaskCancelled",
         "TaskError",
         "TaskInterrupted",
         "UsageError",
+        "WorkerStartFailed",
         "WouldBlock",
     ),
     "concurrence.ids": ("NodeId", "SystemId", "TaskId"),
@@ -127,7 +161,16 @@ _HOMES = {
     "concurrence.tasks.children": ("push_task", "push_tasks"),
     "concurrence.tasks.functions": ("task",),
     "concurrence.tasks.shared": ("Shared",),
-    "concurrence.transport.api": ("IClient", "IReactor", "IServer", "ITransport", "IWorkQueue", "IWorkSource"),
+    "concurrence.transport.api": (
+        "IClient",
+        "IReactor",
+        "IServer",
+        "ITransport",
+        "IWorkQueue",
+        "IWorkSource",
+        "Origin",
+        "PeerId",
+    ),
     "concurrence.transport.remote": ("ApiRequest", "ApiService", "jsonremote"),
     "concurrence.transport.rpc_client": ("RpcClient",),
     "concurrence.transport.rpc_errors": (
@@ -145,7 +188,8 @@ _HOMES = {
     "concurrence.transport.standalone": ("open_transport",),
     "concurrence.transport.tcp_transport": ("TCPTransport",),
     "concurrence.transport.zmq_transport": ("ZMQTransport",),
-    "concurrence.wire.codec": ("Frame",),
+    "concurrence.wire.codec": ("Frame", "Parcel"),
+    "concurrence.wire.messages": ("ChunkResults",),
     "concurrence.workers.api": ("ITaskManager", "Upstream"),
     "concurrence.workers.generic": ("GenericTaskManager",),
     "concurrence.workers.zmq": ("ZMQTaskManager",),
@@ -192,13 +236,25 @@ __all__ = [
     "run_until",
     "tcpremote",
     # errors
+    "AddressInUse",
+    "AuthenticationFailed",
     "Backpressure",
     "ComponentError",
     "ConcurrenceError",
+    "ConfigError",
+    "ConnectionFailed",
+    "EnvironmentInvalid",
+    "MessageTooLarge",
+    "NotFound",
+    "PackingError",
+    "PluginError",
+    "ProtocolError",
+    "Refused",
     "TaskCancelled",
     "TaskError",
     "TaskInterrupted",
     "UsageError",
+    "WorkerStartFailed",
     "WouldBlock",
     # identities
     "NodeId",
@@ -225,6 +281,7 @@ __all__ = [
     # for authors of plug-ins
     "ApiRequest",
     "ApiService",
+    "ChunkResults",
     "Credentials",
     "DurableListener",
     "Frame",
@@ -247,6 +304,9 @@ __all__ = [
     "JournalEntry",
     "KeyRing",
     "NodeType",
+    "Origin",
+    "Parcel",
+    "PeerId",
     "SlaveNodeRecord",
     "SlaveView",
     "SwarmState",

@@ -110,6 +110,9 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.transport.http_pages": {"nodes", "testing"},
     "concurrence.transport.http_server": {"nodes", "testing"},
     "concurrence.transport.jsonrpc": {"nodes", "testing", "dashboard", "cli"},
+    # What strategies are tried with, and what task managers pull from, in the tests that their authors inherit.
+    "concurrence.scheduling.generic": {"testing"},
+    "concurrence.transport.memory": {"testing"},
     "concurrence.scheduling.core": {"nodes", "testing"},
     "concurrence.scheduling.ledger": {"nodes", "testing"},
     "concurrence.scheduling.outbox": {"nodes", "testing"},

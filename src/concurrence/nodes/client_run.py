@@ -102,7 +102,8 @@ class ClientRun:
         self._owner: Owner | None = None
         self._exit_code = 0
         self._progress: dict[int, Progress] = {}
-        self._started = self._ended = time.perf_counter()
+        self._started = time.perf_counter()
+        self._ended = 0.0
         self._shown = 0.0
         self._was_lost = False
         self._loop = MainLoop()
@@ -149,6 +150,9 @@ class ClientRun:
             self._owner.run()
         except (KeyboardInterrupt, bdb.BdbQuit):
             reason = "the application was interrupted"
+            if self._owner is not None:
+                self._owner.stop()
+                self._handlers.interrupted()
             raise KeyboardInterrupt from None
         except ConnectionFailed as error:
             if self._settings.inline and self._owner is not None and self._owner.is_idle:
@@ -198,7 +202,7 @@ class ClientRun:
         lost = [self._progress[each] for each in (owner.systems if owner else ()) if each in self._progress]
         unfinished = len(self._tasks) + sum(each.queued + each.running for each in lost)
         return RunSummary(
-            wall=self._ended - self._started,
+            wall=(self._ended or time.perf_counter()) - self._started,
             busy=sum(each.busy for each in systems) + (owner.busy if owner else 0.0),
             finished=sum(each.finished for each in systems) + counts.finished,
             failed=sum(each.failed for each in systems) + counts.failed,

@@ -49,11 +49,10 @@ class Owner:
         channel: Its compute channel.
         tasks: Its unfinished tasks.
         handlers: What to call.
-        patience: Seconds that a push outside handlers waits for room.
+        patience: Seconds that a push outside handlers waits for room; an attribute that may be changed.
         place: What its handlers are, for the errors of those who wait in them.
 
     Attributes:
-        patience: As above; it may be changed.
         systems: The task systems that have not ended.
         busy: Seconds that workers spent in its tasks.
         moved: Bytes of its tasks and results.
@@ -219,6 +218,8 @@ class Owner:
                 for _ in range(min(free, _BURST)):
                     self.tasks.add(next(source.iterator))
                     source.taken += 1
+                    if self.tasks.pending_bytes >= room.SOURCE_BYTES:  # a task may have megabytes
+                        break
             except StopIteration:
                 self._sources.remove(source)
                 self._hand_over(source.iterable)

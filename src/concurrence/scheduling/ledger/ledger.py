@@ -293,6 +293,8 @@ class Ledger:
         for record in removed:
             record.state = TaskState.CANCELLED
             self._end(job, record, status)
+            # It may lie in the queue for long, skipped when its turn comes: what it weighs goes now.
+            record.arguments, record.buffers = b"", ()
         ended = None
         if removed:
             ended = Ended([record.counter for record in removed], bytes([status]) * len(removed))
