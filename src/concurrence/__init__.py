@@ -52,9 +52,12 @@ if TYPE_CHECKING:
     )
     from concurrence.ids import NodeId, SystemId, TaskId
     from concurrence.journal.api import DurableListener, IJournal, JournalEntry
+    from concurrence.nodes.advice import advise
     from concurrence.nodes.api import IApiMethods, IApp, INodeHandle, INodeService, NodeType
     from concurrence.nodes.application import ApplicationNode
     from concurrence.nodes.display import PlainDisplay
+    from concurrence.nodes.report_page import report_page
+    from concurrence.nodes.run_report import RunReport, SlaveShare, Split
     from concurrence.nodes.running import run
     from concurrence.scheduling.api import ITaskScheduler, ITaskScheduleStrategy, SlaveView, SwarmState, WorkView
     from concurrence.scheduling.registry import SlaveNodeRecord
@@ -142,11 +145,14 @@ _HOMES = {
     "concurrence.ids": ("NodeId", "SystemId", "TaskId"),
     "concurrence.journal.api": ("DurableListener", "IJournal", "JournalEntry"),
     "concurrence.nodes.api": ("IApiMethods", "IApp", "INodeHandle", "INodeService", "NodeType"),
+    "concurrence.nodes.advice": ("advise",),
     "concurrence.nodes.application": ("ApplicationNode",),
     "concurrence.scripting.connecting": ("connect", "local_swarm"),
     "concurrence.scripting.completion": ("as_completed", "wait"),
     "concurrence.nodes.display": ("PlainDisplay",),
     "concurrence.scripting.futures": ("Future",),
+    "concurrence.nodes.report_page": ("report_page",),
+    "concurrence.nodes.run_report": ("RunReport", "SlaveShare", "Split"),
     "concurrence.nodes.running": ("run",),
     "concurrence.scripting.swarm": ("Swarm",),
     "concurrence.scheduling.api": (
@@ -206,10 +212,15 @@ __all__ = [
     # scripts and notebooks
     "Future",
     "PlainDisplay",
+    "RunReport",
+    "SlaveShare",
+    "Split",
     "Swarm",
+    "advise",
     "as_completed",
     "connect",
     "local_swarm",
+    "report_page",
     "wait",
     # tasks and task systems
     "ITaskMaster",

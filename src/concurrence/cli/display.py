@@ -13,7 +13,9 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from concurrence.cli.half_blocks import HalfBlocks
+from concurrence.nodes.advice import advise
 from concurrence.nodes.display import Pixels, PlainDisplay, RunSummary
+from concurrence.nodes.run_report import RunReport
 
 _WIDEST, _HIGHEST = 72, 22  # characters of a picture: it is painted ten times a second
 _LINES_LEFT = 8
@@ -142,6 +144,31 @@ def summary_lines(summary: RunSummary, workers: int | None) -> list[str]:
         f"tasks: {', '.join(ends)}; {human_bytes(summary.moved)} moved",
         f"time:  {summary.wall:.2f} s, {summary.busy:.2f} s of work, speed-up {summary.speed_up:.2f}{swarm}",
     ]
+
+
+def report_lines(report: RunReport) -> list[str]:
+    """The lines behind the summary: where the workers' time went, and what to do about it; none if nobody knows.
+
+    Args:
+        report: The run.
+    """
+    split = report.split
+    if not report.ran or split.total <= 0:
+        return []
+    parts = [f"{100 * split.share(part):.0f}% {part}" for part in ("compute", "serialise", "transfer")]
+    idle = f"{100 * split.share('starved', 'idle'):.0f}% idle"
+    fraction = report.serial_fraction
+    serial = f"; serial fraction {fraction:.2g}" if fraction is not None else ""
+    lines = [f"split: {', '.join([*parts, idle])}; {human_time(report.queued)} queued{serial}"]
+    advice = advise(report)
+    return [*lines, f"note:  {advice}"] if advice else lines
+
+
+def human_time(seconds: float) -> str:
+    """A short time as people read it: ``1.5 ms``."""
+    if seconds >= 1:
+        return f"{seconds:,.2f} s"
+    return f"{1e3 * seconds:.3g} ms"
 
 
 def human_bytes(count: float) -> str:

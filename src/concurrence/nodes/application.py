@@ -16,6 +16,7 @@ from concurrence.nodes.client_options import ClientOptions
 from concurrence.nodes.client_run import ClientRun, RunSettings
 from concurrence.nodes.display import IDisplay, IPictureDisplay, Pixels, PlainDisplay, RunSummary
 from concurrence.nodes.identity import Identity
+from concurrence.nodes.run_report import RunReport
 from concurrence.tasks.api import ITaskSystem, Task, warn_of_misspelled
 from concurrence.telemetry.stats import Stats
 from concurrence.transport.security import read_connect_file
@@ -35,6 +36,7 @@ class ApplicationNode(ClientOptions, IApp, IApplicationHandlers, abstract=True):
         inline: Whether master, slave and tasks run in this process and thread too.
         display: What it shows while it runs.
         summary: What the run took; None until it ended.
+        run_report: Where the swarm's time went in it; None until it ended.
     """
 
     node_services = ExtensionPoint(INodeService)
@@ -55,6 +57,7 @@ class ApplicationNode(ClientOptions, IApp, IApplicationHandlers, abstract=True):
         self.workers: int | None = None
         self.display: IDisplay = PlainDisplay()
         self.summary: RunSummary | None = None
+        self.run_report: RunReport | None = None
         self.__run: ClientRun | None = None
         self.__failed = False
 
@@ -273,6 +276,7 @@ class ApplicationNode(ClientOptions, IApp, IApplicationHandlers, abstract=True):
             return run.run()
         finally:
             self.summary = run.summary()
+            self.run_report = run.report()
 
     def _current_run(self) -> ClientRun:
         if self.__run is None:

@@ -9,7 +9,7 @@ from math import inf
 from msgspec import Struct
 
 from concurrence.component import Interface
-from concurrence.scheduling.assigning import assign_parcel
+from concurrence.scheduling.assigning import assign_parcel, way_seconds
 from concurrence.scheduling.circuit import Outcomes
 from concurrence.scheduling.detached import DetachedSystems
 from concurrence.scheduling.fairness import FairShare
@@ -26,11 +26,9 @@ from concurrence.scheduling.rates import CHUNK_SECONDS, Rates
 from concurrence.scheduling.registry import OwnerNode, Registry, SlaveNodeRecord
 from concurrence.scheduling.reservations import Reservations
 from concurrence.scheduling.roster import EXACT, Roster
-from concurrence.wire.codec import Parcel, frame_size
+from concurrence.scheduling.usage import Usages
+from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import Ping
-
-SOON_BYTES = 64 * 1024
-"""A chunk on the work queue that is not larger is with a slave at once."""
 
 
 class Limits(Struct, frozen=True):
@@ -110,6 +108,7 @@ class SwarmState:
         self.functions = FunctionTable(limits.code_window)
         self.past = Past()
         self.measures = Measures()
+        self.usages = Usages()
         self.detached = DetachedSystems()
         self.outbox = Outbox()
         self.unclaimed: dict[int, float] = {}
@@ -215,7 +214,9 @@ class SwarmState:
         """Take a chunk of at most so many tasks from a job, and charge it to the client."""
         since = job.queue.head_since()
         assignment = self.ledger.take(job, size, now)
-        self.measures.queue.observe(max(0.0, now - since), len(assignment.pending))
+        waited = max(0.0, now - since)
+        self.measures.queue.observe(waited, len(assignment.pending))
+        self.usages.waited(job.client, waited, len(assignment.pending))
         if assignment.spec.resources:
             self.reservations.cancel(self.roster, job.system, assignment.spec.resources)
         mean = self.rates.mean(assignment.spec.function)
@@ -247,8 +248,7 @@ class SwarmState:
         """
         self.spread(assignment.spec.function)
         parcel = assign_parcel(assignment)
-        size = sum(map(frame_size, parcel.frames))
-        self.unclaimed[assignment.chunk] = now + (size * patience if size > SOON_BYTES else 0.0)
+        self.unclaimed[assignment.chunk] = now + way_seconds(parcel, patience)
         self.ledger.story.tell(Event.OFFERED, assignment.job.system, assignment.chunk)
         self.outbox.work.append(parcel)
 

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from concurrence.scheduling.ledger.jobs import Assignment
 from concurrence.scheduling.load import cores_of
-from concurrence.wire.codec import Frame, Parcel, encode_tasks
+from concurrence.wire.codec import Frame, Parcel, encode_tasks, frame_size
 from concurrence.wire.messages import Assign, PackedTask
+
+SOON_BYTES = 64 * 1024
+"""A chunk on the work queue that is not larger is with a slave at once."""
+
+
+def way_seconds(parcel: Parcel[Assign], patience: float) -> float:
+    """How long a chunk may be under way to a slave if each byte takes so many seconds."""
+    size = sum(map(frame_size, parcel.frames))
+    return size * patience if size > SOON_BYTES else 0.0
 
 
 def assign_parcel(assignment: Assignment) -> Parcel[Assign]:

@@ -103,15 +103,16 @@ from concurrence.wire.task_messages import (
     Requirement,
     TakeBack,
 )
+from concurrence.wire.usage_messages import AskUsage, SlaveUsage, Usage
 
 FromOwner: TypeAlias = (
     Hello | Ping | Pong | Piece | PieceTaken | Bye | DefineBundle | DefineFunction | ForgetFunction | PushTasks
     | PushSystem | AttachSystem | Cancel | Delivered | SystemEnded | ReportProgress | Output | StatusRequest
-    | CallApi
+    | CallApi | AskUsage
 )  # fmt: skip
 ToOwner: TypeAlias = (
     Welcome | Refusal | Ping | Pong | Piece | PieceTaken | Bye | DefineBundle | DefineFunction | PushAccepted
-    | PushRejected | Results | SystemResult | Progress | Output | SlaveList | Status | ApiAnswer
+    | PushRejected | Results | SystemResult | Progress | Output | SlaveList | Status | ApiAnswer | Usage
 )  # fmt: skip
 FromSlave: TypeAlias = (
     Hello | Ping | Pong | Piece | PieceTaken | Bye | NeedFunction | ChunkResults | AttemptLost | Claimed | Output
@@ -145,6 +146,7 @@ __all__ = [
     "REFUSED",
     "RETURNED",
     "ApiAnswer",
+    "AskUsage",
     "Assign",
     "AttachSystem",
     "AttemptLost",
@@ -203,6 +205,7 @@ __all__ = [
     "SlaveDescription",
     "SlaveEntry",
     "SlaveList",
+    "SlaveUsage",
     "StartChild",
     "Status",
     "StatusRequest",
@@ -217,6 +220,7 @@ __all__ = [
     "ToSlave",
     "ToTemplate",
     "ToWorker",
+    "Usage",
     "Welcome",
     "WorkerGrown",
     "WorkerReady",
