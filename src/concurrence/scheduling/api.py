@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from math import inf
 
 from msgspec import Struct
@@ -31,6 +32,15 @@ from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import Ping
 
 
+class Alone(Enum):
+    """Why no further slave can ever join a swarm, as its users know it."""
+
+    PRIVATE = "private"
+    """It was started for one run or script, with keys that nobody else has."""
+    INLINE = "inline"
+    """It is one thread of one process."""
+
+
 class Limits(Struct, frozen=True):
     """Bounds and periods of a master.
 
@@ -48,6 +58,7 @@ class Limits(Struct, frozen=True):
         max_connections: How many the open files of the master allow; 0 for no limit. A slave may have two.
         impossible_fails: Whether tasks fail that no connected slave can ever run; if not, they wait.
         impossible_patience: Seconds after which they do.
+        alone: Whether no further slave can ever join: then they fail at once.
         weights: How much more than others clients of these names may have, as 2 for twice as much.
         retry_delay: Seconds that a task which raised waits before it is tried again; doubled with each failure.
         longest_retry_delay: Never more seconds than this.
@@ -65,6 +76,7 @@ class Limits(Struct, frozen=True):
     max_connections: int = 0
     impossible_fails: bool = False
     impossible_patience: float = 10.0
+    alone: Alone | None = None
     retry_delay: float = 0.0
     longest_retry_delay: float = 30.0
     weights: Mapping[str, float] = {}
@@ -113,8 +125,7 @@ class SwarmState:
         self.outbox = Outbox()
         self.unclaimed: dict[int, float] = {}
         """Chunks on the work queue that no slave claimed yet, with the time by which they have come there."""
-        self.moving_at = -inf
-        """When a part of a large message to or from a slave came last."""
+        self.moving_at = -inf  # when a part of a large message to or from a slave came last
         self.changed = False
         """Whether anything happened in this cycle that may have made room for work."""
         self.asked: dict[str, float] = {}
@@ -123,6 +134,8 @@ class SwarmState:
         """Whether a slave came or went since owners were told which there are."""
         self.slaves_told = -inf
         """When they were told."""
+        self.behind_at = -inf
+        """When there was last more that had arrived than was taken in."""
         self._spread: dict[int, int] = {}  # functions that all slaves were sent, as the roster was then
         self._held: dict[int, Job] = {}
         self.reservations = Reservations()
@@ -238,19 +251,12 @@ class SwarmState:
         self.ledger.story.tell(Event.SENT, assignment.job.system, assignment.chunk, who=slave.name)
         self.outbox.send(slave.peer, assign_parcel(assignment))
 
-    def offer(self, assignment: Assignment, now: float, patience: float = 0.0) -> None:
-        """Put a chunk on the work queue, where any slave may claim it.
-
-        Args:
-            assignment: The chunk.
-            now: The time.
-            patience: Seconds that each byte may take to come to a slave.
-        """
+    def offer(self, assignment: Assignment, now: float) -> None:
+        """Put a chunk on the work queue, where any slave may claim it."""
         self.spread(assignment.spec.function)
-        parcel = assign_parcel(assignment)
-        self.unclaimed[assignment.chunk] = now + way_seconds(parcel, patience)
+        self.outbox.work.append(assign_parcel(assignment))
+        self.unclaimed[assignment.chunk] = now + way_seconds(self.outbox.work[-1])
         self.ledger.story.tell(Event.OFFERED, assignment.job.system, assignment.chunk)
-        self.outbox.work.append(parcel)
 
     def give(self, assignment: Assignment, slave: SlaveNodeRecord) -> None:
         """A slave has a chunk."""
@@ -265,7 +271,7 @@ class SwarmState:
 
     def define(self, slave: SlaveNodeRecord, function: int) -> None:
         """Send a slave the code of a function unless it has it."""
-        for parcel in self.functions.definition(function, slave.known):
+        for parcel in self.functions.definition(function, slave.known, slave.id):
             self.outbox.send(slave.peer, parcel)
 
     def spread(self, function: int) -> None:
@@ -287,10 +293,6 @@ class SwarmState:
         """Whether a slave offers what the next task of the job needs, beyond what its other chunks take of it."""
         spec = job.queue.head()
         return spec is not None and slave.has_free(spec.resources)
-
-    def has_free(self, slave: SlaveNodeRecord, resources: Needs) -> bool:
-        """Whether a slave offers so much, beyond what its chunks take of it."""
-        return slave.has_free(resources)
 
 
 class ITaskScheduler(Interface):

@@ -11,10 +11,14 @@ SOON_BYTES = 64 * 1024
 """A chunk on the work queue that is not larger is with a slave at once."""
 
 
-def way_seconds(parcel: Parcel[Assign], patience: float) -> float:
-    """How long a chunk may be under way to a slave if each byte takes so many seconds."""
+SLOW_BYTES = 1024 * 1024
+"""Bytes a second that pass a line at least: a larger chunk may be unclaimed for as long as it takes over that."""
+
+
+def way_seconds(parcel: Parcel[Assign]) -> float:
+    """How long a chunk may be under way to whichever slave pulls it."""
     size = sum(map(frame_size, parcel.frames))
-    return size * patience if size > SOON_BYTES else 0.0
+    return size / SLOW_BYTES if size > SOON_BYTES else 0.0
 
 
 def assign_parcel(assignment: Assignment) -> Parcel[Assign]:

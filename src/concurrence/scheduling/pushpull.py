@@ -27,9 +27,6 @@ LARGE_BYTES = 256 * 1024
 """A task with larger arguments is sent to a slave: the work queue hands a message to whoever is next, and who that
 is shows only when all of it has come."""
 
-SLOW_BYTES = 1024 * 1024
-"""Bytes a second that pass a line at least: a chunk may be unclaimed for as long as it takes to come over that."""
-
 MOVING_SECONDS = 2.0
 """The same while large messages pass to or from slaves, behind which work and claims wait."""
 
@@ -60,7 +57,7 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
             if spec is None or (len(unclaimed) >= roster.idle_workers and swarm.rates.is_long(spec.function)):
                 swarm.set_aside(job)
             elif not spec.resources and _may_be_pulled(job):
-                swarm.offer(swarm.form_chunk(job, credit, now), now, 1 / SLOW_BYTES)
+                swarm.offer(swarm.form_chunk(job, credit, now), now)
             elif not self._direct(swarm, job, spec.resources, now):
                 if spec.resources:
                     swarm.hold(job, spec.resources, now)  # what is behind it may find room
@@ -106,11 +103,18 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
                 swarm.outbox.send(slave.peer, Parcel(TakeBack(chunk, kill=False)))
 
     def tick(self, swarm: SwarmState, now: float) -> None:
-        """Push again what nobody claimed although somebody could, or nobody will because all slaves drain."""
+        """Push again what nobody claimed although somebody could, or nobody will because all slaves drain.
+
+        A master that does not keep up has claims that it has not read: pushed again, what they are of would be
+        done twice, and leave the master further behind.
+        """
         if not swarm.unclaimed or (len(swarm.roster.connected) and not len(swarm.roster.idle)):
             return
         patience = MOVING_SECONDS if now - swarm.moving_at < MOVING_SECONDS else UNCLAIMED_SECONDS
         stuck: list[int] = []
+        is_behind = now - swarm.behind_at < UNCLAIMED_SECONDS
+        if is_behind:
+            patience = max(patience, swarm.limits.lease)
         for chunk, offered in swarm.unclaimed.items():  # in the order in which they were offered
             if offered > now:
                 continue  # it is large, and takes its time to come
