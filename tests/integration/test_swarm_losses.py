@@ -82,6 +82,26 @@ def test_a_slave_that_comes_back_keeps_its_work(swarm: Swarm) -> None:
         relay.close()
 
 
+def test_a_slave_that_comes_back_goes_on_with_a_task_that_came_with_others(swarm: Swarm) -> None:
+    swarm.master()
+    relay = Relay(int(swarm.credentials("slave").address.rpartition(":")[2]))
+    try:
+        slave = swarm.slave("attic", connect=swarm.connect_through(relay.port, "slave"))
+        run = swarm.run("slow.py:AmongQuick", "slow.count=100", "slow.seconds=600", "slow.quick=9")
+        until(lambda: swarm.probes("start-102.*"), what="the slow one runs")
+        until(lambda: "ended slow 101" in run.output, what="the results of those before it arrived")
+        assert relay.cut() == 1
+        until(lambda: slave.output.count("registered with the master") == 2)
+        until(lambda: swarm.status().nodes, what="the master has answered after that")
+        (swarm.probe / "release").touch()
+        check_all(run.ends_well(), 112)
+        assert len(swarm.probes("start-102.*")) == 1
+        slave.send(signal.SIGTERM)
+        assert slave.finish() == 0
+    finally:
+        relay.close()
+
+
 def test_a_client_that_comes_back_is_told_everything_once(swarm: Swarm) -> None:
     swarm.master()
     swarm.slave("attic", workers=2)

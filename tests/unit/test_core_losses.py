@@ -97,6 +97,53 @@ class TestLoss:
             back.answer(chunk)
         assert len(ends(client.messages(Results))) == 2
 
+    def test_of_a_chunk_whose_results_may_be_lost_only_those_run_again(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave(description=machine(1, 1))
+        client.define()
+        client.push(1, range(5))
+        slave.answer(*slave.pull(), busy=0.000_01)
+        (chunk,) = slave.pull()
+        assert counters_of(chunk) == [1, 2, 3, 4]
+        slave.answer(chunk, only=[1])
+        slave.vanish()  # and with the connection the result of 2; that of 3 is yet to be sent, and 4 runs
+        number = chunk.message.chunk
+        back: Slave = master.slave(resumes=True, chunks=[number], left={number: [3, 4]})
+        assert not back.messages(TakeBack), "what runs goes on"
+        back.answer(chunk, only=[3, 4])
+        (again,) = back.pull()
+        assert (counters_of(again), again.message.attempt) == ([2], 2)
+        back.answer(again)
+        assert ends(client.messages(Results)) == dict.fromkeys(range(5), FINISHED)
+
+    def test_nothing_is_expected_of_a_chunk_whose_results_are_all_lost(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave(description=machine(1, 1))
+        client.define()
+        client.push(1, range(3))
+        slave.answer(*slave.pull(), busy=0.000_01)
+        (chunk,) = slave.pull()
+        client.say(Cancel(SYSTEM, [1]))
+        slave.vanish()
+        number = chunk.message.chunk
+        back: Slave = master.slave(resumes=True, chunks=[number], left={number: []})
+        assert back.one(TakeBack) == TakeBack(number, kill=True)
+        assert back.work_off() == [2]
+        assert ends(client.messages(Results)) == {0: FINISHED, 1: CANCELLED, 2: FINISHED}
+
+    def test_what_another_slave_has_by_now_is_not_lost_with_it(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave(description=machine(1, 1))
+        client.define()
+        client.push(1, [0])
+        (chunk,) = slave.pull()
+        number = chunk.message.chunk
+        master.slave("other").vanish()
+        other = master.slave("other", resumes=True, chunks=[number], left={number: []})
+        assert other.one(TakeBack) == TakeBack(number, kill=True)
+        slave.answer(chunk)
+        assert ends(client.messages(Results)) == {0: FINISHED}
+
     def test_a_new_incarnation_of_a_slave_has_nothing_of_the_former(self) -> None:
         master = Master()
         client, slave = master.client(), master.slave()

@@ -250,7 +250,7 @@ class MasterCore:
         if isinstance(node, SlaveNodeRecord):
             draining.greeted(self.swarm, node)
             # One that is not known drops what it has as soon as it hears so.
-            slave_events.reconcile(self.swarm, node, hello.chunks if known else [])
+            slave_events.reconcile(self.swarm, node, hello.chunks if known else [], hello.left)
             self.swarm.slaves_changed = True
         elif isinstance(node, OwnerNode):
             greetings.greet_owner(self.swarm, node, job)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
 
-from concurrence.wire.fields import Counters, Message, Name, Number, Resources, Seconds, Text
+from msgspec import Meta, Struct
+
+from concurrence.wire.fields import MAX_CHUNK_TASKS, Counters, Message, Name, Number, Resources, Seconds, Text
 from concurrence.wire.result_messages import Progress
 
 
@@ -51,6 +53,7 @@ class Hello(Message, frozen=True, array_like=True, gc=False, tag=1):
         chunks: What a slave that resumes still has, so that what got lost on the way is given out again.
         drains: Whether a slave takes no work, because it was told to drain.
         registration: The one that the newest welcome named; 0 before there was any.
+        left: Of those chunks of which results may be lost: the tasks that the slave will still answer.
     """
 
     protocol: Number
@@ -68,6 +71,7 @@ class Hello(Message, frozen=True, array_like=True, gc=False, tag=1):
     chunks: Counters = []  # noqa: RUF012  copied for each message
     drains: bool = False
     registration: Number = 0
+    left: Annotated[dict[Number, Counters], Meta(max_length=MAX_CHUNK_TASKS)] = {}  # noqa: RUF012  the same
 
 
 class Welcome(Message, frozen=True, array_like=True, gc=False, tag=2):

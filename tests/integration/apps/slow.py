@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from reporting import Reporting, leave, probe
 
-from concurrence import FloatOption, IntOption, ITaskMaster, ITaskSystem, Task, TaskError
+from concurrence import FloatOption, IntOption, ITaskMaster, ITaskSystem, SystemId, Task, TaskError
 
 RELEASE = "release"
 """Once a test has made this file, nothing takes longer any more."""
@@ -53,6 +53,22 @@ class SlowTasks(Reporting):
     def task_finished(self, task: Task, result: Any, error: TaskError | None) -> None:
         super().task_finished(task, result, error)
         self.say(f"ended {task.name}")
+
+
+class AmongQuick(SlowTasks):
+    """Pushes a slow task amid quick ones, that are known to be quick by then: they travel together."""
+
+    def start_processing(self) -> None:
+        self.before = self.count
+        self.push_tasks([Slow(n, 0.0) for n in range(self.count)])
+
+    def work_finished(self, result: Any, system_id: SystemId) -> None:
+        if not self.before:
+            super().work_finished(result, system_id)
+            return
+        first, self.before = self.before, 0
+        seconds = [0.0, 0.0, self.seconds, *[0.0] * self.quick]
+        self.push_tasks([Slow(first + n, each) for n, each in enumerate(seconds)])
 
 
 class GoesOn(SlowTasks):

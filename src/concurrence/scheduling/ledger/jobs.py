@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -163,6 +163,13 @@ class Assignment:
 
     def __iter__(self) -> Iterator[TaskRecord]:
         return iter(self.pending.values())
+
+    def part_from(self, but: Collection[int]) -> dict[int, TaskRecord]:
+        """Nothing more is expected of this chunk but of these tasks; returns the others, which are unfinished."""
+        lost = self.pending
+        self.pending = {counter: lost.pop(counter) for counter in but if counter in lost}
+        self.cancelled.intersection_update(but)
+        return lost
 
     def note_failure(self, record: TaskRecord) -> None:
         """Remember where a task failed, so that it is tried somewhere else."""
