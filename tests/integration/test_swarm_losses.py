@@ -102,6 +102,17 @@ def test_a_slave_that_comes_back_goes_on_with_a_task_that_came_with_others(swarm
         relay.close()
 
 
+def test_nothing_waits_for_a_long_task_that_it_came_with(swarm: Swarm) -> None:
+    swarm.master()
+    swarm.slave("attic", workers=2)
+    swarm.slave("cellar")
+    run = swarm.run("slow.py:AmongQuick", "slow.count=100", "slow.seconds=600", "slow.quick=9")
+    others = [n for n in range(112) if n != 102]
+    until(lambda: all(f"ended slow {n}\n" in run.output for n in others), what="the others end")
+    (swarm.probe / "release").touch()
+    check_all(run.ends_well(), 112)
+
+
 def test_a_client_that_comes_back_is_told_everything_once(swarm: Swarm) -> None:
     swarm.master()
     swarm.slave("attic", workers=2)

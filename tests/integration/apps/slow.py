@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from reporting import Reporting, leave, probe
 
-from concurrence import FloatOption, IntOption, ITaskMaster, ITaskSystem, SystemId, Task, TaskError
+from concurrence import FloatOption, IntOption, ITaskMaster, ITaskSystem, Task, TaskError
 
 RELEASE = "release"
 """Once a test has made this file, nothing takes longer any more."""
@@ -62,7 +62,7 @@ class AmongQuick(SlowTasks):
         self.before = self.count
         self.push_tasks([Slow(n, 0.0) for n in range(self.count)])
 
-    def work_finished(self, result: Any, system_id: SystemId) -> None:
+    def work_finished(self, result: Any, system_id: int) -> None:
         if not self.before:
             super().work_finished(result, system_id)
             return
