@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 import psutil
-from relay import Relay
+from relay import IN, Relay
 from swarmkit import Program, Swarm, until
 
 QUICK_LEASE = ("masternode.lease=4s", "masternode.heartbeat=500ms")
@@ -128,6 +128,26 @@ def test_a_client_that_comes_back_is_told_everything_once(swarm: Swarm) -> None:
         check_all(report, 26)
         assert report["events"] == ["disconnected", "reconnected"] * (len(report["events"]) // 2)
         assert len(swarm.probes("start-*")) == 26
+    finally:
+        relay.close()
+
+
+def test_what_a_client_cancels_while_its_connection_breaks_is_cancelled(swarm: Swarm) -> None:
+    swarm.master()
+    swarm.slave("attic")
+    relay = Relay(int(swarm.credentials("client").address.rpartition(":")[2]))
+    try:
+        settings = ("slow.count=3", "slow.seconds=600")
+        run = swarm.run("slow.py:CancelsWhenTold", *settings, connect=swarm.connect_through(relay.port, "client"))
+        started(swarm)
+        relay.stall(IN)
+        (swarm.probe / "cancel").touch()
+        run.wait_for("cancelled")
+        assert relay.cut() == 1
+        relay.resume()
+        report = run.ends_well()
+        assert {error["kind"] for error in report["errors"].values()} == {"cancelled"}
+        assert report["ends"] == {f"slow {n}": 1 for n in range(3)}
     finally:
         relay.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from swarm_story import SYSTEM, Master, Slave, counters_of, ends, fault_of, machine
+from swarm_story import SYSTEM, Master, Owner, Slave, counters_of, ends, fault_of, machine
 
 from concurrence.wire import faults
 from concurrence.wire.messages import (
@@ -17,6 +17,7 @@ from concurrence.wire.messages import (
     Cancel,
     DefineFunction,
     ForgetFunction,
+    PushAccepted,
     Results,
     TakeBack,
     Welcome,
@@ -273,6 +274,30 @@ class TestCancel:
         master.wait(0.25, slave, client)
         slave.work_off()
         assert ends(client.messages(Results)) == {0: 0, 1: 0, 2: CANCELLED, 3: 0, 4: 0}
+
+    def test_what_is_repeated_after_a_reconnect_cancels_once(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave()
+        client.define()
+        client.push(1, range(3))
+        client.say(Cancel(SYSTEM, None, 2))
+        client.push(3, [3])
+        assert [message.push for message in client.messages(PushAccepted)] == [1, 2, 3]
+        client.vanish()
+        back: Owner = master.client(resumes=True)
+        back.say(Cancel(SYSTEM, None, 2))
+        assert back.messages(PushAccepted)[-1].push == 3
+        slave.work_off()
+        told = ends(back.messages(Results))  # all of it again, since nothing was acknowledged
+        assert told == {0: CANCELLED, 1: CANCELLED, 2: CANCELLED, 3: FINISHED}, "that was pushed after it"
+        kept = [entry.parcel.message for entry in master.journal]
+        assert Cancel(SYSTEM, None, 2) in kept, "what is answered is kept"
+
+    def test_what_is_no_system_any_more_is_answered_all_the_same(self) -> None:
+        master = Master()
+        client = master.client()
+        client.say(Cancel(12345, None, 1))
+        assert client.one(PushAccepted).push == 1
 
     def test_a_resumed_slave_is_told_again(self) -> None:
         master = Master()

@@ -69,8 +69,23 @@ def push_tasks(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[PushTasks]) -
     swarm.outbox.promise(owner.peer, Parcel(PushAccepted(message.push)))
 
 
-def cancel(swarm: SwarmState, owner: OwnerNode, message: Cancel) -> None:
-    """An owner cancels tasks, or a whole system that it pushed; a client also what such a system pushed."""
+def cancel(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[Cancel]) -> None:
+    """An owner cancels tasks, or a whole system that it pushed; a client also what such a system pushed.
+
+    A cancellation that is repeated is recognised: meanwhile more may have been pushed.
+    """
+    message = parcel.message
+    if message.push:
+        if message.push > owner.accepted_push:
+            owner.accepted_push = message.push
+            swarm.outbox.entries.append(JournalEntry(owner.id, parcel))
+            _cancel(swarm, owner, message)
+        swarm.outbox.promise(owner.peer, Parcel(PushAccepted(owner.accepted_push)))
+    else:
+        _cancel(swarm, owner, message)
+
+
+def _cancel(swarm: SwarmState, owner: OwnerNode, message: Cancel) -> None:
     job = swarm.ledger.jobs.get(message.system)
     if job is None or owner.id not in (job.owner, job.pusher, job.client):
         return

@@ -24,7 +24,9 @@ from concurrence.wire.codec import Frame, Parcel, decode_results, decode_tasks, 
 from concurrence.wire.messages import (
     CANCELLED,
     FINISHED,
+    MAX_CHUNK_TASKS,
     AttachSystem,
+    Cancel,
     Message,
     PackedTask,
     PushSystem,
@@ -205,6 +207,14 @@ class OwnedTasks:
         self._close_batch()
         push = next(self._push_number)
         self._pushes.append(Push(push, [Parcel(AttachSystem(push, system_id))], 0, 0))
+
+    def add_cancel(self, system_id: SystemId, counters: list[int] | None) -> None:
+        """Cancel tasks of a system, or all of it with None: in turn with what is pushed."""
+        self._close_batch()
+        for start in range(0, len(counters) if counters is not None else 1, MAX_CHUNK_TASKS):
+            part = counters[start : start + MAX_CHUNK_TASKS] if counters is not None else None
+            push = next(self._push_number)
+            self._pushes.append(Push(push, [Parcel(Cancel(system_id, part, push))], 0, 0))
 
     def disown_children(self) -> None:
         """Everything is cancelled: what ends all the same bears no children any more."""

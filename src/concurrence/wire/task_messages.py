@@ -190,7 +190,15 @@ class TakeBack(Message, frozen=True, array_like=True, gc=False, tag=25):
 
 
 class Cancel(Message, frozen=True, array_like=True, gc=False, tag=26):
-    """An owner cancels tasks of a system, or the whole system if ``counters`` is None."""
+    """An owner cancels tasks of a system, or the whole system.
+
+    Attributes:
+        system: The system.
+        counters: Which of its tasks; None for the whole system.
+        push: Its number among the pushes of the owner's session: it is answered as these are, and done once, between
+            the pushes before it and those after it, whatever connections break. 0 for one that is not answered.
+    """
 
     system: Number
     counters: Counters | None = None
+    push: Number = 0

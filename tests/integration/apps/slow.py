@@ -71,6 +71,17 @@ class AmongQuick(SlowTasks):
         self.push_tasks([Slow(first + n, each) for n, each in enumerate(seconds)])
 
 
+class CancelsWhenTold(SlowTasks):
+    """Cancels everything once a test has made a file."""
+
+    def start_processing(self) -> None:
+        super().start_processing()
+        while not (probe() / "cancel").exists():
+            time.sleep(0.02)
+        self.cancel()
+        self.say("cancelled")
+
+
 class GoesOn(SlowTasks):
     """Pushes lost tasks again."""
 
