@@ -1,7 +1,7 @@
 """What waits behind a task that takes long, though elsewhere a worker has nothing to do: taken back. Pure.
 
-For the policy that cannot aim. Tasks that are expected to be quick travel together, and a worker may have a further
-chunk in its socket. When one takes long after all, the others would wait for it, and with them the end of the work.
+For the policy that cannot aim. Tasks that are expected to be quick travel together, and a worker may have a
+further chunk in its socket. When one takes long after all, the others would wait for it, and with them the end.
 """
 
 from __future__ import annotations

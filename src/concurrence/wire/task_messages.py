@@ -195,8 +195,8 @@ class Cancel(Message, frozen=True, array_like=True, gc=False, tag=26):
     Attributes:
         system: The system.
         counters: Which of its tasks; None for the whole system.
-        push: Its number among the pushes of the owner's session: it is answered as these are, and done once, between
-            the pushes before it and those after it, whatever connections break. 0 for one that is not answered.
+        push: Its number among the pushes of the owner's session: it is answered as these are, and done once,
+            between those before it and those after it, whatever connections break. 0 if it is not answered.
     """
 
     system: Number
