@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from swarm_story import SYSTEM, Master, Owner, Slave, counters_of, ends, fault_of, machine
 
+from concurrence.scheduling.owner_events import cancel_everything
 from concurrence.wire import faults
 from concurrence.wire.messages import (
     CANCELLED,
@@ -298,6 +299,28 @@ class TestCancel:
         client = master.client()
         client.say(Cancel(12345, None, 1))
         assert client.one(PushAccepted).push == 1
+
+    def test_an_owner_is_told_to_push_no_more_until_it_answers(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave()
+        client.define()
+        client.push(1, range(3))
+        job = master.ledger.jobs[SYSTEM]
+        assert cancel_everything(master.core.swarm, job, "an administrator") == 3
+        master.cycle()
+        assert client.one(Cancel) == Cancel(SYSTEM)
+        client.vanish()
+        back: Owner = master.client(resumes=True)
+        assert back.one(Cancel) == Cancel(SYSTEM), "it may not have heard that"
+        back.push(2, [3])
+        back.say(Cancel(SYSTEM, None, 3))
+        assert not job.tasks, "what it pushed before it heard"
+        back.vanish()
+        again: Owner = master.client(resumes=True)
+        assert not again.messages(Cancel)
+        again.push(4, [4])
+        slave.work_off()
+        assert ends(again.messages(Results)) == {**dict.fromkeys(range(4), CANCELLED), 4: FINISHED}
 
     def test_a_resumed_slave_is_told_again(self) -> None:
         master = Master()

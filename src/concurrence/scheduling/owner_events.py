@@ -93,7 +93,27 @@ def _cancel(swarm: SwarmState, owner: OwnerNode, message: Cancel) -> None:
         who = "its client" if owner.id == job.client else "the task system that pushed it"
         cancel_system(swarm, job, who)
         return
+    if message.counters is None:
+        owner.is_cancelled = False
     cancel_tasks(swarm, job, message.counters, "its owner")
+
+
+def cancel_everything(swarm: SwarmState, job: Job, by: str) -> int:
+    """Cancel the plain tasks of a client, those too that it would push from iterables or on behalf of tasks.
+
+    Args:
+        swarm: The state.
+        job: The client's job.
+        by: Who wants that, for people.
+
+    Returns:
+        How many were unfinished.
+    """
+    owner = swarm.registry.owner(job.owner)
+    if owner is not None:
+        owner.is_cancelled = True
+        swarm.outbox.send(owner.peer, Parcel(Cancel(job.system)))
+    return cancel_tasks(swarm, job, None, by)
 
 
 def cancel_system(swarm: SwarmState, job: Job, by: str) -> None:

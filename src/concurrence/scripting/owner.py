@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from concurrence.errors import ConcurrenceError, TaskError, UsageError
@@ -20,7 +20,7 @@ from concurrence.tasks.values import describe_error
 from concurrence.tasks.waiting import CALLBACK
 from concurrence.wire import faults
 from concurrence.wire.codec import Parcel
-from concurrence.wire.messages import Output, SlaveList, ToOwner
+from concurrence.wire.messages import Cancel, Output, SlaveList, ToOwner
 
 
 class IFeed(Protocol):
@@ -56,6 +56,7 @@ class ScriptOwner(Owner):
         ended_systems: The same for task systems.
         slaves: Those that are connected, as far as the master said.
         knows_slaves: Whether it has said so.
+        stop_feeds: Ends what pushes tasks as room comes.
     """
 
     def __init__(self, channel: IOwnerChannel, connection: SwarmConnection) -> None:
@@ -64,6 +65,7 @@ class ScriptOwner(Owner):
         self.ended_systems: list[tuple[SystemId, Any, TaskError | None]] = []
         self.slaves: list[SlaveSummary] = connection.slaves()
         self.knows_slaves = False
+        self.stop_feeds: Callable[[], None] = _nothing
         self._connection = connection
         self._is_display_broken = False
 
@@ -114,6 +116,12 @@ class ScriptOwner(Owner):
             listed = [SlaveSummary(slave.name, slave.workers) for slave in message.slaves]
             self.slaves = listed or self._connection.slaves()  # the slave of a private swarm is on its way
             self.knows_slaves = True
+        elif isinstance(message, Cancel):
+            self._connection.log.warning(
+                "an administrator cancelled all tasks; what waits to be pushed is dropped"
+            )
+            self.stop_feeds()
+            self.cancel(self.tasks.system, None)
 
     def _show(self, message: Output) -> None:
         try:
@@ -129,6 +137,10 @@ class ScriptOwner(Owner):
 
     def idle(self) -> None:
         """Whoever waits for it is told at the end of the cycle."""
+
+
+def _nothing() -> None:
+    """There are no feeds yet."""
 
 
 class ThisProcess:

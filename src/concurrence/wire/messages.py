@@ -108,7 +108,7 @@ FromOwner: TypeAlias = (
 )  # fmt: skip
 ToOwner: TypeAlias = (
     Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | PushAccepted | PushRejected | Results
-    | SystemResult | Progress | Output | SlaveList | Status | ApiAnswer
+    | SystemResult | Progress | Output | SlaveList | Status | ApiAnswer | Cancel
 )  # fmt: skip
 FromSlave: TypeAlias = (
     Hello | Ping | Pong | Bye | NeedFunction | ChunkResults | AttemptLost | Claimed | Output | Draining

@@ -192,6 +192,9 @@ class TakeBack(Message, frozen=True, array_like=True, gc=False, tag=25):
 class Cancel(Message, frozen=True, array_like=True, gc=False, tag=26):
     """An owner cancels tasks of a system, or the whole system.
 
+    To an owner: an administrator cancelled all of its tasks, and it should push no more of what it was pushing. It
+    answers by cancelling all of them itself.
+
     Attributes:
         system: The system.
         counters: Which of its tasks; None for the whole system.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Iterable
@@ -69,6 +70,18 @@ class AmongQuick(SlowTasks):
         first, self.before = self.before, 0
         seconds = [0.0, 0.0, self.seconds, *[0.0] * self.quick]
         self.push_tasks([Slow(first + n, each) for n, each in enumerate(seconds)])
+
+
+class WithoutEnd(SlowTasks):
+    """Has always more to push."""
+
+    def start_processing(self) -> None:
+        self.push_tasks(Slow(n, self.seconds) for n in itertools.count())
+
+    def task_finished(self, task: Task, result: Any, error: TaskError | None) -> None:
+        self.ends[task.name] = self.ends.get(task.name, 0) + 1
+        if error is not None:
+            self.extra["error"] = error.message
 
 
 class CancelsWhenTold(SlowTasks):
