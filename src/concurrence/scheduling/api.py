@@ -215,15 +215,18 @@ class SwarmState:
             self.reservations.cancel(self.roster, job.system, assignment.spec.resources)
         mean = self.rates.mean(assignment.spec.function)
         seconds = len(assignment.pending) * (CHUNK_SECONDS if mean is None else mean)
-        self.fairness.charge(job, seconds, self.weight_of(job.client))
+        self.fairness.charge(job, seconds, self.weight_of(job))
         return assignment
 
-    def weight_of(self, client: str) -> float:
-        """How much more than others a client may have, as 2 for twice as much."""
+    def weight_of(self, job: Job) -> float:
+        """How much more than others a job's client may have, as 2 for twice as much; also when it has left."""
         if not self.limits.weights:
             return 1.0
-        owner = self.registry.owner(client)
-        return self.limits.weights.get(owner.name, 1.0) if owner is not None else 1.0
+        client = self.registry.owner(job.client)
+        if client is not None:
+            return self.limits.weights.get(client.name, 1.0)
+        detached = self.detached.get(job.root)
+        return self.limits.weights.get(detached.client, 1.0) if detached is not None else 1.0
 
     def direct(self, assignment: Assignment, slave: SlaveNodeRecord) -> None:
         """Send a chunk to one slave."""

@@ -130,7 +130,7 @@ def _view(swarm: SwarmState, job: Job, short: str, now: float, seen: blocking.Se
         text=job.text,
         priority=spec.priority if spec is not None else 0,
         weight=job.weight,
-        client_weight=swarm.weight_of(job.client),
+        client_weight=swarm.weight_of(job),
         age=max(0.0, now - job.opened),
         busy=job.busy,
         waits_for=block.why if block is not None else "",

@@ -87,10 +87,13 @@ def cancel(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[Cancel]) -> None:
 
 def _cancel(swarm: SwarmState, owner: OwnerNode, message: Cancel) -> None:
     job = swarm.ledger.jobs.get(message.system)
-    if job is None or owner.id not in (job.owner, job.pusher, job.client):
+    if job is None:
+        return
+    is_client = swarm.client_of(job) is owner
+    if not is_client and owner.id not in (job.owner, job.pusher):
         return
     if job.owner != owner.id and message.counters is None:
-        who = "its client" if owner.id == job.client else "the task system that pushed it"
+        who = "its client" if is_client else "the task system that pushed it"
         cancel_system(swarm, job, who)
         return
     if message.counters is None:
