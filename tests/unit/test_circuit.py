@@ -15,6 +15,7 @@ from concurrence.scheduling.circuit import (
     Circuit,
     CircuitState,
 )
+from concurrence.testing.histories import finish
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import (
     FAILED,
@@ -190,6 +191,19 @@ def test_a_trial_that_fails_doubles_the_rest() -> None:
     assert pulled_by(master, bad, 2 * FIRST_REST - 1) == []
     assert len(pulled_by(master, bad, 2.0)) == 1
     assert any("given nothing for 10 s" in line for line in master.news)
+
+
+def test_what_a_slave_on_trial_cannot_run_does_not_wait_for_it() -> None:
+    master, client, good, bad = swarm_of(5)
+    fail_until_broken(bad)
+    gpu = master.slave("gpu", machine(1, 2, gpu=1.0))
+    finish(master, good, gpu, awake=[client])
+    master.wait(FIRST_REST + 1, client, good, gpu, bad)
+    assert is_open(master, bad), "there was nothing to try it on"
+    client.push(3, range(20, 22), resources={"gpu": 1.0})
+    assert [counters_of(chunk) for chunk in gpu.take(Assign)] == [[20]]
+    client.push(4, [30])
+    assert [counters_of(chunk) for chunk in bad.take(Assign)] == [[30]], "its trial, though others are before it"
 
 
 def test_what_waits_at_a_broken_slave_is_taken_back() -> None:
