@@ -1,4 +1,4 @@
-"""What happens to a swarm in any order: drains, cancellations, losses, systems that push systems, clients that go."""
+"""What happens to a swarm in any order: drains, losses, cancellations, systems that push systems, lost clients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from swarm_story import (
     POLICIES,
-    SYSTEM,
     Master,
     Owner,
     Slave,
