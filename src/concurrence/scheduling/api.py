@@ -122,6 +122,8 @@ class SwarmState:
         self._spread: dict[int, int] = {}  # functions that all slaves were sent, as the roster was then
         self._held: dict[int, Job] = {}
         self.reservations = Reservations()
+        self.deadlines: list[tuple[float, int]] = []
+        """A heap of when task systems are to end at the latest, those that have ended included."""
 
     def set_limits(self, limits: Limits) -> None:
         """Adopt other bounds and periods; no owner is refused what it was allowed before."""

@@ -191,6 +191,7 @@ class MasterCore:
                 self._lost(node, _SILENT)
         for node in registry.silent(now):
             self._lost(node, _SILENT)
+        system_events.end_overdue(self.swarm, now)
         resting.tick(self.swarm, now)
         self.swarm.fairness.admit()
         self.swarm.reservations.prune(self.swarm.ledger.jobs)

@@ -124,6 +124,7 @@ class PushSystem(Message, frozen=True, array_like=True, gc=False, tag=21):
         name: What people see.
         weight: How much more than other systems of its client it may have.
         detached: Whether it goes on without its client, and is collected by :class:`AttachSystem`.
+        timeout: Seconds after which it is ended; 0 for no limit.
     """
 
     push: Number
@@ -132,6 +133,7 @@ class PushSystem(Message, frozen=True, array_like=True, gc=False, tag=21):
     name: Name
     weight: Annotated[float, Meta(ge=MIN_WEIGHT, le=MAX_WEIGHT)] = 1.0
     detached: bool = False
+    timeout: Seconds = 0.0
 
 
 class AttachSystem(Message, frozen=True, array_like=True, gc=False, tag=70):

@@ -129,5 +129,10 @@ class OneSlowSystem(ITaskSystem):
 class SlowSystem(SlowTasks):
     """The same as a task system."""
 
+    limit = FloatOption("slow", "limit", 0.0, "How long the system may take; 0 for as long as it likes.")
+
     def get_task_system(self) -> ITaskSystem:
-        return OneSlowSystem(self.count, self.seconds)
+        system = OneSlowSystem(self.count, self.seconds)
+        if self.limit:
+            system.timeout = self.limit
+        return system
