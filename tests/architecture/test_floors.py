@@ -85,6 +85,7 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.env.environment": {"nodes", "scripting", "testing", "cli"},
     # What there is to configure, for the commands that show and change it.
     "concurrence.env.config_edit": {"cli"},
+    "concurrence.env.option_base": {"cli"},  # options of any type are words behind an application's name
     "concurrence.env.config_file": {"cli"},
     "concurrence.env.config_report": {"nodes", "cli"},  # nodes: config.get of the API
     "concurrence.env.config_sources": {"cli"},

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from typer.core import TyperCommand
 
-from concurrence.cli.completion import complete_apps
+from concurrence.cli.completion import complete_apps, is_for_a_shell
 from concurrence.cli.options import (
     ConfigOption,
     EnvOption,
@@ -20,22 +22,76 @@ from concurrence.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from concurrence.cli.display import LineDisplay, RichDisplay
     from concurrence.env.environment import Environment
+    from concurrence.errors import UsageError
     from concurrence.nodes.application import ApplicationNode
 
 EPILOG = examples(
     "concurrence run mandelbrot",
-    "concurrence run primes.py --workers 2 --set primes.limit=20000",
+    "concurrence run mandelbrot --help",
+    "concurrence run mandelbrot --width 768 --height 512 --workers 2",
+    "concurrence run primes.py --set primes.limit=20000",
     "concurrence run apps.py:Primes --inline",
     "concurrence run mandelbrot --master client.toml",
     "concurrence run primes.py --master client.toml --detach",
 )
 
 
+_WORDS = "concurrence.words"  # where a context keeps what was typed
+
+
+class RunCommand(TyperCommand):
+    """The command that leaves words which it does not know to the application, and shows an application's help."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Remember the words: help and completion ask for the application that they name."""
+        ctx.meta[_WORDS] = list(args)
+        return super().parse_args(ctx, args)
+
+    def get_help(self, ctx: Any) -> str:
+        """The application's help if the words name one, else the command's."""
+        given = [word for word in ctx.meta.get(_WORDS, ()) if word not in ctx.help_option_names]
+        with self.make_context(ctx.info_name, given, parent=ctx.parent, resilient_parsing=True) as found:
+            word = found.params.get("app")
+            if not word or word.startswith("-"):
+                return super().get_help(ctx)
+            shown = self._of_application(found)
+        with shown.make_context(f"concurrence run {word}", []) as context:
+            return str(shown.get_help(context))
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The command's parameters; for a shell that asks what may follow, the application's too."""
+        own: list[Any] = list(super().get_params(ctx))
+        word = ctx.params.get("app") if ctx.resilient_parsing else None
+        if not word or word.startswith("-") or not is_for_a_shell():
+            return own
+        try:
+            return [*own, *self._of_application(ctx).params]
+        except Exception:  # noqa: BLE001  the command itself will tell what is wrong; a shell cannot
+            return own
+
+    def _of_application(self, ctx: Any) -> Any:
+        from concurrence.cli.app_words import help_command
+        from concurrence.cli.choosing import choose_app
+        from concurrence.nodes.running import open_environment
+
+        given = ctx.params
+        folder = given.get("env")
+        files = [Path(path) for path in given.get("config") or ()]
+        settings = cast("list[str]", given.get("settings") or ())
+        with open_environment(
+            Path(folder) if folder else None, overrides=list(settings), config_files=files_of(files)
+        ) as environment:
+            return help_command(choose_app(environment, given["app"]), _own_words(self))
+
+
+def _own_words(command: Any) -> list[str]:
+    return ["--help", "-h", *(word for parameter in command.params for word in parameter.opts)]
+
+
 def run(
+    context: typer.Context,
     app: Annotated[
         str | None,
         typer.Argument(
@@ -62,6 +118,8 @@ def run(
     """Run an application.
 
     Without a master a private swarm is started for the run, on this machine, and stopped at its end.
+
+    The application's own options follow its name. They are listed by: concurrence run APP --help
     """
     from concurrence.cli.choosing import choose_app
     from concurrence.nodes.api import IApp
@@ -72,7 +130,13 @@ def run(
     overrides = overrides_of(settings, application__master=master, application__detach="true" if detach else None)
     with open_environment(env, overrides=overrides, config_files=files_of(config)) as environment:
         environment.start_logging()
+        if app is not None and app.startswith("-"):
+            raise _unknown_option(app, _own_words(context.command))
         chosen = choose_app(environment, app)
+        if context.args:
+            from concurrence.cli.app_words import read_words
+
+            environment.override(read_words(context.args, chosen, app or "", _own_words(context.command)))
         environment.check()
         made = environment.component(chosen)
         if isinstance(made, ApplicationNode):
@@ -83,6 +147,17 @@ def run(
             raise TypeError(made)
         made.app_init()
         return made.app_main() or 0
+
+
+def _unknown_option(word: str, known: list[str]) -> UsageError:
+    from concurrence.errors import UsageError, nearest
+
+    near = nearest(word, known)
+    guess = f"Did you mean {near}? " if near else ""
+    return UsageError(
+        f"concurrence run has no option {word}",
+        hint=f"{guess}Those of an application follow its name; see: concurrence run --help",
+    )
 
 
 def _check_combination(*, workers: bool, master: bool, inline: bool, detach: bool) -> None:

@@ -128,6 +128,13 @@ class ApplicationNode(ClientOptions, IApp, IApplicationHandlers, abstract=True):
             text: What the system said.
         """
 
+    def interrupted(self) -> None:
+        """Ctrl-C or SIGTERM ends the application: the last moment to say what there is so far.
+
+        It may come in the middle of any other handler. What is unfinished is cancelled, nothing can be pushed any
+        more, and the exit code is 130. Be quick: a second Ctrl-C does not wait.
+        """
+
     def master_disconnected(self) -> None:
         """The connection to the master is lost; it is tried again for ever."""
         self.log.warning("lost the master; trying again")

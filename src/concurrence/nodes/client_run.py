@@ -149,6 +149,9 @@ class ClientRun:
             self._owner.run()
         except (KeyboardInterrupt, bdb.BdbQuit):
             reason = "the application was interrupted"
+            if self._owner is not None:
+                self._owner.stop()
+                self._handlers.interrupted()
             raise KeyboardInterrupt from None
         except ConnectionFailed as error:
             if self._settings.inline and self._owner is not None and self._owner.is_idle:

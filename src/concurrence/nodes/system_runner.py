@@ -6,10 +6,11 @@ The same code runs in a host process and in a one-process run.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from concurrence.errors import TaskError
+from concurrence.errors import TaskError, UsageError
 from concurrence.ids import SystemId, TaskId
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner import Owner
@@ -30,6 +31,9 @@ from concurrence.wire.messages import (
     SystemEnded,
     ToOwner,
 )
+
+MAX_PROGRESS_TEXT = 1_000
+"""Characters of what a system may say of its progress; more is cut off, as no line could show it."""
 
 
 class SystemRunner:
@@ -190,8 +194,21 @@ class SystemRunner:
         self.owner.cancel(self._id, counters)
 
     def report_progress(self, done: float, total: float, text: str = "") -> None:
-        """Tell the client how far the system is."""
-        self._channel.send(Parcel(ReportProgress(self._id, float(done), float(total), text)))
+        """Tell the client how far the system is.
+
+        Raises:
+            UsageError: A number is infinite or none.
+        """
+        for word, number in (("done", done), ("total", total)):
+            if not math.isfinite(number):
+                raise UsageError(
+                    f"report_progress() was given {word}={number}", hint="While nobody knows, give total=0."
+                )
+        # A little less than nothing is what rounding makes of nothing.
+        progress = ReportProgress(
+            self._id, max(0.0, float(done)), max(0.0, float(total)), text[:MAX_PROGRESS_TEXT]
+        )
+        self._channel.send(Parcel(progress))
 
     @property
     def slaves(self) -> list[SlaveSummary]:
