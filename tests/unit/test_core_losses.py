@@ -192,6 +192,17 @@ class TestLoss:
         assert [node.id for node in master.core.swarm.registry] == ["slave"]
         assert client.name in master.dropped
 
+    def test_nor_is_a_slave_given_up_that_was_away_for_a_moment_then(self) -> None:
+        master = Master()
+        slave = master.slave()
+        slave.vanish()
+        master.now += 3_600.0
+        master.core.tick(master.now)
+        master.cycle()
+        assert len(master.core.swarm.registry) == 1
+        master.wait(1.25)
+        assert not len(master.core.swarm.registry)
+
     def test_a_bye_cancels_what_an_owner_has(self) -> None:
         master = Master()
         client, slave = master.client(), master.slave()

@@ -9,6 +9,7 @@ from concurrence.wire.messages import (
     FINISHED,
     RETURNED,
     Assign,
+    Cancel,
     Claimed,
     DefineFunction,
     Delivered,
@@ -248,6 +249,20 @@ class TestWindows:
         client.define()
         client.push(2, [1])
         assert client.one(PushAccepted).push == 2
+
+    def test_results_that_are_not_acknowledged_are_bounded_also_if_nothing_runs(self) -> None:
+        master = Master(task_window=4)
+        client = master.client()
+        client.define()
+        for push in range(1, 8):
+            client.push(push, range(4 * push, 4 * push + 4))
+            client.say(Cancel(SYSTEM))
+        rejections = client.messages(PushRejected)
+        assert [rejection.push for rejection in rejections] == [6, 7], "after five windows"
+        assert "did not acknowledge 20 results" in rejections[0].text
+        client.say(Delivered(client.messages(Results)[-1].delivery))
+        client.push(8, [99])
+        assert not client.messages(PushRejected)
 
     def test_an_owner_that_does_not_acknowledge_is_given_no_more(self) -> None:
         master = Master(task_window=4)
