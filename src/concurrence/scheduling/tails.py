@@ -33,7 +33,7 @@ class Tails:
         """
         self._asked.intersection_update(swarm.ledger.assignments)
         roster = swarm.roster
-        if roster.idle_workers <= 0:
+        if roster.idle_workers <= 0 or not swarm.ledger.assignments:
             return
         stuck = [each for slave in roster.connected.some(LOOKED_AT) for each in self._stuck(swarm, slave, now)]
         stuck.sort(key=lambda each: (each[1].at, each[1].chunk))
