@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from concurrence import Swarm
-from concurrence.samples import antipatterns
+from concurrence.samples import antipatterns, antipatterns_wrong
 from concurrence.samples.antipatterns import PAIRS
 from concurrence.testing import swarm
 
@@ -47,14 +47,14 @@ def test_what_is_refused_is_refused_and_the_other_way_works(name: str, workers: 
 
 
 def test_state_in_globals_is_lost_and_effects_add_up(workers: Swarm) -> None:
-    assert antipatterns.state_in_globals(workers) == []
-    assert antipatterns.state_in_results(workers) == list(range(100))
-    assert antipatterns.effects_that_add_up(workers) == [0, 1, 2, 3, 3, 4]
-    assert antipatterns.effects_that_can_be_repeated(workers) == [0, 1, 2, 3, 4]
+    assert antipatterns_wrong.state_in_globals(workers) == []
+    assert antipatterns_wrong.state_in_results(workers) == list(range(100))
+    assert antipatterns_wrong.effects_that_add_up(workers) == [0, 1, 2, 3, 3, 4]
+    assert antipatterns_wrong.effects_that_can_be_repeated(workers) == [0, 1, 2, 3, 4]
 
 
 def test_state_in_globals_seems_to_work_in_one_process(inline_swarm: Swarm) -> None:
-    assert antipatterns.state_in_globals(inline_swarm) == list(range(100))
+    assert antipatterns_wrong.state_in_globals(inline_swarm) == list(range(100))
 
 
 def test_the_page_shows_the_code_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,7 +131,9 @@ def test_a_run_takes_them_among_its_own() -> None:
 
 def test_behind_two_dashes_even_the_names_of_run_are_the_applications() -> None:
     assert call("run", "film.py", "--", "--workers", "9") == (0, "24 '' False grey 9\n", "")
-    assert call("run", "film.py", "--workers", "9", "--title=x") == (0, "24 'x' False grey 3\n", "")
+    code, _, err = call("run", "film.py", "--workers", "9", "--title=x")
+    assert code == 2
+    assert "is no client of a swarm, and --workers means nothing to it" in err
 
 
 def test_its_help_lists_them_with_text_default_and_bounds() -> None:

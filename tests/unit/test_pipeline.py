@@ -14,16 +14,8 @@ from fake_master import FakeMaster
 from concurrence.errors import TaskError, UsageError
 from concurrence.samples import pipeline_tasks
 from concurrence.samples.pipeline import Pipeline
-from concurrence.samples.pipeline_tasks import (
-    Duplicates,
-    FileId,
-    Hash,
-    PipelineSystem,
-    Seen,
-    Walk,
-    printable,
-    read_folders,
-)
+from concurrence.samples.pipeline_files import FileId, Seen, printable, read_folders
+from concurrence.samples.pipeline_tasks import Duplicates, Hash, PipelineSystem, Walk
 from concurrence.tasks.api import TaskCounts
 from concurrence.testing import run_app, run_system, run_task
 

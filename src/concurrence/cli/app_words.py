@@ -15,7 +15,7 @@ import typer
 
 from concurrence.env.checks import declared_options
 from concurrence.env.config import ConfigValue, Layer
-from concurrence.env.options import BoolOption, ChoiceOption
+from concurrence.env.options import BoolOption, ChoiceOption, PathOption, StrOption
 from concurrence.errors import UsageError, nearest
 from concurrence.nodes.application import ApplicationNode
 
@@ -161,6 +161,7 @@ def _parameter(option: Option[Any], names: list[str], escape: Callable[[str], st
 
 
 def _bounds(option: Option[Any]) -> str:
-    """What a value must be, as a sentence; nothing where the default shows it."""
+    """What a value must be, as a sentence; nothing where that goes without saying."""
     text = option.expectation()
-    return "" if isinstance(option, BoolOption) else f"{text[0].upper()}{text[1:]}."
+    is_plain = isinstance(option, BoolOption) or text in (StrOption.expected, PathOption.expected)
+    return "" if is_plain else f"{text[0].upper()}{text[1:]}."

@@ -14,6 +14,7 @@ from concurrence.cli.options import (
     ConfigOption,
     EnvOption,
     MasterOption,
+    ReportOption,
     SetOption,
     WorkersOption,
     examples,
@@ -23,6 +24,8 @@ from concurrence.cli.options import (
 
 if TYPE_CHECKING:
     from concurrence.cli.display import LineDisplay, RichDisplay
+    from concurrence.cli.report_file import ReportFile
+    from concurrence.component import Component
     from concurrence.env.environment import Environment
     from concurrence.errors import UsageError
     from concurrence.nodes.application import ApplicationNode
@@ -31,6 +34,7 @@ EPILOG = examples(
     "concurrence run mandelbrot",
     "concurrence run mandelbrot --help",
     "concurrence run mandelbrot --width 768 --height 512 --workers 2",
+    "concurrence run mandelbrot --report out.html",
     "concurrence run primes.py --set primes.limit=20000",
     "concurrence run apps.py:Primes --inline",
     "concurrence run mandelbrot --master client.toml",
@@ -114,6 +118,7 @@ def run(
         typer.Option("--detach", help="Leave its task system at the master, for: concurrence attach."),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")] = False,
+    report: ReportOption = None,
 ) -> int:
     """Run an application.
 
@@ -122,10 +127,10 @@ def run(
     The application's own options follow its name. They are listed by: concurrence run APP --help
     """
     from concurrence.cli.choosing import choose_app
-    from concurrence.nodes.api import IApp
     from concurrence.nodes.application import ApplicationNode
     from concurrence.nodes.running import open_environment
 
+    file = _report_file(report, detach=detach)
     _check_combination(workers=workers is not None, master=master is not None, inline=inline, detach=detach)
     overrides = overrides_of(settings, application__master=master, application__detach="true" if detach else None)
     with open_environment(env, overrides=overrides, config_files=files_of(config)) as environment:
@@ -142,11 +147,21 @@ def run(
         if isinstance(made, ApplicationNode):
             if made.master is None and not (inline or quiet):
                 _note_the_master(env)
-            return _run_application(environment, made, workers, inline=inline, quiet=quiet)
-        if not isinstance(made, IApp):  # what choose_app found is one
-            raise TypeError(made)
-        made.app_init()
-        return made.app_main() or 0
+            return _run_application(environment, made, workers, file, inline=inline, quiet=quiet)
+        given = [
+            ("--report", file is not None), ("--workers", workers is not None), ("--master", master is not None),
+            ("--inline", inline), ("--detach", detach),
+        ]  # fmt: skip
+        return _run_other(made, [option for option, is_given in given if is_given])
+
+
+def _report_file(path: Path | None, *, detach: bool) -> ReportFile | None:
+    from concurrence.cli.report_file import ReportFile
+    from concurrence.errors import UsageError
+
+    if path is not None and detach:
+        raise UsageError("--report and --detach exclude each other", hint="Nobody here sees how such a run ends.")
+    return ReportFile(path) if path is not None else None
 
 
 def _unknown_option(word: str, known: list[str]) -> UsageError:
@@ -180,6 +195,24 @@ def _check_combination(*, workers: bool, master: bool, inline: bool, detach: boo
         )
 
 
+def _run_other(app: Component, given: list[str]) -> int:
+    """Run an application that is no client; the options of clients mean nothing to it."""
+    from concurrence.errors import UsageError
+    from concurrence.nodes.api import IApp
+
+    if not isinstance(app, IApp):  # what choose_app found is one
+        raise TypeError(app)
+    if given:
+        means = "means" if len(given) == 1 else "mean"
+        name = type(app).__name__
+        raise UsageError(
+            f"{name} is no client of a swarm, and {', '.join(given)} {means} nothing to it",
+            hint=f"Leave that out. Its own options: concurrence run {name.lower()} --help",
+        )
+    app.app_init()
+    return app.app_main() or 0
+
+
 def _note_the_master(env: Path | None) -> None:
     """A master's environment is no swarm to run on unless its connect file is named: say so."""
     client_file = None if env is None else env / "connect" / "client.toml"
@@ -191,21 +224,29 @@ def _note_the_master(env: Path | None) -> None:
 
 
 def _run_application(
-    environment: Environment, app: ApplicationNode, workers: int | None, *, inline: bool, quiet: bool
+    environment: Environment,
+    app: ApplicationNode,
+    workers: int | None,
+    file: ReportFile | None,
+    *,
+    inline: bool,
+    quiet: bool,
 ) -> int:
     from concurrence.cli.failures import INTERRUPTED, report_handler
     from concurrence.nodes.running import run_application
 
     code = None
+    outcome = ""
     try:
         with make_display(bar=sys.stdout.isatty() and not quiet and not inline) as display:
             # Again: a bar has taken the place of sys.stderr, and puts what is written there above itself.
             environment.start_logging()
             code = run_application(app, workers=workers, inline=inline, display=display)
     except KeyboardInterrupt:
-        code = INTERRUPTED
+        code, outcome = INTERRUPTED, "interrupted"
         raise
     except Exception as error:
+        outcome = f"failed: {type(error).__name__}: {error}"
         if not report_handler(error, app.name):
             raise
         return 1
@@ -215,19 +256,23 @@ def _run_application(
         environment.start_logging()
         if code is not None and not quiet:
             _print_summary(environment, app, workers, inline=inline, interrupted=code == INTERRUPTED)
+        if file is not None and app.run_report is not None:
+            how = outcome or ("complete" if code == 0 else f"ended with exit code {code}")
+            file.write(app.run_report, app.name, how, is_good=code == 0)
 
 
 def _print_summary(
     environment: Environment, app: ApplicationNode, workers: int | None, *, inline: bool, interrupted: bool
 ) -> None:
-    from concurrence.cli.display import summary_lines
+    from concurrence.cli.display import report_lines, summary_lines
 
-    summary = app.summary
+    summary, report = app.summary, app.run_report
     if summary is None or (interrupted and not summary.finished + summary.failed):
         return
     count = _worker_count(environment, app, workers, inline=inline)
     sys.stdout.flush()
-    print("\n".join(summary_lines(summary, count)), file=sys.stderr)
+    lines = [*summary_lines(summary, count), *(report_lines(report) if report is not None else [])]
+    print("\n".join(lines), file=sys.stderr)
 
 
 def make_display(*, bar: bool) -> RichDisplay | LineDisplay:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -60,6 +61,7 @@ class SystemRunner:
         self._name = name
         self._end: Parcel[SystemEnded] | None = None
         self._slaves: list[SlaveSummary] = []
+        self._began = time.perf_counter()
 
     # --- what drives it ---
 
@@ -119,12 +121,16 @@ class SystemRunner:
         if self._system.is_complete(self):
             payload, buffers = pack_value(self._system.gather_result(self), f"the result of {self._name}")
             frames: list[Frame] = [encode_results([PackedResult(payload, len(buffers))]), *buffers]
-            self._finish(Parcel(SystemEnded(len(frames), self._id, FINISHED), frames))
+            self._finish(Parcel(SystemEnded(len(frames), self._id, FINISHED, busy=self._busy()), frames))
 
     def _failed(self, error: BaseException) -> None:
         fault = exception_fault(error, f"the task system {self._name} raised ")
         body = encode_results([PackedResult(encode_fault(fault))])
-        self._finish(Parcel(SystemEnded(1, self._id, FAILED), [body]))
+        self._finish(Parcel(SystemEnded(1, self._id, FAILED, busy=self._busy()), [body]))
+
+    def _busy(self) -> float:
+        """Seconds that the system was at work and did not wait for news."""
+        return max(0.0, time.perf_counter() - self._began - self.owner.rest.seconds)
 
     def _finish(self, end: Parcel[SystemEnded]) -> None:
         self._end = end

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from concurrence import ApplicationNode, ByteSizeOption, IntOption, ITaskSystem, PathOption, UsageError
-from concurrence.samples.pipeline_tasks import Duplicates, PipelineSystem, printable
+from concurrence.samples.pipeline_files import printable
+from concurrence.samples.pipeline_tasks import Duplicates, PipelineSystem
 
 _MOST_WARNINGS = 20
 
