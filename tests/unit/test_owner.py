@@ -191,6 +191,14 @@ class TestOwner:
         assert "generator" in raised[0].hint
         assert len(story.owner.tasks) == 3
 
+    def test_what_large_tasks_hold_counts_too(self, story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(room_module, "MAX_PENDING_BYTES", 1_000)
+        story.owner.push_task(Buffered(2_000))
+        assert not story.owner.has_room
+        story.channel.finish_all()
+        story.owner.turn(0)
+        assert story.owner.has_room
+
     def test_outside_handlers_pushing_waits_and_handles_what_comes(
         self, story: Story, monkeypatch: pytest.MonkeyPatch
     ) -> None:
