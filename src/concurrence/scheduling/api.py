@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from math import inf
 
 from msgspec import Struct
@@ -11,6 +12,7 @@ from msgspec import Struct
 from concurrence.component import Interface
 from concurrence.scheduling.assigning import assign_parcel
 from concurrence.scheduling.circuit import Outcomes
+from concurrence.scheduling.client_names import client_name
 from concurrence.scheduling.detached import DetachedSystems
 from concurrence.scheduling.fairness import FairShare
 from concurrence.scheduling.functions import FunctionTable
@@ -31,6 +33,15 @@ from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import Ping
 
 
+class Alone(Enum):
+    """Why no further slave can ever join a swarm, as its users know it."""
+
+    PRIVATE = "private"
+    """It was started for one run or script, with keys that nobody else has."""
+    INLINE = "inline"
+    """It is one thread of one process."""
+
+
 class Limits(Struct, frozen=True):
     """Bounds and periods of a master.
 
@@ -48,6 +59,7 @@ class Limits(Struct, frozen=True):
         max_connections: How many the open files of the master allow; 0 for no limit. A slave may have two.
         impossible_fails: Whether tasks fail that no connected slave can ever run; if not, they wait.
         impossible_patience: Seconds after which they do.
+        alone: Whether no further slave can ever join: then they fail at once.
         weights: How much more than others clients of these names may have, as 2 for twice as much.
         retry_delay: Seconds that a task which raised waits before it is tried again; doubled with each failure.
         longest_retry_delay: Never more seconds than this.
@@ -65,6 +77,7 @@ class Limits(Struct, frozen=True):
     max_connections: int = 0
     impossible_fails: bool = False
     impossible_patience: float = 10.0
+    alone: Alone | None = None
     retry_delay: float = 0.0
     longest_retry_delay: float = 30.0
     weights: Mapping[str, float] = {}
@@ -119,13 +132,12 @@ class SwarmState:
         """Slaves that were asked for a sign of life before they are given work, and when."""
         self.slaves_changed = False
         """Whether a slave came or went since owners were told which there are."""
-        self.slaves_told = -inf
-        """When they were told."""
+        self.slaves_told = -inf  # when they were told
+        self.behind_at = -inf  # when there was last more that had arrived than was taken in
         self._spread: dict[int, int] = {}  # functions that all slaves were sent, as the roster was then
         self._held: dict[int, Job] = {}
         self.reservations = Reservations()
-        self.deadlines: list[tuple[float, int]] = []
-        """A heap of when task systems are to end at the latest, those that have ended included."""
+        self.deadlines: list[tuple[float, int]] = []  # a heap: when which task systems end at the latest
 
     def set_limits(self, limits: Limits) -> None:
         """Adopt other bounds and periods; no owner is refused what it was allowed before."""
@@ -226,13 +238,8 @@ class SwarmState:
 
     def weight_of(self, job: Job) -> float:
         """How much more than others a job's client may have, as 2 for twice as much; also when it has left."""
-        if not self.limits.weights:
-            return 1.0
-        client = self.registry.owner(job.client)
-        if client is not None:
-            return self.limits.weights.get(client.name, 1.0)
-        detached = self.detached.get(job.root)
-        return self.limits.weights.get(detached.client, 1.0) if detached is not None else 1.0
+        weights = self.limits.weights
+        return weights.get(client_name(job, self.registry, self.detached), 1.0) if weights else 1.0
 
     def direct(self, assignment: Assignment, slave: SlaveNodeRecord) -> None:
         """Send a chunk to one slave."""
@@ -261,7 +268,7 @@ class SwarmState:
 
     def define(self, slave: SlaveNodeRecord, function: int) -> None:
         """Send a slave the code of a function unless it has it."""
-        for parcel in self.functions.definition(function, slave.known):
+        for parcel in self.functions.definition(function, slave.known, slave.id):
             self.outbox.send(slave.peer, parcel)
 
     def spread(self, function: int) -> None:

@@ -20,6 +20,7 @@ from concurrence.wire.codec import Frame
 HELLO_SECONDS = 10.0
 """A peer that has not introduced itself so long after it connected, or after it was forgotten, is cut off."""
 
+_MAX_ENDED = 65_536
 _MAX_DROPS_A_CALL = 64  # so that a peer that floods cannot keep the owner's loop in receive()
 
 
@@ -65,6 +66,7 @@ class TCPServer:
         self._inbox: deque[tuple[_Peer, list[Frame]]] = deque()
         self._buffer = read_buffer()
         self._numbers = itertools.count(1)
+        self._ended: deque[PeerId] = deque(maxlen=_MAX_ENDED)
         self._strangers: dict[_Peer, float] = {}  # whose peer has not introduced itself, and until when it may
         self._hello_bell = Bell()
         self._ready.watch(self._bell.fileno(), self._on_bell)
@@ -146,6 +148,12 @@ class TCPServer:
         if to.link.waits_to_send and not to.is_blocked:
             self._watch(to)
         return taken
+
+    def hung_up(self) -> list[PeerId]:
+        """The peers whose connections have ended since this was asked last."""
+        found = list(self._ended)
+        self._ended.clear()
+        return found
 
     def origin(self, peer: PeerId) -> Origin:
         """Who the peer is.
@@ -257,7 +265,8 @@ class TCPServer:
         self._lose(peer)
 
     def _lose(self, peer: _Peer, flush_until: float | None = None) -> None:
-        self._peers.pop(peer.id, None)
+        if self._peers.pop(peer.id, None) is not None:
+            self._ended.append(peer.id)
         self._readable.pop(peer, None)
         self._strangers.pop(peer, None)
         if peer.link.fileno() >= 0:
