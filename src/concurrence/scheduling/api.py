@@ -126,12 +126,10 @@ class SwarmState:
         self.outbox = Outbox()
         self.unclaimed: dict[int, float] = {}
         """Chunks on the work queue that no slave claimed yet, with the time they were offered."""
-        self.changed = False
-        """Whether anything happened in this cycle that may have made room for work."""
+        self.changed = False  # whether anything happened in this cycle that may have made room for work
         self.asked: dict[str, float] = {}
         """Slaves that were asked for a sign of life before they are given work, and when."""
-        self.slaves_changed = False
-        """Whether a slave came or went since owners were told which there are."""
+        self.slaves_changed = False  # whether one came or went since owners were told which there are
         self.slaves_told = -inf  # when they were told
         self.behind_at = -inf  # when there was last more that had arrived than was taken in
         self._spread: dict[int, int] = {}  # functions that all slaves were sent, as the roster was then
