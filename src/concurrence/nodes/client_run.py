@@ -37,7 +37,7 @@ from concurrence.telemetry.api import IStats
 from concurrence.transport.api import ITransport
 from concurrence.transport.security import Credentials
 from concurrence.wire.codec import Parcel
-from concurrence.wire.messages import Output, Progress, ToOwner, Usage
+from concurrence.wire.messages import Cancel, Output, Progress, ToOwner, Usage
 
 _SHOW_SECONDS = 0.1
 _IDLE_SECONDS = 3.0
@@ -326,6 +326,11 @@ class ClientRun:
             self._progress[message.system] = message
             if message.system != self.system_id:
                 self._show_system(message)
+        elif isinstance(message, Cancel):
+            self._environment.log.warning(
+                "an administrator cancelled all tasks; what waits to be pushed is dropped"
+            )
+            self.cancel(None)
 
     def link(self, event: LinkEvent) -> None:
         """Tell the application of losses and reconnections."""

@@ -24,9 +24,7 @@ from concurrence.tasks.waiting import HANDLER, Place, enter, leave
 from concurrence.wire import faults
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import (
-    MAX_CHUNK_TASKS,
     AttachSystem,
-    Cancel,
     PushAccepted,
     PushRejected,
     PushSystem,
@@ -179,10 +177,8 @@ class Owner:
         if counters is None and system == self.tasks.system:
             self._sources.clear()
             self.tasks.disown_children()
+        self.tasks.add_cancel(system, counters)
         self._hand_over(None)
-        for start in range(0, 1 if counters is None else len(counters), MAX_CHUNK_TASKS):
-            some = counters[start : start + MAX_CHUNK_TASKS] if counters is not None else None
-            self.channel.send(Parcel(Cancel(system, some)))
 
     def _hand_over(self, pushed: object) -> None:
         for push in self.tasks.take_pushes():

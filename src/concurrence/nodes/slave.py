@@ -167,9 +167,9 @@ class SlaveNode(ServingNode):
             )
 
     def _hello(self, resumes: bool) -> Hello:
-        chunks = self._traffic.held(self._manager.chunks)
+        chunks, left = self._traffic.held(self._manager.chunks, self._manager.left)
         drains = self._drain_state.is_on
-        return self._identity.hello(resumes, slave=self._description, chunks=chunks, drains=drains)
+        return self._identity.hello(resumes, slave=self._description, chunks=chunks, left=left, drains=drains)
 
     def _shut_down(self) -> None:
         try:

@@ -12,6 +12,7 @@ from concurrence.component import Interface
 from concurrence.scheduling.alone import Alone
 from concurrence.scheduling.assigning import assign_parcel, way_seconds
 from concurrence.scheduling.circuit import Outcomes
+from concurrence.scheduling.client_names import client_name
 from concurrence.scheduling.detached import DetachedSystems
 from concurrence.scheduling.fairness import FairShare
 from concurrence.scheduling.functions import FunctionTable
@@ -117,19 +118,16 @@ class SwarmState:
         self.unclaimed: dict[int, float] = {}
         """Chunks on the work queue that no slave claimed yet, with the time by which they have come there."""
         self.moving_at = -inf  # when a part of a large message to or from a slave came last
-        self.changed = False
-        """Whether anything happened in this cycle that may have made room for work."""
+        self.changed = False  # whether anything happened in this cycle that may have made room for work
         self.asked: dict[str, float] = {}
         """Slaves that were asked for a sign of life before they are given work, and when."""
-        self.slaves_changed = False
-        """Whether a slave came or went since owners were told which there are."""
-        self.slaves_told = -inf
-        """When they were told."""
-        self.behind_at = -inf
-        """When there was last more that had arrived than was taken in."""
+        self.slaves_changed = False  # whether one came or went since owners were told which there are
+        self.slaves_told = -inf  # when they were told
+        self.behind_at = -inf  # when there was last more that had arrived than was taken in
         self._spread: dict[int, int] = {}  # functions that all slaves were sent, as the roster was then
         self._held: dict[int, Job] = {}
         self.reservations = Reservations()
+        self.deadlines: list[tuple[float, int]] = []  # a heap: when which task systems end at the latest
 
     def set_limits(self, limits: Limits) -> None:
         """Adopt other bounds and periods; no owner is refused what it was allowed before."""
@@ -225,15 +223,13 @@ class SwarmState:
             self.reservations.cancel(self.roster, job.system, assignment.spec.resources)
         mean = self.rates.mean(assignment.spec.function)
         seconds = len(assignment.pending) * (CHUNK_SECONDS if mean is None else mean)
-        self.fairness.charge(job, seconds, self.weight_of(job.client))
+        self.fairness.charge(job, seconds, self.weight_of(job))
         return assignment
 
-    def weight_of(self, client: str) -> float:
-        """How much more than others a client may have, as 2 for twice as much."""
-        if not self.limits.weights:
-            return 1.0
-        owner = self.registry.owner(client)
-        return self.limits.weights.get(owner.name, 1.0) if owner is not None else 1.0
+    def weight_of(self, job: Job) -> float:
+        """How much more than others a job's client may have, as 2 for twice as much; also when it has left."""
+        weights = self.limits.weights
+        return weights.get(client_name(job, self.registry, self.detached), 1.0) if weights else 1.0
 
     def direct(self, assignment: Assignment, slave: SlaveNodeRecord) -> None:
         """Send a chunk to one slave."""

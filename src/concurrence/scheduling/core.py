@@ -217,6 +217,7 @@ class MasterCore:
                 self._lost(node, _SILENT)
         for node in registry.silent(now):
             self._lost(node, _SILENT)
+        system_events.end_overdue(self.swarm, now)
         resting.tick(self.swarm, now)
         self.swarm.fairness.admit()
         self.swarm.reservations.prune(self.swarm.ledger.jobs)
@@ -279,7 +280,7 @@ class MasterCore:
         if isinstance(node, SlaveNodeRecord):
             draining.greeted(self.swarm, node)
             # One that is not known drops what it has as soon as it hears so.
-            slave_events.reconcile(self.swarm, node, hello.chunks if known else [])
+            slave_events.reconcile(self.swarm, node, hello.chunks if known else [], hello.left)
             self.swarm.slaves_changed = True
         elif isinstance(node, OwnerNode):
             greetings.greet_owner(self.swarm, node, job)

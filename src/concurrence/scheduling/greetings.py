@@ -7,7 +7,7 @@ from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.registry import OwnerNode, SlaveNodeRecord
 from concurrence.scheduling.roster import EXACT
 from concurrence.wire.codec import Parcel
-from concurrence.wire.messages import Piece, PieceTaken, PushAccepted, Refusal, SlaveEntry, SlaveList
+from concurrence.wire.messages import Cancel, Piece, PieceTaken, PushAccepted, Refusal, SlaveEntry, SlaveList
 
 SECONDS_PER_SLAVE = 0.001
 """The list of slaves is sent again after at least so long for each that is on it: otherwise thousands that come
@@ -37,6 +37,8 @@ def greet_owner(swarm: SwarmState, owner: OwnerNode, job: Job | None) -> None:
         swarm.outbox.send(owner.peer, Parcel(_slave_list(swarm)))
     for system in owner.systems:
         swarm.ledger.jobs[system].changed = True
+    if owner.is_cancelled:
+        swarm.outbox.send(owner.peer, Parcel(Cancel(owner.hello.system)))
     for rejection in owner.rejections:
         swarm.outbox.send(owner.peer, Parcel(rejection))
     if owner.accepted_push:

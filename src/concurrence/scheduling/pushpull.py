@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from concurrence.component import Component
+from concurrence.component import Component, ComponentManager
 from concurrence.scheduling.api import ITaskScheduler, SwarmState
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.ledger.story import Event
 from concurrence.scheduling.load import Needs
 from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.scheduling.resting import is_postponed, preferred
+from concurrence.scheduling.tails import Tails
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import TakeBack
 
@@ -38,7 +39,15 @@ SILENT_HEARTBEATS = 1.5
 
 
 class ZMQTaskScheduler(Component, ITaskScheduler):
-    """Pushes chunks onto the global work queue."""
+    """Pushes chunks onto the global work queue.
+
+    Args:
+        manager: The manager that the component belongs to.
+    """
+
+    def __init__(self, manager: ComponentManager) -> None:
+        super().__init__(manager)
+        self._tails = Tails()
 
     @property
     def uses_work_queue(self) -> bool:
@@ -105,9 +114,12 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
     def tick(self, swarm: SwarmState, now: float) -> None:
         """Push again what nobody claimed although somebody could, or nobody will because all slaves drain.
 
+        And take back what is stuck at a slave behind a task that takes long.
+
         A master that does not keep up has claims that it has not read: pushed again, what they are of would be
         done twice, and leave the master further behind.
         """
+        self._tails.take_back(swarm, now)
         if not swarm.unclaimed or (len(swarm.roster.connected) and not len(swarm.roster.idle)):
             return
         patience = MOVING_SECONDS if now - swarm.moving_at < MOVING_SECONDS else UNCLAIMED_SECONDS

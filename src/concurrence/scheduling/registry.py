@@ -74,6 +74,7 @@ class OwnerNode(Node):
         systems: Those of the task systems that it pushed; of a client also the one of its plain tasks.
         known: Digests of code that it was sent on this connection.
         rejections: Pushes that were not accepted, newest last: told again when it comes back.
+        is_cancelled: Whether an administrator cancelled all of its tasks, and it has not answered that.
     """
 
     def __init__(self, hello: Hello, origin: Origin, now: float) -> None:
@@ -83,6 +84,7 @@ class OwnerNode(Node):
         self.systems: set[int] = set()
         self.known: set[bytes] = set()
         self.rejections: deque[PushRejected] = deque(maxlen=MAX_REJECTIONS)
+        self.is_cancelled = False
 
 
 class SlaveNodeRecord(Node, SlaveLoad):

@@ -54,6 +54,19 @@ def checked_weight(owner: str, weight: Any) -> float:
     return float(weight)
 
 
+def checked_timeout(owner: str, timeout: Any) -> float:
+    """A time-out as messages carry it: 0 for none.
+
+    Args:
+        owner: Whose it is, for the error.
+        timeout: Seconds, a ``timedelta`` or None.
+
+    Raises:
+        UsageError: It means nothing.
+    """
+    return 0.0 if timeout is None else _seconds(owner, timeout)
+
+
 def checked_options(owner: str, priority: Any, retries: Any, timeout: Any, resources: Any) -> Options:
     """The options of a task as messages carry them.
 
@@ -70,7 +83,7 @@ def checked_options(owner: str, priority: Any, retries: Any, timeout: Any, resou
     return Options(
         _whole(owner, "priority", priority, -MAX_WHOLE),
         _whole(owner, "retries", retries, 0),
-        0.0 if timeout is None else _seconds(owner, timeout),
+        checked_timeout(owner, timeout),
         {} if resources is None else _amounts(owner, resources),
     )
 

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
 
-from concurrence.wire.fields import Bodied, Counters, Message, Name, Number, Resources, Seconds, Sizes, Text
+from msgspec import Meta, Struct
+
+from concurrence.wire.fields import (
+    MAX_CHUNK_TASKS,
+    Bodied,
+    Counters,
+    Message,
+    Name,
+    Number,
+    Resources,
+    Seconds,
+    Sizes,
+    Text,
+)
 from concurrence.wire.result_messages import Progress
 
 
@@ -53,6 +66,7 @@ class Hello(Message, frozen=True, array_like=True, gc=False, tag=1):
         registration: The one that the newest welcome named; 0 before there was any.
         greeting: Counts the greetings of this incarnation: one that comes late, on a connection that was given up
             for another, must not take the place of a newer one.
+        left: Of those chunks of which results may be lost: the tasks that the slave will still answer.
     """
 
     protocol: Number
@@ -71,6 +85,7 @@ class Hello(Message, frozen=True, array_like=True, gc=False, tag=1):
     drains: bool = False
     registration: Number = 0
     greeting: Number = 0
+    left: Annotated[dict[Number, Counters], Meta(max_length=MAX_CHUNK_TASKS)] = {}  # noqa: RUF012  the same
 
 
 class Welcome(Message, frozen=True, array_like=True, gc=False, tag=2):

@@ -113,6 +113,7 @@ FromOwner: TypeAlias = (
 ToOwner: TypeAlias = (
     Welcome | Refusal | Ping | Pong | Piece | PieceTaken | Bye | DefineBundle | DefineFunction | PushAccepted
     | PushRejected | Results | SystemResult | Progress | Output | SlaveList | Status | ApiAnswer | Usage
+    | Cancel
 )  # fmt: skip
 FromSlave: TypeAlias = (
     Hello | Ping | Pong | Piece | PieceTaken | Bye | NeedFunction | ChunkResults | AttemptLost | Claimed | Output

@@ -289,9 +289,11 @@ class SimulatedSlave:
     def _hello(self, resumes: bool) -> Hello:
         plan = self.plan
         labels = dict(plan.labels)
+        slots = self.manager.slots
+        chunks, left = self._traffic.held(slots.chunks, slots.left)
         description = SlaveDescription(
             plan.workers,
-            self.manager.slots.credit,
+            slots.credit,
             plan.workers,
             1 << 30,
             "simulated",
@@ -301,8 +303,7 @@ class SimulatedSlave:
         )
         return Hello(
             PROTOCOL_VERSION, "simulated", self.kind, self.node, self._session, self.name, "3", 1, resumes=resumes,
-            slave=description, chunks=self._traffic.held(self.manager.slots.chunks),
-            drains=self._drain_state.is_on,
+            slave=description, chunks=chunks, left=left, drains=self._drain_state.is_on,
         )  # fmt: skip
 
     def say(self, parcel: Parcel[FromSlave]) -> None:
