@@ -92,17 +92,6 @@ def served(server: IServer) -> tuple[PeerId, list[bytes]]:
     return peer, plain(frames)
 
 
-def said_until_served(client: IClient, server: IServer, frames: Sequence[Frame]) -> tuple[PeerId, list[bytes]]:
-    """Says it again now and then, as nodes do when they greet: what meets a change of connections may be lost."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        wait_for(lambda: client.send(frames))
-        with contextlib.suppress(AssertionError):
-            peer, came = wait_for(server.receive, server.pollable, seconds=1.0)
-            return peer, plain(came)
-        assert time.monotonic() < deadline, "nothing came"
-
-
 def await_event(client: IClient, event: str) -> list[str]:
     """All events up to the one that is waited for."""
     events: list[str] = []
@@ -269,7 +258,8 @@ class TestAnyServer:
         first, _ = served(server)
         client.reconnect()
         assert await_event(client, "connected") == ["connected"]
-        second, frames = said_until_served(client, server, [b"second"])
+        assert client.send([b"second"])
+        second, frames = served(server)
         assert frames == [b"second"]
         assert second != first
         assert server.origin(second).key == server.origin(first).key
@@ -277,6 +267,32 @@ class TestAnyServer:
         wait_for(lambda: not select_readable(client.pollable) and not server.send(first, [b"lost"]))
         assert server.send(second, [b"found"])
         assert received(client) == [b"found"]
+
+    def test_what_is_taken_after_a_reconnect_arrives(self, transport: Transport, ring: KeyRing) -> None:
+        server = transport.server(ANYWHERE, ring)
+        client = connected(transport, server, ring)
+        peers: set[PeerId] = set()
+        for number in range(30):
+            wait_for(lambda content=b"%d" % number: client.send([content]))
+            peer, frames = served(server)
+            assert frames == [b"%d" % number]
+            peers.add(peer)
+            client.reconnect()
+        assert len(peers) == 30
+
+    def test_what_is_taken_after_a_loss_arrives(self, transport: Transport, ring: KeyRing) -> None:
+        server = transport.server(ANYWHERE, ring)
+        address = server.address
+        client = connected(transport, server, ring)
+        for number in range(10):
+            server.close()
+            while "disconnected" not in client.connection_events():
+                pass  # without a pause, so that it sends as soon as it can have read of the loss
+            content = b"%d" % number
+            is_taken = client.send([content])
+            server = wait_for(lambda: reopened(transport, address, ring))
+            wait_for(lambda taken=is_taken, content=content: taken or client.send([content]))
+            assert served(server)[1] == [content]
 
     def test_a_client_waits_for_its_server(self, transport: Transport, ring: KeyRing) -> None:
         server = transport.server(ANYWHERE, ring)
