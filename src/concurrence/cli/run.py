@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from concurrence.cli.completion import complete_apps
+from concurrence.cli.ending import end_with_the_node
 from concurrence.cli.options import (
     ConfigOption,
     EnvOption,
@@ -126,6 +127,7 @@ def _run_application(
         with make_display(bar=sys.stdout.isatty() and not quiet and not inline) as display:
             # Again: a bar has taken the place of sys.stderr, and puts what is written there above itself.
             environment.start_logging()
+            end_with_the_node()
             code = run_application(app, workers=workers, inline=inline, display=display)
     except KeyboardInterrupt:
         code = INTERRUPTED

@@ -134,7 +134,7 @@ class ClientRun:
             ConcurrenceError: There is no swarm to be had, or it was lost for good.
             Exception: Whatever a handler raised.
         """
-        restore = catch_signals(self._environment, lambda: self._loop.post(self._watch.reload))
+        signals = catch_signals(self._environment, lambda: self._loop.post(self._watch.reload))
         channel: IOwnerChannel | None = None
         reason = "the application ended"
         try:
@@ -155,16 +155,17 @@ class ClientRun:
                 raise UsageError(f"{_NOTHING_LEFT}; {_HAS_TO_END}") from error
             raise
         finally:
+            signals.is_ending = True
             self._ended = time.perf_counter()
             try:
                 if self._services is not None:
-                    self._services.stop()
+                    self._services.end(signals)
             finally:
                 if channel is not None:
                     channel.close(reason)
                 if self._swarm is not None:
                     self._swarm.stop()
-                restore()
+                signals.release()
         return self._exit_code
 
     def stop(self, exit_code: int) -> None:
