@@ -21,7 +21,7 @@ import zmq
 from concurrence.component import ComponentManager
 from concurrence.env.config import Config
 from concurrence.errors import AddressInUse, ComponentError, MessageTooLarge, UsageError
-from concurrence.transport import zmq_gate
+from concurrence.transport import tcp_server, zmq_gate
 from concurrence.transport import zmq_transport as zmq_transport_module
 from concurrence.transport.api import (
     LARGE_FRAME_BYTES,
@@ -36,6 +36,7 @@ from concurrence.transport.memory import MemoryTransport
 from concurrence.transport.memory_network import MemoryNetwork
 from concurrence.transport.rejections import RejectionLog
 from concurrence.transport.security import Credentials, KeyRing, Role, new_key_pair
+from concurrence.transport.tcp_server import TCPServer
 from concurrence.transport.tcp_transport import TCPTransport
 from concurrence.transport.zmq_server import ZMQServer
 from concurrence.transport.zmq_transport import ZMQTransport
@@ -470,6 +471,55 @@ def select_writable(pollable: Any) -> list[Any]:
     return poller.poll(0)
 
 
+@pytest.mark.parametrize("transport", ["zmq", "tcp", "tcp-plain"], indirect=True)
+class TestIntroductions:
+    def test_who_does_not_introduce_itself_is_cut_off(
+        self,
+        transport: Transport,
+        ring: KeyRing,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        for module in (zmq_gate, tcp_server):
+            monkeypatch.setattr(module, "HELLO_SECONDS", 1.0)
+        server = transport.server(ANYWHERE, ring)
+        assert isinstance(server, ZMQServer | TCPServer)
+        silent, chatty, known = (connected(transport, server, ring) for _ in range(3))
+        assert chatty.send([b"no hello"])
+        served(server)
+        assert known.send([b"hello"])
+        peer, _ = served(server)
+        server.admit(peer)
+        for client in (silent, chatty):
+            await_event(client, "disconnected")
+        assert server.rejections.silent >= 2
+        assert "did not introduce itself" in caplog.text
+        assert known.connection_events() == []
+        server.forget(peer)
+        await_event(known, "disconnected")
+
+    def test_who_introduces_itself_again_after_it_was_forgotten_is_kept(
+        self, transport: Transport, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for module in (zmq_gate, tcp_server):
+            monkeypatch.setattr(module, "HELLO_SECONDS", 2.0)
+        server = transport.server(ANYWHERE, ring)
+        assert isinstance(server, ZMQServer | TCPServer)
+        silent, known = (connected(transport, server, ring) for _ in range(2))
+        assert known.send([b"I am"])
+        peer, _ = served(server)
+        server.admit(peer)
+        server.forget(peer)
+        assert known.send([b"I am"])
+        assert served(server)[0] == peer
+        server.admit(peer)
+        await_event(silent, "disconnected")
+        wait_for(lambda: server.rejections.silent)
+        assert known.send([b"still here"])
+        assert served(server) == (peer, [b"still here"])
+        assert server.rejections.silent == 1
+
+
 class TestAnyWorkQueue:
     def puller(self, transport: Transport, queue: IWorkQueue, ring: KeyRing) -> IWorkSource:
         return transport.work_source(queue.address, credentials(queue.address, ring, Role.SLAVE))
@@ -751,43 +801,6 @@ class TestStrangers:
 
 class TestCrowds:
     """Connections that nobody needs are bounded in number and time, and those that somebody needs are kept."""
-
-    def test_who_does_not_introduce_itself_is_cut_off(
-        self, zmq_transport: ZMQTransport, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(zmq_gate, "HELLO_SECONDS", 1.0)
-        server = zmq_transport.server(ANYWHERE, ring)
-        silent, chatty, known = (connected(zmq_transport, server, ring) for _ in range(3))
-        assert chatty.send([b"no hello"])
-        served(server)
-        assert known.send([b"hello"])
-        peer, _ = served(server)
-        server.admit(peer)
-        for client in (silent, chatty):
-            await_event(client, "disconnected")
-        assert server.rejections.silent >= 2
-        assert known.connection_events() == []
-        server.forget(peer)
-        await_event(known, "disconnected")
-
-    def test_who_introduces_itself_again_after_it_was_forgotten_is_kept(
-        self, zmq_transport: ZMQTransport, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(zmq_gate, "HELLO_SECONDS", 2.0)
-        server = zmq_transport.server(ANYWHERE, ring)
-        silent, known = (connected(zmq_transport, server, ring) for _ in range(2))
-        assert known.send([b"I am"])
-        peer, _ = served(server)
-        server.admit(peer)
-        server.forget(peer)
-        assert known.send([b"I am"])
-        assert served(server)[0] == peer
-        server.admit(peer)
-        await_event(silent, "disconnected")
-        wait_for(lambda: server.rejections.silent)
-        assert known.send([b"still here"])
-        assert served(server) == (peer, [b"still here"])
-        assert server.rejections.silent == 1
 
     def test_connections_beyond_what_open_files_allow_are_turned_away(
         self, ring: KeyRing, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
