@@ -13,6 +13,7 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -260,18 +261,21 @@ async def _body(request: HttpRequest) -> bytes:
     """The body, no more of it than is allowed.
 
     Raises:
-        RpcError: It is too large.
+        HttpRefused: It is too large, or did not come whole.
     """
     said = request.headers.get("content-length", "0")
     size = int(said) if said.isdecimal() and len(said) < 20 else 0
     parts: list[bytes] = []
     if size <= jsonrpc.MAX_BODY_BYTES:
         size = 0
-        async for part in request.stream():
-            size += len(part)
-            if size > jsonrpc.MAX_BODY_BYTES:
-                break
-            parts.append(part)
+        try:
+            async for part in request.stream():
+                size += len(part)
+                if size > jsonrpc.MAX_BODY_BYTES:
+                    break
+                parts.append(part)
+        except ClientDisconnect:
+            raise HttpRefused(400, "gone", "the connection ended before the body did") from None
     if size > jsonrpc.MAX_BODY_BYTES:
         text = f"the body has more than {jsonrpc.MAX_BODY_BYTES} bytes"
         raise HttpRefused(413, "size", text, "Send several smaller requests.")
