@@ -29,20 +29,35 @@ if TYPE_CHECKING:
         StrOption,
     )
     from concurrence.errors import (
+        AddressInUse,
+        AuthenticationFailed,
         Backpressure,
         ComponentError,
         ConcurrenceError,
+        ConfigError,
+        ConnectionFailed,
+        EnvironmentInvalid,
+        MessageTooLarge,
+        NotFound,
+        PackingError,
+        PluginError,
+        ProtocolError,
+        Refused,
         TaskCancelled,
         TaskError,
         TaskInterrupted,
         UsageError,
+        WorkerStartFailed,
         WouldBlock,
     )
     from concurrence.ids import NodeId, SystemId, TaskId
     from concurrence.journal.api import DurableListener, IJournal, JournalEntry
+    from concurrence.nodes.advice import advise
     from concurrence.nodes.api import IApiMethods, IApp, INodeHandle, INodeService, NodeType
     from concurrence.nodes.application import ApplicationNode
     from concurrence.nodes.display import PlainDisplay
+    from concurrence.nodes.report_page import report_page
+    from concurrence.nodes.run_report import RunReport, SlaveShare, Split
     from concurrence.nodes.running import run
     from concurrence.scheduling.api import ITaskScheduler, ITaskScheduleStrategy, SlaveView, SwarmState, WorkView
     from concurrence.scheduling.registry import SlaveNodeRecord
@@ -54,7 +69,16 @@ if TYPE_CHECKING:
     from concurrence.tasks.children import push_task, push_tasks
     from concurrence.tasks.functions import task
     from concurrence.tasks.shared import Shared
-    from concurrence.transport.api import IClient, IReactor, IServer, ITransport, IWorkQueue, IWorkSource
+    from concurrence.transport.api import (
+        IClient,
+        IReactor,
+        IServer,
+        ITransport,
+        IWorkQueue,
+        IWorkSource,
+        Origin,
+        PeerId,
+    )
     from concurrence.transport.remote import ApiRequest, ApiService, jsonremote
     from concurrence.transport.rpc_client import RpcClient
     from concurrence.transport.rpc_errors import (
@@ -72,7 +96,8 @@ if TYPE_CHECKING:
     from concurrence.transport.standalone import open_transport
     from concurrence.transport.tcp_transport import TCPTransport
     from concurrence.transport.zmq_transport import ZMQTransport
-    from concurrence.wire.codec import Frame
+    from concurrence.wire.codec import Frame, Parcel
+    from concurrence.wire.messages import ChunkResults
     from concurrence.workers.api import ITaskManager, Upstream
     from concurrence.workers.generic import GenericTaskManager
     from concurrence.workers.zmq import ZMQTaskManager
@@ -96,23 +121,38 @@ _HOMES = {
         "StrOption",
     ),
     "concurrence.errors": (
+        "AddressInUse",
+        "AuthenticationFailed",
         "Backpressure",
         "ComponentError",
         "ConcurrenceError",
+        "ConfigError",
+        "ConnectionFailed",
+        "EnvironmentInvalid",
+        "MessageTooLarge",
+        "NotFound",
+        "PackingError",
+        "PluginError",
+        "ProtocolError",
+        "Refused",
         "TaskCancelled",
         "TaskError",
         "TaskInterrupted",
         "UsageError",
+        "WorkerStartFailed",
         "WouldBlock",
     ),
     "concurrence.ids": ("NodeId", "SystemId", "TaskId"),
     "concurrence.journal.api": ("DurableListener", "IJournal", "JournalEntry"),
     "concurrence.nodes.api": ("IApiMethods", "IApp", "INodeHandle", "INodeService", "NodeType"),
+    "concurrence.nodes.advice": ("advise",),
     "concurrence.nodes.application": ("ApplicationNode",),
     "concurrence.scripting.connecting": ("connect", "local_swarm"),
     "concurrence.scripting.completion": ("as_completed", "wait"),
     "concurrence.nodes.display": ("PlainDisplay",),
     "concurrence.scripting.futures": ("Future",),
+    "concurrence.nodes.report_page": ("report_page",),
+    "concurrence.nodes.run_report": ("RunReport", "SlaveShare", "Split"),
     "concurrence.nodes.running": ("run",),
     "concurrence.scripting.swarm": ("Swarm",),
     "concurrence.scheduling.api": (
@@ -127,7 +167,16 @@ _HOMES = {
     "concurrence.tasks.children": ("push_task", "push_tasks"),
     "concurrence.tasks.functions": ("task",),
     "concurrence.tasks.shared": ("Shared",),
-    "concurrence.transport.api": ("IClient", "IReactor", "IServer", "ITransport", "IWorkQueue", "IWorkSource"),
+    "concurrence.transport.api": (
+        "IClient",
+        "IReactor",
+        "IServer",
+        "ITransport",
+        "IWorkQueue",
+        "IWorkSource",
+        "Origin",
+        "PeerId",
+    ),
     "concurrence.transport.remote": ("ApiRequest", "ApiService", "jsonremote"),
     "concurrence.transport.rpc_client": ("RpcClient",),
     "concurrence.transport.rpc_errors": (
@@ -145,7 +194,8 @@ _HOMES = {
     "concurrence.transport.standalone": ("open_transport",),
     "concurrence.transport.tcp_transport": ("TCPTransport",),
     "concurrence.transport.zmq_transport": ("ZMQTransport",),
-    "concurrence.wire.codec": ("Frame",),
+    "concurrence.wire.codec": ("Frame", "Parcel"),
+    "concurrence.wire.messages": ("ChunkResults",),
     "concurrence.workers.api": ("ITaskManager", "Upstream"),
     "concurrence.workers.generic": ("GenericTaskManager",),
     "concurrence.workers.zmq": ("ZMQTaskManager",),
@@ -162,10 +212,15 @@ __all__ = [
     # scripts and notebooks
     "Future",
     "PlainDisplay",
+    "RunReport",
+    "SlaveShare",
+    "Split",
     "Swarm",
+    "advise",
     "as_completed",
     "connect",
     "local_swarm",
+    "report_page",
     "wait",
     # tasks and task systems
     "ITaskMaster",
@@ -192,13 +247,25 @@ __all__ = [
     "run_until",
     "tcpremote",
     # errors
+    "AddressInUse",
+    "AuthenticationFailed",
     "Backpressure",
     "ComponentError",
     "ConcurrenceError",
+    "ConfigError",
+    "ConnectionFailed",
+    "EnvironmentInvalid",
+    "MessageTooLarge",
+    "NotFound",
+    "PackingError",
+    "PluginError",
+    "ProtocolError",
+    "Refused",
     "TaskCancelled",
     "TaskError",
     "TaskInterrupted",
     "UsageError",
+    "WorkerStartFailed",
     "WouldBlock",
     # identities
     "NodeId",
@@ -225,6 +292,7 @@ __all__ = [
     # for authors of plug-ins
     "ApiRequest",
     "ApiService",
+    "ChunkResults",
     "Credentials",
     "DurableListener",
     "Frame",
@@ -247,6 +315,9 @@ __all__ = [
     "JournalEntry",
     "KeyRing",
     "NodeType",
+    "Origin",
+    "Parcel",
+    "PeerId",
     "SlaveNodeRecord",
     "SlaveView",
     "SwarmState",

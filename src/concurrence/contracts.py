@@ -9,7 +9,7 @@ import inspect
 import sys
 import typing
 from collections.abc import Callable, Iterator
-from functools import cached_property, partial, partialmethod, singledispatchmethod
+from functools import cached_property, lru_cache, partial, partialmethod, singledispatchmethod
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ _METHOD, _CLASS_METHOD, _PROPERTY, _ATTRIBUTE = "a method", "a class method", "a
 _ASYNC = {_METHOD: "an async method", _CLASS_METHOD: "an async class method"}
 _WRAPPING = staticmethod, classmethod, singledispatchmethod
 _MISSING = object()
+_COMPARED = 1_024
 _OVERLOAD = typing.overload(lambda: None)
 """What ``overload`` leaves behind where no implementation follows."""
 
@@ -37,7 +38,7 @@ def broken_promises(cls: type, is_contract: Callable[[type], bool], *, abstract:
             found = inspect.getattr_static(cls, name)
             problem = ""
             if found is not declared:
-                problem = _difference(base, name, declared, cls, found)
+                problem = _compare(base, name, declared, cls, found)
             elif _is_abstract(declared) and not abstract:
                 problem = "is missing" + _shadowed(cls, base, name)
             if problem:
@@ -91,6 +92,18 @@ def _class_attributes(base: type) -> Iterator[str]:
         text = annotation if isinstance(annotation, str) else repr(annotation)
         if text.removeprefix("typing.").removeprefix("t.").startswith("ClassVar") and not name.startswith("_"):
             yield name
+
+
+def _compare(base: type, name: str, declared: object, cls: type, found: object) -> str:
+    if inspect.isfunction(declared) and inspect.isfunction(found):
+        return _compare_functions(base, name, declared, found)
+    return _difference(base, name, declared, cls, found)
+
+
+@lru_cache(maxsize=_COMPARED)
+def _compare_functions(base: type, name: str, declared: object, found: object) -> str:
+    """The same of functions, whatever class they were found in: what many classes inherit is compared once."""
+    return _difference(base, name, declared, base, found)
 
 
 def _difference(base: type, name: str, declared: object, cls: type, found: object) -> str:

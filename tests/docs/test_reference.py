@@ -28,7 +28,7 @@ from tools.reference.api import facade_doc, topics
 from tools.reference.loaded import built_in
 from tools.reference.pages import COMMAND, FOLDER, made_pages
 
-PAGES = ("api.md", "commands.md", "components.md", "options.md")
+PAGES = ("api.md", "commands.md", "components.md", "methods.md", "metrics.md", "options.md")
 SMALL = frozenset(
     {"a", "an", "and", "any", "are", "as", "at", "be", "by", "for", "from", "in", "is", "it", "its", "no", "of"}
     | {"on", "or", "that", "the", "this", "to", "what", "which", "with"}

@@ -312,6 +312,18 @@ def test_ctrl_c_ends_a_run(start: Start, client: Path, inline: bool) -> None:
     assert "Traceback" not in program.output
 
 
+@pytest.mark.parametrize("inline", [False, True], ids=["swarm", "inline"])
+def test_ctrl_c_lets_an_application_say_what_it_has(start: Start, client: Path, inline: bool) -> None:
+    file = one_task(client, imports="import time", call='print("under way"); time.sleep(600)')
+    with (client / file).open("a") as source:
+        source.write("\n    def interrupted(self):\n        self.say('the best so far: 42')\n")
+    program = start("run", file, "--inline") if inline else start("run", file, "--workers", "2")
+    program.wait_for("under way")
+    assert program.interrupt() == 130
+    assert program.output.count("the best so far: 42") == 1
+    assert "Traceback" not in program.output
+
+
 def test_ctrl_c_tells_what_was_finished(start: Start, client: Path) -> None:
     file = one_task(client, imports="import time", finished='self.say("one is done"); self.push_task(Slow())')
     with (client / file).open("a") as source:

@@ -63,6 +63,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("concurrence run --set zebra.stripes=", []),
         ("concurrence config get zebra.", ["zebra.stripes"]),
         ("concurrence run no-such-app", []),
+        ("concurrence run zebra --st", ["--stripes"]),
+        ("concurrence run zebra --work", ["--workers"]),
+        ("concurrence run mandelbrot --colours o", ["ocean"]),
+        ("concurrence run no-such-app --st", []),
     ],
 )
 def test_bash_completes(folder: Path, line: str, expected: list[str]) -> None:

@@ -56,3 +56,38 @@ def test_a_full_disk_under_environment_and_log_stops_nothing(swarm: Swarm) -> No
         assert master.runs
         assert "Traceback" not in master.output
         swarm.close()
+
+
+FILLS_ITS_DISK = """
+import errno
+import sys
+import tempfile
+
+import concurrence
+
+
+def fills():
+    with tempfile.TemporaryFile() as file:
+        file.write(bytes(4_000_000))
+
+
+with concurrence.connect(sys.argv[1]) as swarm:
+    futures = [swarm.submit(fills), swarm.submit(abs, -1), swarm.submit(fills), swarm.submit(abs, -2)]
+    for future in futures[::2]:
+        error = future.exception()
+        assert isinstance(error, OSError) and error.errno == errno.ENOSPC, error
+    assert [future.result() for future in futures[1::2]] == [1, 2]
+"""
+
+
+@needs_root
+def test_a_full_disk_under_temporary_files_fails_who_writes_there_alone(swarm: Swarm) -> None:
+    disk = swarm.folder / "small"
+    with small_disk(disk):
+        swarm.master()
+        swarm.slave("attic", f"taskmanager.temp_folder={disk}")
+        (swarm.folder / "fills.py").write_text(FILLS_ITS_DISK, "utf-8")
+        run = swarm.start(str(swarm.folder / "fills.py"), str(swarm.connect("client")))
+        assert run.finish() == 0, str(run)
+        swarm.close()
+        assert not list(disk.iterdir())

@@ -23,8 +23,8 @@ import os
 from pathlib import Path
 
 from concurrence import (
-    Component, IApiMethods, IApp, ICommands, IJournal, INodeService, ITaskScheduleStrategy, ZMQTaskManager,
-    ZMQTransport, jsonremote,
+    Component, ExtensionOption, IApiMethods, IApp, ICommands, IJournal, INodeService, ITaskScheduleStrategy,
+    ITransport, ZMQTaskManager, ZMQTransport, jsonremote,
 )
 from concurrence.scheduling.pushpull import ZMQTaskScheduler
 
@@ -59,6 +59,22 @@ class MarkingTransport(ZMQTransport):
     def client(self, credentials):
         mark("client")
         return super().client(credentials)
+
+
+class WrappingTransport(Component, ITransport):
+    inner = ExtensionOption("wrapping", "inner", ITransport, "ZMQTransport", "What does the work.")
+
+    def server(self, address, keys):
+        return self.inner.server(address, keys)
+
+    def client(self, credentials):
+        return self.inner.client(credentials)
+
+    def work_queue(self, address, keys):
+        return self.inner.work_queue(address, keys)
+
+    def work_source(self, address, credentials):
+        return self.inner.work_source(address, credentials)
 
 
 class MarkingJournal(Component, IJournal):
@@ -161,6 +177,12 @@ def test_a_line_of_the_config_swaps_a_part(
 def test_the_host_of_a_task_system_has_the_transport_of_a_plug_in(swarm: Swarm, env: str) -> None:
     small = ["mandelbrot.width=60", "mandelbrot.height=40"]
     run(swarm, env, "mandelbrot", "node.transport=MarkingTransport", *small)
+    assert (marks(swarm, "server"), marks(swarm, "client")) == (1, 3)
+
+
+def test_the_host_of_a_task_system_has_what_the_transport_of_a_plug_in_is_made_of(swarm: Swarm, env: str) -> None:
+    made = "wrapping.inner=MarkingTransport", "mandelbrot.width=60", "mandelbrot.height=40"
+    run(swarm, env, "mandelbrot", "node.transport=WrappingTransport", *made)
     assert (marks(swarm, "server"), marks(swarm, "client")) == (1, 3)
 
 

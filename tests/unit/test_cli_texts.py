@@ -19,7 +19,7 @@ from concurrence.cli.options import overrides_of
 from concurrence.cli.status import show
 from concurrence.env.environment import Environment
 from concurrence.errors import UsageError
-from concurrence.nodes.display import RunSummary
+from concurrence.nodes.display import IPictureDisplay, PlainDisplay, RunSummary
 from concurrence.tasks.values import describe_error
 from concurrence.wire.messages import Progress, Status
 
@@ -84,6 +84,27 @@ def test_the_bar_keeps_what_is_said_and_prints_markup_as_it_is() -> None:
     assert f"[bold]{long}[/nothing]" in text
     assert "[attic greet 1] \x1b[0mone" in text
     assert "the picture: a.png" in text
+
+
+def test_a_picture_is_shown_in_half_blocks_and_the_last_one_stays() -> None:
+    stream = StringIO()
+    console = Console(file=stream, force_terminal=True, color_system="truecolor", width=60, height=30)
+    red, blue = (255, 0, 0), (0, 0, 255)
+    with RichDisplay(console) as display:
+        assert display.picture_size == (60, 44)
+        display.picture([[blue]])
+        display.picture([[red, red, blue], [blue, blue, blue], [red, blue, blue]])
+    last = stream.getvalue().rpartition("\x1b[2K")[2]
+    upper = "\x1b[38;2;255;0;0;48;2;0;0;255m▀▀\x1b[0m\x1b[38;2;0;0;255;48;2;0;0;255m▀\x1b[0m\n"
+    lower = "\x1b[38;2;255;0;0;48;2;0;0;0m▀\x1b[0m\x1b[38;2;0;0;255;48;2;0;0;0m▀▀\x1b[0m\n"
+    assert last.endswith(upper + lower), repr(last)
+
+
+@pytest.mark.parametrize("without", [{"no_color": True}, {"force_terminal": False}, {"height": 8}])
+def test_no_picture_without_a_terminal_with_colours_and_room(without: dict[str, Any]) -> None:
+    options: dict[str, Any] = {"force_terminal": True, "color_system": "truecolor", "height": 30, "width": 60}
+    assert RichDisplay(Console(file=StringIO(), **(options | without))).picture_size == (0, 0)
+    assert not isinstance(PlainDisplay(), IPictureDisplay)
 
 
 def test_a_users_exception_shows_the_users_frames_only(folder: Path) -> None:

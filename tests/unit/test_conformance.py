@@ -7,13 +7,19 @@ from collections.abc import Sequence
 import pytest
 
 from concurrence.component import Component
-from concurrence.scheduling.api import ITaskScheduler, SwarmState
+from concurrence.scheduling.api import ITaskScheduler, ITaskScheduleStrategy, SlaveView, SwarmState, WorkView
 from concurrence.scheduling.generic import GenericTaskScheduler
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.pushpull import ZMQTaskScheduler
 from concurrence.scheduling.registry import SlaveNodeRecord
+from concurrence.scheduling.strategies import (
+    BestOfTwoStrategy,
+    GenericTaskScheduleStrategy,
+    LeastLoadedStrategy,
+    RoundRobinStrategy,
+)
 from concurrence.testing import environment
-from concurrence.testing.conformance import SchedulerConformance
+from concurrence.testing.conformance import SchedulerConformance, StrategyConformance
 
 
 class TestPushPull(SchedulerConformance):
@@ -24,13 +30,20 @@ class TestAimed(SchedulerConformance):
     policy = GenericTaskScheduler
 
 
-@pytest.mark.parametrize("strategy", ["LeastLoadedStrategy", "RoundRobinStrategy", "BestOfTwoStrategy"])
-class TestAimedByOtherStrategies(SchedulerConformance):
-    policy = GenericTaskScheduler
+class TestLeastLoaded(StrategyConformance):
+    strategy = LeastLoadedStrategy
 
-    @pytest.fixture(autouse=True)
-    def _choose(self, strategy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(type(self), "overrides", [f"generictaskscheduler.strategy={strategy}"])
+
+class TestRoundRobin(StrategyConformance):
+    strategy = RoundRobinStrategy
+
+
+class TestBestOfTwo(StrategyConformance):
+    strategy = BestOfTwoStrategy
+
+
+class TestByExpectedEnd(StrategyConformance):
+    strategy = GenericTaskScheduleStrategy
 
 
 class Careless(Component, ITaskScheduler, abstract=True):
@@ -117,3 +130,22 @@ def test_who_forgets_something_is_found_out(policy: type[Component], test: str) 
     judge(Careful, test)
     with pytest.raises(AssertionError):
         judge(policy, test)
+
+
+class Divides(Component, ITaskScheduleStrategy):
+    def rate(self, slave: SlaveView, work: WorkView) -> float:
+        return slave.chunks / slave.workers
+
+
+class Measures(Component, ITaskScheduleStrategy):
+    def rate(self, slave: SlaveView, work: WorkView) -> float:
+        return float("nan") if slave.task_seconds is None else slave.task_seconds
+
+
+@pytest.mark.parametrize("strategy", [Divides, Measures])
+def test_a_strategy_that_does_not_rate_everything_is_found_out(strategy: type[Component]) -> None:
+    suite = type("Suite", (StrategyConformance,), {"strategy": strategy})()
+    with environment(GenericTaskScheduler, strategy) as opened:
+        setattr(suite, "_environment", opened)  # noqa: B010  what its fixture does
+        with pytest.raises((AssertionError, ZeroDivisionError)):
+            suite.test_it_rates_every_slave_for_every_work()

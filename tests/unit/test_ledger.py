@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 
 import pytest
 from hypothesis import settings
@@ -32,6 +33,24 @@ def job(ledger: Ledger) -> Job:
 
 def take(ledger: Ledger, job: Job, limit: int = 512) -> Assignment:
     return ledger.take(job, limit, 0.0)
+
+
+class Weight(bytearray):
+    """A buffer whose end can be seen."""
+
+
+def test_what_is_cancelled_weighs_nothing_although_it_may_lie_in_the_queue(ledger: Ledger, job: Job) -> None:
+    weights = [Weight(b"heavy") for _ in range(3)]
+    watched = [weakref.ref(weight) for weight in weights]
+    ledger.accept(job, TaskSpec(1), records(0))
+    heavy = [TaskRecord(counter, b"", (memoryview(each),)) for counter, each in enumerate(weights, start=1)]
+    ledger.accept(job, TaskSpec(1), heavy)
+    weights.clear()
+    heavy.clear()
+    ledger.cancel(job, [1, 2])
+    assert [weight() is None for weight in watched] == [True, True, False]
+    assert job.bytes_held == 10
+    ledger.sanity_check()
 
 
 class TestAccept:

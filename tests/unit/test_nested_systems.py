@@ -9,7 +9,7 @@ import pytest
 from test_owner import Story, story
 
 from concurrence import ApplicationNode, ITaskMaster, ITaskSystem, SystemId, Task, TaskError
-from concurrence.errors import Backpressure
+from concurrence.errors import Backpressure, UsageError
 from concurrence.nodes import room
 from concurrence.testing import run_app, run_system
 
@@ -100,6 +100,15 @@ def test_without_a_word_a_failure_is_logged(caplog: pytest.LogCaptureFixture) ->
     assert run_system(Default(1, 2)) == 3
     assert "failed: the task system" in caplog.text
     assert "ValueError: -1" in caplog.text
+
+
+def test_progress_that_nobody_could_show_is_refused_where_it_is_reported() -> None:
+    class Astray(Sum):
+        def init_system(self, master: ITaskMaster) -> None:
+            master.report_progress(1.0, float("inf"))
+
+    with pytest.raises(UsageError, match=r"report_progress\(\) was given total=inf"):
+        run_system(Astray(1))
 
 
 def nested(depth: int) -> ITaskSystem:

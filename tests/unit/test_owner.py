@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from owner_story import SYSTEM, Add, Other, System, owned, results
+from owner_story import SYSTEM, Add, Buffered, Other, System, owned, results
 
 from concurrence.errors import Backpressure, ConcurrenceError, ConnectionFailed, TaskError
 from concurrence.ids import SystemId
@@ -244,6 +244,19 @@ class TestOwner:
             assert len(story.owner.tasks) <= 10
         assert [task.value for task, _, _ in story.handlers.ended if isinstance(task, Add)] == list(range(35))
         assert story.handlers.was_accepted[-1] is generator
+
+    def test_a_generator_of_large_tasks_is_drained_by_their_bytes(
+        self, story: Story, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(room_module, "SOURCE_BYTES", 1_000_000)
+        story.owner.push_tasks(Buffered(300_000) for _ in range(20))
+        most = 0
+        while not story.owner.is_idle:
+            most = max(most, len(story.owner.tasks))
+            story.channel.finish_all()
+            story.owner.turn(0)
+        assert most == 4, "the one that exceeds the bound is the last"
+        assert len(story.handlers.ended) == 20
 
     def test_what_follows_from_results_does_not_wait_for_the_end_of_a_generator(
         self, story: Story, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 
 from concurrence.scheduling.ledger.queue import MAX_CHUNK_BYTES, MAX_HELD, MAX_RUN, RunQueue
@@ -69,6 +71,36 @@ def test_a_run_does_not_grow_for_ever() -> None:
     for counter in range(2 * MAX_RUN):
         queue.push(SPEC, some(counter))
     assert [len(run) for run in queue.runs()] == [MAX_RUN, MAX_RUN]
+
+
+class Weight(bytearray):
+    """A buffer whose end can be seen."""
+
+
+def test_what_is_taken_is_freed_when_its_task_ends_and_not_with_the_run() -> None:
+    queue = RunQueue()
+    weights = [Weight(b"heavy") for _ in range(4)]
+    watched = [weakref.ref(weight) for weight in weights]
+    queue.push(SPEC, [TaskRecord(counter, b"", (memoryview(each),)) for counter, each in enumerate(weights)])
+    weights.clear()
+    queue.push(SPEC, some(4))
+    assert [record.counter for record in queue.take(3)[1]] == [0, 1, 2]
+    assert [weight() is None for weight in watched] == [True, True, True, False]
+    assert queue.head_since() == 0.0
+    assert drain(queue) == [[3, 4]]
+
+
+def test_since_when_what_is_next_waits_is_known_after_some_were_taken() -> None:
+    queue = RunQueue()
+    queue.push(SPEC, some(0, 1, 2), now=1.0)
+    queue.push(SPEC, some(3, 4), now=2.0)
+    queue.take(2)
+    assert queue.head_since() == 1.0
+    queue.take(1)
+    assert queue.head_since() == 2.0
+    queue.push(SPEC, some(5), now=3.0)
+    queue.take(2)
+    assert queue.head_since() == 3.0
 
 
 def test_what_is_discarded_is_skipped() -> None:

@@ -20,7 +20,7 @@ from concurrence.component import Component, ComponentManager
 from concurrence.errors import TaskError, UsageError
 from concurrence.nodes.api import IApiMethods, NodeType
 from concurrence.nodes.api_door import ApiDoor
-from concurrence.nodes.common_methods import openrpc
+from concurrence.nodes.openrpc import openrpc
 from concurrence.telemetry.stats import Stats
 from concurrence.transport.remote import SLOW_SECONDS, ApiRequest, ApiService, jsonremote
 from concurrence.transport.security import Role
@@ -398,3 +398,55 @@ def test_no_parameters_make_it_raise(name: str, params: Any) -> None:
     body = msgspec.json.encode({"jsonrpc": "2.0", "method": name, "params": params, "id": 1})
     answer = json.loads(offered().answer(body, CALLER) or b"")
     assert answer.get("error", {}).get("code", -32602) in (-32601, -32602)
+
+
+class Place(msgspec.Struct):
+    """Where something is."""
+
+    street: str
+
+
+def test_openrpc_tells_results_errors_and_roles() -> None:
+    service = ApiService()
+
+    @jsonremote(service, roles=("client",))
+    def place(request: ApiRequest, name: str, near: bool = False) -> list[Place]:
+        """Find a place.
+
+        It looks everywhere.
+
+        Args:
+            name: What it is called; the first
+                of several counts.
+
+        Returns:
+            The nearest
+            first.
+
+        Raises:
+            NotFound: It is nowhere.
+        """
+        return []
+
+    @jsonremote(service)
+    def odd(request: ApiRequest) -> ApiService:
+        """Return what cannot be described."""
+        return service
+
+    described = openrpc(service)
+    other, method = described["methods"]
+    assert method["description"] == "Find a place.\n\nIt looks everywhere."
+    name, near = method["params"]
+    assert name["description"] == "What it is called; the first of several counts."
+    assert "description" not in near
+    assert method["result"] == {
+        "name": "result",
+        "description": "The nearest first.",
+        "schema": {"type": "array", "items": {"$ref": "#/components/schemas/Place"}},
+    }
+    assert method["errors"][0]["data"] == {"NotFound": "It is nowhere."}
+    assert method["x-roles"] == ["admin", "client"]
+    assert {"$ref": "#/components/errors/Forbidden"} in method["errors"]
+    assert described["components"]["errors"]["Forbidden"]["code"] == -32003
+    assert other["result"]["schema"] == {}
+    assert other["x-roles"] == ["admin"]

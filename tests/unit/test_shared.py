@@ -358,3 +358,17 @@ def test_whatever_it_is_and_however_it_is_cut(value: list[Any], size: int) -> No
         *rest, array = there.value
     assert rest == value
     assert bytes(array) == b"12345678" * 9_000
+
+
+def test_a_loop_that_asks_for_the_object_again_and_again_does_not_pay_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = Shared(["an object"])
+    handle = pickle.loads(pickle.dumps(original))
+    assert handle.value == ["an object"]
+
+    def find() -> None:
+        raise AssertionError("it was looked for again")
+
+    monkeypatch.setattr(shared, "_active_code", find)
+    assert handle.value == ["an object"]

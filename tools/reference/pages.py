@@ -9,6 +9,8 @@ from tools.reference.api import api_markdown
 from tools.reference.commands import commands_markdown
 from tools.reference.components import components_markdown
 from tools.reference.loaded import built_in
+from tools.reference.methods import methods_markdown
+from tools.reference.metrics import metrics_markdown
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 COMMAND = "python -m tools.reference"
@@ -28,6 +30,8 @@ def made_pages() -> dict[str, str]:
             "components.md": components_markdown(environment),
             "commands.md": commands_markdown(),
             "api.md": api_markdown(),
+            "metrics.md": metrics_markdown(),
+            "methods.md": methods_markdown(environment),
         }
 
 

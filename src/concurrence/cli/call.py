@@ -62,7 +62,7 @@ def call(
         if params is None:
             raise UsageError("no method is named", hint="See which there are: concurrence call --list")
         return _send(_json(params), master, env)
-    request = {"jsonrpc": "2.0", "method": method, "params": _params(arguments or [], params), "id": 1}
+    request = {"jsonrpc": "2.0", "method": method, "params": parameters_of(arguments or [], params), "id": 1}
     answer = cast("dict[str, Any]", _exchange(request, master, env))
     if "error" in answer:
         return _failed(answer["error"])
@@ -108,8 +108,12 @@ def _failed(error: dict[str, Any]) -> int:
     return 1
 
 
-def _params(arguments: list[str], params: str | None) -> Any:
-    """The parameters, as NAME=VALUE or as JSON.
+def parameters_of(arguments: list[str], params: str | None = None) -> Any:
+    """The parameters of a call, as NAME=VALUE or as JSON.
+
+    Args:
+        arguments: Those that have the form NAME=VALUE.
+        params: All of them as JSON, instead.
 
     Raises:
         UsageError: They cannot be understood, or are given in both ways.

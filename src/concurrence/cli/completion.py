@@ -19,9 +19,14 @@ HIDDEN = frozenset({"install_completion", "show_completion"})
 """The root's options for this; the documentation tells of them, the help of every day need not."""
 
 
+def is_for_a_shell() -> bool:
+    """Whether a shell asks for completions."""
+    return os.environ.get("_CONCURRENCE_COMPLETE", "").startswith("complete")
+
+
 def be_silent_for_a_shell() -> None:
     """A shell that asks for completions shows standard error amid the user's line: then nothing goes there."""
-    if os.environ.get("_CONCURRENCE_COMPLETE", "").startswith("complete"):
+    if is_for_a_shell():
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  until the process ends, which is soon
 
 

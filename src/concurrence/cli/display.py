@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from concurrence.nodes.display import PlainDisplay, RunSummary
+from concurrence.cli.half_blocks import HalfBlocks
+from concurrence.nodes.advice import advise
+from concurrence.nodes.display import Pixels, PlainDisplay, RunSummary
+from concurrence.nodes.run_report import RunReport
 
+_WIDEST, _HIGHEST = 72, 22  # characters of a picture: it is painted ten times a second
+_LINES_LEFT = 8
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -32,6 +38,18 @@ class _Count(ProgressColumn):
         return Text(f"{task.completed:,.6g}/{total}")
 
 
+class _Bar(Progress):
+    """The bar, and below what is printed, but above itself, a picture."""
+
+    picture: HalfBlocks | None = None
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """What is painted again and again."""
+        if self.picture is not None:
+            yield self.picture
+        yield from super().get_renderables()
+
+
 class RichDisplay:
     """A progress bar on a terminal; lines are printed above it.
 
@@ -41,13 +59,14 @@ class RichDisplay:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(file=sys.stdout)
-        self._bar = Progress(
+        self._bar = _Bar(
             BarColumn(),
             _Count(),
             _Rate(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[text]}", markup=False),
             console=self._console,
+            refresh_per_second=5,  # a picture is thousands of characters
             transient=True,
         )
         self._task: TaskID | None = None
@@ -60,6 +79,8 @@ class RichDisplay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+        if self._bar.picture is not None:
+            self._console.print(self._bar.picture)
 
     def say(self, text: str) -> None:
         """Print above the bar."""
@@ -79,6 +100,19 @@ class RichDisplay:
         if self._task is None:
             self._task = self._bar.add_task("", total=None, text="")
         self._bar.update(self._task, completed=done, total=total or None, text=text)
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """As much as leaves room for a few lines."""
+        console = self._console
+        lines = min(console.height - _LINES_LEFT, _HIGHEST)
+        if lines <= 0 or not console.is_terminal or console.no_color or console.color_system is None:
+            return 0, 0
+        return min(console.width, _WIDEST), 2 * lines
+
+    def picture(self, pixels: Pixels) -> None:
+        """Show it when the bar is painted next."""
+        self._bar.picture = HalfBlocks(pixels)
 
     def _print(self, text: Text) -> None:
         # soft_wrap: what an application prints is not to be cut into lines of the terminal's width.
@@ -110,6 +144,31 @@ def summary_lines(summary: RunSummary, workers: int | None) -> list[str]:
         f"tasks: {', '.join(ends)}; {human_bytes(summary.moved)} moved",
         f"time:  {summary.wall:.2f} s, {summary.busy:.2f} s of work, speed-up {summary.speed_up:.2f}{swarm}",
     ]
+
+
+def report_lines(report: RunReport) -> list[str]:
+    """The lines behind the summary: where the workers' time went, and what to do about it; none if nobody knows.
+
+    Args:
+        report: The run.
+    """
+    split = report.split
+    if not report.ran or split.total <= 0:
+        return []
+    parts = [f"{100 * split.share(part):.0f}% {part}" for part in ("compute", "serialise", "transfer")]
+    idle = f"{100 * split.share('starved', 'idle'):.0f}% idle"
+    fraction = report.serial_fraction
+    serial = f"; serial fraction {fraction:.2g}" if fraction is not None else ""
+    lines = [f"split: {', '.join([*parts, idle])}; {human_time(report.queued)} queued{serial}"]
+    advice = advise(report)
+    return [*lines, f"note:  {advice}"] if advice else lines
+
+
+def human_time(seconds: float) -> str:
+    """A short time as people read it: ``1.5 ms``."""
+    if seconds >= 1:
+        return f"{seconds:,.2f} s"
+    return f"{1e3 * seconds:.3g} ms"
 
 
 def human_bytes(count: float) -> str:

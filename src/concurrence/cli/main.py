@@ -41,7 +41,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-app.command(epilog=run.EPILOG)(run.run)
+app.command(
+    cls=run.RunCommand,
+    epilog=run.EPILOG,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)(run.run)
 app.command(epilog=attach.EPILOG)(attach.attach)
 app.command(epilog=servers.MASTER_EPILOG)(servers.master)
 app.command(epilog=servers.SLAVE_EPILOG)(servers.slave)

@@ -35,6 +35,11 @@ WorkersOption: TypeAlias = Annotated[
     typer.Option("--workers", min=1, metavar="N", help="Number of worker processes.", show_default="one per core"),
 ]
 
+ReportOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="FILE.html", help="Write where the time went, with plots: one HTML file."),
+]
+
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 _SEPARATOR: Final = "\n\n"  # what Typer keeps as a line break in an epilog

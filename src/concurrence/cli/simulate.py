@@ -44,6 +44,7 @@ def simulate(
     clients: Annotated[int, typer.Option(min=1, help="Clients that push tasks.")] = 1,
     kinds: Annotated[int, typer.Option(min=1, max=4, help="Functions that the tasks of a client are of.")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Most workers of a slave; each has 1 at least.")] = 4,
+    alike: Annotated[bool, typer.Option("--alike", help="Every slave has that many workers.")] = False,
     spread: Annotated[float, typer.Option(min=1.0, help="How many times faster the fastest slave is.")] = 4.0,
     blind: Annotated[bool, typer.Option("--blind", help="Slaves register no speed score.")] = False,
     durations: Annotated[str, typer.Option(help="Of tasks: equal, mixed or heavy (tailed).")] = "mixed",
@@ -73,10 +74,10 @@ def simulate(
     chosen = _seeds(seeds) if seeds is not None else [seed]
     fields: dict[str, Any] = {
         "slaves": slaves, "tasks": tasks, "overrides": tuple(settings or ()), "clients": clients, "kinds": kinds,
-        "workers": workers, "spread": spread, "blind": blind, "durations": durations, "seconds": seconds,
-        "labels": labels, "faults": faults, "fault_rate": fault_rate, "latency": latency, "lease": lease,
-        "heartbeats": not silent, "codec": not bare, "check_every": check_every, "cycle_seconds": cycle_seconds,
-        "message_seconds": message_seconds, "patience": patience,
+        "workers": workers, "alike": alike, "spread": spread, "blind": blind, "durations": durations,
+        "seconds": seconds, "labels": labels, "faults": faults, "fault_rate": fault_rate, "latency": latency,
+        "lease": lease, "heartbeats": not silent, "codec": not bare, "check_every": check_every,
+        "cycle_seconds": cycle_seconds, "message_seconds": message_seconds, "patience": patience,
     }  # fmt: skip
     scenarios = _scenarios(chosen, policy, None if drawn else fields)
     with _environment(env) as environment:

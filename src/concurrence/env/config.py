@@ -158,6 +158,14 @@ class Config:
         """The values of some keys, by section and name."""
         return {key: value for key, value in self._values.items() if key in keys}
 
+    def override(self, layer: Layer) -> None:
+        """Put a layer above all others; it stays there when the config is read again."""
+        read = self._read
+        self._read = lambda: [*read(), layer]
+        self._values = {**self._values, **layer}
+        self.revision += 1
+        self.reads.forget()
+
     def reload(
         self,
         is_live: Callable[[str, str], bool] = lambda _section, _name: True,

@@ -14,7 +14,7 @@ from typing import Literal, Self, TextIO, cast
 from concurrence.component import Component, ComponentManager, Interface
 from concurrence.env.checks import check_config, declared_options, sample_config
 from concurrence.env.component_order import component_order, component_switch
-from concurrence.env.config import Config, ConfigChanges
+from concurrence.env.config import Config, ConfigChanges, Layer
 from concurrence.env.layout import CONFIG_FILE, check_layout, is_environment, make_layout, refuse_occupied
 from concurrence.env.log import LOGGER, change_format, configure_logging
 from concurrence.env.options import ChoiceOption, StrOption
@@ -192,6 +192,15 @@ class Environment(ComponentManager):
     def load_app(self, path: Path) -> list[type[Component]]:
         """Load an application from a file or folder; see :func:`concurrence.env.plugins.load_path`."""
         return load_path(self, path)
+
+    def override(self, layer: Layer) -> None:
+        """Set options above all that the environment was opened with, as if that had set them too.
+
+        Args:
+            layer: The texts of the values by section and name.
+        """
+        self.config.override(layer)
+        self.overrides += tuple(f"{section}.{name}={value.raw}" for (section, name), value in layer.items())
 
     def check(self) -> None:
         """Check the whole config against the options of all registered components.

@@ -40,6 +40,7 @@ class Option(Generic[T]):
         default: The value when no layer of the config has one.
         doc: What the option does, in sentences for its users.
         live: Whether a running node adopts a change of the option without a restart.
+        aliases: Further names for it as a word of ``concurrence run APP``, if it is an application's.
 
     Raises:
         UsageError: The default is no value of the option.
@@ -50,12 +51,22 @@ class Option(Generic[T]):
     expected_default: ClassVar[str] = ""
     """What a default must be, where it is written otherwise than in a config file."""
 
-    def __init__(self, section: str, name: str, default: T, doc: str, *, live: bool = False) -> None:
+    def __init__(
+        self,
+        section: str,
+        name: str,
+        default: T,
+        doc: str,
+        *,
+        live: bool = False,
+        aliases: tuple[str, ...] = (),
+    ) -> None:
         self.section = section
         self.name = name
         self.default = default
         self.doc = doc
         self.live = live
+        self.aliases = aliases
         self.attribute = ""
         self.owner: type | None = None
         # Not in __set_name__: before Python 3.12 its errors arrive as RuntimeError.

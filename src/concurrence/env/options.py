@@ -60,6 +60,7 @@ class IntOption(Option[IntT]):
         live: Whether a running node adopts a change.
         min: The least value that is accepted.
         max: The greatest value that is accepted.
+        aliases: Further names for it as a word of ``concurrence run APP``, if it is an application's.
     """
 
     expected = "an integer"
@@ -75,10 +76,11 @@ class IntOption(Option[IntT]):
         live: bool = False,
         min: int | None = None,  # noqa: A002  the word that users of the option expect
         max: int | None = None,  # noqa: A002
+        aliases: tuple[str, ...] = (),
     ) -> None:
         self.min = min
         self.max = max
-        super().__init__(section, name, default, doc, live=live)
+        super().__init__(section, name, default, doc, live=live, aliases=aliases)
 
     def expectation(self) -> str:
         """What a value must be, with its bounds."""
@@ -153,13 +155,22 @@ class ChoiceOption(Option[str]):
         default: The word when no layer of the config has one.
         doc: What the option does.
         live: Whether a running node adopts a change.
+        aliases: Further names for it as a word of ``concurrence run APP``, if it is an application's.
     """
 
     def __init__(
-        self, section: str, name: str, choices: tuple[str, ...], default: str, doc: str, *, live: bool = False
+        self,
+        section: str,
+        name: str,
+        choices: tuple[str, ...],
+        default: str,
+        doc: str,
+        *,
+        live: bool = False,
+        aliases: tuple[str, ...] = (),
     ) -> None:
         self.choices = choices
-        super().__init__(section, name, default, doc, live=live)
+        super().__init__(section, name, default, doc, live=live, aliases=aliases)
 
     def expectation(self) -> str:
         """The words."""

@@ -89,6 +89,10 @@ class IApplicationHandlers(Interface):
         """News of how far a system is."""
 
     @abstractmethod
+    def interrupted(self) -> None:
+        """Ctrl-C or SIGTERM ends the application."""
+
+    @abstractmethod
     def master_disconnected(self) -> None:
         """The connection to the master is lost."""
 

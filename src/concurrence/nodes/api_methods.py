@@ -64,7 +64,14 @@ class BuiltInMethods:
 
         @jsonremote(service, name="page.open")
         def page_open(request: ApiRequest) -> dict[str, Any]:
-            """Make an address, good once and for a minute, that lets a browser see the status page."""
+            """Make an address, good once and for a minute, that lets a browser see the status page.
+
+            Returns:
+                ``url``, and for how many ``seconds`` it is good.
+
+            Raises:
+                UsageError: The master has no HTTP port.
+            """
             if not self._api_address():
                 raise UsageError("this master has no HTTP port", hint="Give it one: --set api.enabled=yes")
             code = self._sessions.new_code(request.role, request.key)
@@ -73,24 +80,46 @@ class BuiltInMethods:
     def _register_swarm(self, service: ApiService) -> None:
         @jsonremote(service, roles=PEOPLE)
         def status(request: ApiRequest) -> dict[str, Any]:
-            """Tell what ``concurrence status --json`` tells."""
+            """Tell what ``concurrence status --json`` tells.
+
+            Returns:
+                ``package``, ``scheduler``, ``uptime`` in seconds, ``nodes`` and ``systems``, and some counts.
+            """
             return status_by_names(self._status(request))
 
         @jsonremote(service, roles=PEOPLE)
         def nodes(request: ApiRequest) -> list[dict[str, Any]]:
-            """List the connected nodes; for slaves with a description of their machines."""
+            """List the connected nodes; for slaves with a description of their machines.
+
+            Returns:
+                The ``nodes`` of ``status``, each with ``machine``: null, or what the slave registered with.
+            """
             found = status_by_names(self._status(request))["nodes"]
             return [{**node, "machine": self._machine(node["node"])} for node in found]
 
         @jsonremote(service, roles=PEOPLE)
         def systems(request: ApiRequest) -> list[dict[str, Any]]:
-            """List the task systems, and the plain tasks of each client, with how far they are."""
+            """List the task systems, and the plain tasks of each client, with how far they are.
+
+            Returns:
+                The ``systems`` of ``status``.
+            """
             return status_by_names(self._status(request))["systems"]
 
     def _register_config(self, service: ApiService) -> None:
         @jsonremote(service, name="config.get")
         def config_get(request: ApiRequest, key: str) -> dict[str, Any]:
-            """Tell the value of an option, as in ``masternode.lease``, and where it comes from."""
+            """Tell the value of an option, and where it comes from.
+
+            Args:
+                key: Section and name, as in ``masternode.lease``.
+
+            Returns:
+                ``value``, and ``origin``: a file with the line, a variable, an argument, or ``default``.
+
+            Raises:
+                UsageError: There is no such option.
+            """
             section, _, name = key.rpartition(".")
             options = known_options(self._env)
             option = next((each for each in options if each.key == key), None)
@@ -103,7 +132,15 @@ class BuiltInMethods:
 
         @jsonremote(service, name="config.reload")
         def config_reload(request: ApiRequest) -> dict[str, list[str]]:
-            """Read the config again; tells the options that are adopted, and those that wait for a restart."""
+            """Read the config again, as SIGHUP does.
+
+            Returns:
+                The options that were ``applied``, and those that are ``pending`` until a restart.
+
+            Raises:
+                ConfigError: Something is wrong with the config; nothing of it is adopted.
+                UsageError: The master runs in a temporary environment.
+            """
             if self._env.is_temporary:
                 raise UsageError("this master runs in a temporary environment, which has no config to read again")
             changes = self._env.reload()

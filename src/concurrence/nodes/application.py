@@ -14,8 +14,9 @@ from concurrence.ids import NodeId, SystemId, TaskId
 from concurrence.nodes.api import IApp, IApplicationHandlers, INodeService
 from concurrence.nodes.client_options import ClientOptions
 from concurrence.nodes.client_run import ClientRun, RunSettings
-from concurrence.nodes.display import IDisplay, PlainDisplay, RunSummary
+from concurrence.nodes.display import IDisplay, IPictureDisplay, Pixels, PlainDisplay, RunSummary
 from concurrence.nodes.identity import Identity
+from concurrence.nodes.run_report import RunReport
 from concurrence.tasks.api import ITaskSystem, Task, warn_of_misspelled
 from concurrence.telemetry.stats import Stats
 from concurrence.transport.security import read_connect_file
@@ -35,6 +36,7 @@ class ApplicationNode(ClientOptions, IApp, IApplicationHandlers, abstract=True):
         inline: Whether master, slave and tasks run in this process and thread too.
         display: What it shows while it runs.
         summary: What the run took; None until it ended.
+        run_report: Where the swarm's time went in it; None until it ended.
     """
 
     node_services = ExtensionPoint(INodeService)
@@ -55,6 +57,7 @@ class ApplicationNode(ClientOptions, IApp, IApplicationHandlers, abstract=True):
         self.workers: int | None = None
         self.display: IDisplay = PlainDisplay()
         self.summary: RunSummary | None = None
+        self.run_report: RunReport | None = None
         self.__run: ClientRun | None = None
         self.__failed = False
 
@@ -128,6 +131,13 @@ class ApplicationNode(ClientOptions, IApp, IApplicationHandlers, abstract=True):
             text: What the system said.
         """
 
+    def interrupted(self) -> None:
+        """Ctrl-C or SIGTERM ends the application: the last moment to say what there is so far.
+
+        It may come in the middle of any other handler. What is unfinished is cancelled, nothing can be pushed any
+        more, and the exit code is 130. Be quick: a second Ctrl-C does not wait.
+        """
+
     def master_disconnected(self) -> None:
         """The connection to the master is lost; it is tried again for ever."""
         self.log.warning("lost the master; trying again")
@@ -199,6 +209,24 @@ class ApplicationNode(ClientOptions, IApp, IApplicationHandlers, abstract=True):
         self.display.announce(path, what)
 
     @property
+    def picture_size(self) -> tuple[int, int]:
+        """How many points across and down :meth:`show_picture` can show; 0 without a terminal with colours."""
+        return self.display.picture_size if isinstance(self.display, IPictureDisplay) else (0, 0)
+
+    def show_picture(self, pixels: Pixels) -> None:
+        """Show a small picture of how far the application is, above the progress bar; the last one stays.
+
+        Args:
+            pixels: Its rows from the top, each point as red, green and blue from 0 to 255.
+        """
+        if isinstance(self.display, IPictureDisplay):
+            self.display.picture(pixels)
+
+    def summary_so_far(self) -> RunSummary:
+        """What the run took up to now, for applications that compare several ways of doing the same."""
+        return self._current_run().summary()
+
+    @property
     def name(self) -> str:
         """The name that people see: the class's."""
         return type(self).__name__
@@ -248,6 +276,7 @@ class ApplicationNode(ClientOptions, IApp, IApplicationHandlers, abstract=True):
             return run.run()
         finally:
             self.summary = run.summary()
+            self.run_report = run.report()
 
     def _current_run(self) -> ClientRun:
         if self.__run is None:

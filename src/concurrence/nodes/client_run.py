@@ -25,8 +25,11 @@ from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner import Owner
 from concurrence.nodes.owner_channel import IOwnerChannel, OwnerChannel
 from concurrence.nodes.reactor import Timer
+from concurrence.nodes.run_report import RunReport, make_report
 from concurrence.nodes.services import NodeHandle, NodeServices
+from concurrence.nodes.stop_signals import StopSignals
 from concurrence.nodes.task_output import show_output
+from concurrence.nodes.usage_question import ask_usage
 from concurrence.tasks.api import ITaskSystem, Task
 from concurrence.tasks.bundles import BundleCollector
 from concurrence.tasks.ownership import OwnedTasks
@@ -35,7 +38,7 @@ from concurrence.telemetry.api import IStats
 from concurrence.transport.api import ITransport
 from concurrence.transport.security import Credentials
 from concurrence.wire.codec import Parcel
-from concurrence.wire.messages import Output, Progress, ToOwner
+from concurrence.wire.messages import Output, Progress, ToOwner, Usage
 
 _SHOW_SECONDS = 0.1
 _IDLE_SECONDS = 3.0
@@ -102,9 +105,11 @@ class ClientRun:
         self._owner: Owner | None = None
         self._exit_code = 0
         self._progress: dict[int, Progress] = {}
-        self._started = self._ended = time.perf_counter()
+        self._started = time.perf_counter()
+        self._ended = 0.0
         self._shown = 0.0
         self._was_lost = False
+        self._usage: Usage | None = None
         self._loop = MainLoop()
         self._watch = ConfigWatch(environment, self._config_changed)
         self._services: NodeServices | None = None
@@ -149,8 +154,12 @@ class ClientRun:
             self._owner.run()
         except (KeyboardInterrupt, bdb.BdbQuit):
             reason = "the application was interrupted"
+            if self._owner is not None:
+                self._owner.stop()
+                self._handlers.interrupted()
             raise KeyboardInterrupt from None
         except ConnectionFailed as error:
+            self._was_lost = True
             if self._settings.inline and self._owner is not None and self._owner.is_idle:
                 raise UsageError(f"{_NOTHING_LEFT}; {_HAS_TO_END}") from error
             raise
@@ -158,15 +167,22 @@ class ClientRun:
             signals.is_ending = True
             self._ended = time.perf_counter()
             try:
-                if self._services is not None:
-                    self._services.end(signals)
+                if self._owner is not None and channel is not None and not self._was_lost:
+                    self._usage = ask_usage(channel)
             finally:
-                if channel is not None:
-                    channel.close(reason)
-                if self._swarm is not None:
-                    self._swarm.stop()
+                self._close(channel, reason, signals)
                 signals.release()
         return self._exit_code
+
+    def _close(self, channel: IOwnerChannel | None, reason: str, signals: StopSignals) -> None:
+        try:
+            if self._services is not None:
+                self._services.end(signals)
+        finally:
+            if channel is not None:
+                channel.close(reason)
+            if self._swarm is not None:
+                self._swarm.stop()
 
     def stop(self, exit_code: int) -> None:
         """End after the present handler."""
@@ -199,13 +215,21 @@ class ClientRun:
         lost = [self._progress[each] for each in (owner.systems if owner else ()) if each in self._progress]
         unfinished = len(self._tasks) + sum(each.queued + each.running for each in lost)
         return RunSummary(
-            wall=self._ended - self._started,
+            wall=(self._ended or time.perf_counter()) - self._started,
             busy=sum(each.busy for each in systems) + (owner.busy if owner else 0.0),
             finished=sum(each.finished for each in systems) + counts.finished,
             failed=sum(each.failed for each in systems) + counts.failed,
             cancelled=sum(each.cancelled for each in systems) + counts.cancelled + unfinished,
             moved=sum(each.moved for each in systems) + (owner.moved if owner else 0),
         )
+
+    def report(self) -> RunReport:
+        """Where the time went."""
+        summary = self.summary()
+        resting = self._owner.rest.seconds if self._owner is not None else summary.wall
+        is_private = self._settings.inline or self._settings.credentials is None
+        owner = max(0.0, summary.wall - resting)
+        return make_report(summary, self._usage, owner=owner, is_private=is_private)
 
     def _start_services(self) -> None:
         environment, name = self._environment, self.identity.name
@@ -311,6 +335,7 @@ class ClientRun:
             # A private master that has ended does not come back.
             reason = self._swarm.why_lost() if self._swarm is not None else None
             if reason is not None:
+                self._was_lost = True
                 raise reason
             self._was_lost = True
             self._handlers.master_disconnected()

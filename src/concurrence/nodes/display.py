@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct
 
 from concurrence.nodes.progress import Progress
+
+Pixels: TypeAlias = Sequence[Sequence[tuple[int, int, int]]]
+"""A small picture: its rows from the top, each point as red, green and blue from 0 to 255."""
 
 
 class RunSummary(Struct, frozen=True):
@@ -58,6 +62,20 @@ class IDisplay(Protocol):
 
     def progress(self, done: float, total: float, text: str) -> None:
         """How far the run is; ``total`` is 0 while nobody knows."""
+        ...
+
+
+@runtime_checkable
+class IPictureDisplay(Protocol):
+    """A display that can also show a small picture of how far the run is."""
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """The most points across and down that a picture may have; 0 where none can be shown just now."""
+        ...
+
+    def picture(self, pixels: Pixels) -> None:
+        """Show a picture in the place of the one before."""
         ...
 
 

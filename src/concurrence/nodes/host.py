@@ -111,9 +111,10 @@ def _open_channel(spec: HostSpec) -> OwnerChannel:
     plugins = str(Path(spec.environment) / "plugins")
     if plugins not in sys.path:
         sys.path.append(plugins)  # as loading plug-ins does: the transport may be one of them
-    module, _, name = spec.transport.partition(":")
-    transport_class = cast("type[Component]", getattr(importlib.import_module(module), name))
-    transport = cast("ITransport", environment.component(environment.register(transport_class)))
+    for part in spec.parts:
+        environment.register(_component_class(part))
+    transport_class = environment.register(_component_class(spec.transport))
+    transport = cast("ITransport", environment.component(transport_class))
     identity = Identity("host", spec.name, __version__)
     credentials = spec.access.credentials()
     channel = OwnerChannel(
@@ -124,6 +125,11 @@ def _open_channel(spec: HostSpec) -> OwnerChannel:
     )
     channel.start()
     return channel
+
+
+def _component_class(full_name: str) -> type[Component]:
+    module, _, name = full_name.partition(":")
+    return cast("type[Component]", getattr(importlib.import_module(module), name))
 
 
 def _run(spec: HostSpec, channel: IOwnerChannel, output: OutputCapture) -> int:

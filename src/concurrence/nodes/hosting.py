@@ -12,9 +12,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from concurrence.component import Component, identity
 from concurrence.env.checks import declared_options
 from concurrence.env.config import ConfigValue
 from concurrence.env.environment import Environment
+from concurrence.env.extension_options import ExtensionOption, find_component
 from concurrence.errors import WorkerStartFailed
 from concurrence.nodes.launching import Access
 from concurrence.nodes.reactor import Reactor
@@ -63,6 +65,7 @@ class HostSpec(Struct, frozen=True):
         environment: The folder of the master's environment.
         settings: What the master's config says of the transport: its files may be wrong by now.
         transport: The transport's component, as ``module:Class``.
+        parts: Components that its options choose, in the same form: a transport may be made of others.
         entry: What the template calls.
     """
 
@@ -74,7 +77,29 @@ class HostSpec(Struct, frozen=True):
     environment: str
     settings: tuple[Setting, ...]
     transport: str
+    parts: tuple[str, ...] = ()
     entry: str = ENTRY
+
+
+def with_chosen(environment: Environment, cls: type[Component]) -> list[type[Component]]:
+    """A component's class, and those of the components that its options choose, and theirs.
+
+    Args:
+        environment: Knows the config and the components.
+        cls: The class.
+
+    Raises:
+        ConfigError: An option names what is none.
+    """
+    found = [cls]
+    for each in found:
+        for option in declared_options([each]):
+            if isinstance(option, ExtensionOption):
+                value = environment.config.get(option.section, option.name)
+                name = option.component_name(value)
+                chosen = find_component(option, environment, option.interface, name, value)
+                found += [chosen] if chosen not in found else []
+    return found
 
 
 class Hosting:
@@ -96,6 +121,7 @@ class Hosting:
     ) -> None:
         self._environment = environment
         self._transport = transport
+        self._components = with_chosen(environment, environment.find(ITransport, transport))
         self._reactor = reactor
         self._on_exited = on_exited
         self._systems: dict[int, int] = {}
@@ -104,7 +130,10 @@ class Hosting:
         self._template = Template(
             reactor,
             # ZeroMQ too: it starts no thread before the first context, so that forking is safe.
-            preload=[ENTRY.partition(":")[0], *self._importable(transport.partition(":")[0])],
+            preload=[
+                ENTRY.partition(":")[0],
+                *(name for cls in self._components for name in self._importable(cls.__module__)),
+            ],
             on_started=lambda number, pid: None,
             on_exited=self._exited,
             on_died=self._died,
@@ -133,6 +162,7 @@ class Hosting:
             str(self._environment.path),
             self._settings(),
             self._transport,
+            tuple(identity(cls) for cls in self._components[1:]),
         )
         self._template.start_child(number, "host", msgspec.msgpack.encode(spec), [])
 
@@ -143,7 +173,7 @@ class Hosting:
         return [] if is_plugin else [module]
 
     def _settings(self) -> tuple[Setting, ...]:
-        options = declared_options([self._environment.find(ITransport, self._transport)])
+        options = declared_options(self._components)
         keys = sorted({(option.section, option.name) for option in options})
         values = [(key, self._environment.config.get(*key)) for key in keys]
         return tuple(Setting.of(*key, value) for key, value in values if value is not None)

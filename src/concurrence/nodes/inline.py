@@ -112,6 +112,11 @@ class InlineExecutor(Executor):
         super().__init__(cell, loader, output)
         self._inline_cell = cell
 
+    def run(self, parcel: Parcel[Assign], send: Callable[[Parcel[FromWorker]], None]) -> None:
+        """Execute a chunk; what this thread did before was not a worker's work."""
+        self._time.skip()
+        super().run(parcel, send)
+
     def _failure(self, error: BaseException) -> tuple[int, bytes]:
         self._look(error)
         return super()._failure(error)

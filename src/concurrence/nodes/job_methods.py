@@ -35,42 +35,87 @@ class JobMethods:
 
     def register(self, service: ApiService) -> None:
         """Offer all of them."""
+        self._register_views(service)
+        self._register_changes(service)
 
+    def _register_views(self, service: ApiService) -> None:
         @jsonremote(service)
         def jobs(request: ApiRequest, ended: bool = False) -> list[JobView]:
             """List the task systems and the plain tasks of each client: how they are, and what they wait for.
 
-            With ``ended`` also the jobs that ended last. Of many jobs those with something to do come first, and
-            no more than 2,000.
+            Args:
+                ended: Whether to list the jobs that ended last, too.
+
+            Returns:
+                No more than 2,000, those with something to do first.
             """
             return job_views(self._core.swarm, self._now(), with_ended=ended)
 
         @jsonremote(service)
         def explain(request: ApiRequest, task: str) -> dict[str, Any]:
-            """Tell how a task or job is, what it waits for and what to do; ``SYSTEM/COUNTER`` or ``SYSTEM``."""
-            return self._explain(self._find(task))
+            """Tell how a task or job is, what it waits for and what to do.
 
-        @jsonremote(service)
-        def cancel(request: ApiRequest, targets: list[str]) -> list[dict[str, Any]]:
-            """Cancel jobs, ``SYSTEM``, and tasks, ``SYSTEM/COUNTER``; their owners are told who did it."""
-            if not targets or len(targets) > MAX_TARGETS:
-                raise UsageError(f"one to {MAX_TARGETS:,} jobs and tasks can be cancelled at once")
-            found = [self._find(target) for target in targets]  # all, before anything is cancelled
-            by = f"an administrator at {request.address}"
-            return [self._cancel(target, by) for target in found]
+            Args:
+                task: A job by its id, the first digits of it, or its name; a task is ``JOB/NUMBER``.
+
+            Returns:
+                ``state``, ``text`` and ``name``; ``block`` (what it waits for), ``before`` and ``ahead`` (what
+                goes first), ``fix`` (what to do), ``slave``, ``chunk``, ``attempt``, and the ``story`` of a task.
+
+            Raises:
+                NotFound: There is no such job or task.
+                UsageError: Several jobs are called so.
+            """
+            return self._explain(self._find(task))
 
         @jsonremote(service)
         def logs(request: ApiRequest, job: str, after: int = 0) -> dict[str, Any]:
             """Tell what a job's tasks and its task system wrote last, as far as it is kept.
 
-            ``after`` is the ``next`` of the last answer, to hear only what is new.
+            Args:
+                job: A job or task, as ``explain`` takes it.
+                after: The ``next`` of the last answer, to hear only what is new.
+
+            Returns:
+                ``lines``, each with ``number``, ``text``, ``counter`` of the task, ``stream``, ``source`` and
+                ``ago`` in seconds; ``next``; whether the job has ``ended``, and ``how``.
+
+            Raises:
+                NotFound: There is no such job.
+                UsageError: Several jobs are called so.
             """
             return self._logs(self._find(job), after)
 
         @jsonremote(service)
         def top(request: ApiRequest) -> dict[str, Any]:
-            """Tell what ``concurrence top`` shows: the slaves and the jobs, as they are now."""
+            """Tell what ``concurrence top`` shows: the slaves and the jobs, as they are now.
+
+            Returns:
+                ``master``, ``uptime`` in seconds, ``scheduler``, ``slaves``, and the ``jobs`` of ``jobs``.
+            """
             return self._top()
+
+    def _register_changes(self, service: ApiService) -> None:
+        @jsonremote(service)
+        def cancel(request: ApiRequest, targets: list[str]) -> list[dict[str, Any]]:
+            """Cancel jobs and tasks; their owners are told who did it.
+
+            Args:
+                targets: Each as ``explain`` takes it; 10,000 at most.
+
+            Returns:
+                Of each its ``id``, its ``job`` by name, how many tasks were ``cancelled``, and whether it
+                ``is_over`` already.
+
+            Raises:
+                NotFound: One of them is not there; nothing is cancelled.
+                UsageError: Several jobs are called so, or the number of targets is wrong.
+            """
+            if not targets or len(targets) > MAX_TARGETS:
+                raise UsageError(f"one to {MAX_TARGETS:,} jobs and tasks can be cancelled at once")
+            found = [self._find(target) for target in targets]  # all, before anything is cancelled
+            by = f"an administrator at {request.address}"
+            return [self._cancel(target, by) for target in found]
 
     def _top(self) -> dict[str, Any]:
         core, now = self._core, self._now()

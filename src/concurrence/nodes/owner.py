@@ -16,6 +16,7 @@ from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner_channel import IOwnerChannel, Notification
 from concurrence.nodes.owner_handlers import IOwnerHandlers
 from concurrence.nodes.pushes import PushesUnderWay
+from concurrence.nodes.rest import Rest
 from concurrence.nodes.sources import Children, Sources
 from concurrence.tasks.api import ITaskSystem, Task, TaskCounts
 from concurrence.tasks.ownership import OwnedTasks, Push, TaskEnd, system_end
@@ -49,15 +50,15 @@ class Owner:
         channel: Its compute channel.
         tasks: Its unfinished tasks.
         handlers: What to call.
-        patience: Seconds that a push outside handlers waits for room.
+        patience: Seconds that a push outside handlers waits for room; an attribute that may be changed.
         place: What its handlers are, for the errors of those who wait in them.
 
     Attributes:
-        patience: As above; it may be changed.
         systems: The task systems that have not ended.
         busy: Seconds that workers spent in its tasks.
         moved: Bytes of its tasks and results.
         stopped: Whether :meth:`stop` was called.
+        rest: Where it waits for notifications.
         source: Where the ends come from that it tells of now: a slave, and the number of the attempt.
     """
 
@@ -73,8 +74,8 @@ class Owner:
         self.channel = channel
         self.tasks = tasks
         self.systems: set[SystemId] = set()
-        self.busy = 0.0
-        self.moved = 0
+        self.busy, self.moved = 0.0, 0
+        self.rest = Rest(channel)
         self.source = ("", 0)
         self._handlers = handlers
         self.patience = patience
@@ -82,8 +83,7 @@ class Owner:
         self._sources = Sources()
         self._pushes = PushesUnderWay()
         self._room = room.Room(channel, tasks)
-        self._in_handler = False
-        self._busy = True
+        self._in_handler, self._busy = False, True
         self.stopped = False
         self._stillborn: list[TaskEnd] = []
         tasks.on_children = self._take_children
@@ -219,6 +219,8 @@ class Owner:
                 for _ in range(min(free, _BURST)):
                     self.tasks.add(next(source.iterator))
                     source.taken += 1
+                    if self.tasks.pending_bytes >= room.SOURCE_BYTES:  # a task may have megabytes
+                        break
             except StopIteration:
                 self._sources.remove(source)
                 self._hand_over(source.iterable)
@@ -283,7 +285,7 @@ class Owner:
         self.drain()
         if self._busy and self.is_idle:
             timeout = 0
-        self.take(self.channel.receive(timeout))
+        self.take(self.rest.until(timeout))
 
     def drain(self) -> None:
         """Push what waits, as far as there is room, and hand it over."""

@@ -51,12 +51,30 @@ class RegisteringNode(LimitedNode, abstract=True):
 
     def offer_registration(self) -> None:
         """Offer ``register_slave``, ``register_client``, ``heartbeat`` and ``unregister`` on both."""
+        self._offer_slaves()
+        self._offer_clients()
+        self._offer_leaving()
 
+    def _offer_slaves(self) -> None:
         @jsonremote(self.api_service_v1, roles=(Role.SLAVE,))
         def register_slave(
             request: ApiRequest, node_id: str, port: int = 0, data: dict[str, Any] | None = None
         ) -> dict[str, Any]:
-            """Register a slave, or what has changed of it; it is told where the compute channel is."""
+            """Register a slave, or what has changed of it; it is told where the compute channel is.
+
+            Args:
+                node_id: Its id, which belongs to the key that registers it.
+                port: Where it listens; 0 if it does not.
+                data: What it says of itself, 64 KiB at most.
+
+            Returns:
+                ``node``, whether it was ``known``, the address of the ``compute`` channel, and the ``heartbeat``
+                and the ``lease`` in seconds.
+
+            Raises:
+                Refused: The id belongs to another key, the role does not fit, or there are too many.
+                UsageError: The id, the port or the data exceed a limit.
+            """
             self.stats.add_avg("register_slave")
             return self.register_node(node_id, request, port, data, NodeType.SLAVE)
 
@@ -67,11 +85,26 @@ class RegisteringNode(LimitedNode, abstract=True):
             self.stats.add_avg("register_slave_tcp")
             return self.register_node_tcp(handler, request, node_id, NodeType.SLAVE, data)
 
+    def _offer_clients(self) -> None:
         @jsonremote(self.api_service_v1, roles=(Role.CLIENT,))
         def register_client(
             request: ApiRequest, node_id: str, port: int = 0, data: dict[str, Any] | None = None
         ) -> dict[str, Any]:
-            """Register a client, or what has changed of it; it is told where the compute channel is."""
+            """Register a client, or what has changed of it; it is told where the compute channel is.
+
+            Args:
+                node_id: Its id, which belongs to the key that registers it.
+                port: Where it listens; 0 if it does not.
+                data: What it says of itself, 64 KiB at most.
+
+            Returns:
+                ``node``, whether it was ``known``, the address of the ``compute`` channel, and the ``heartbeat``
+                and the ``lease`` in seconds.
+
+            Raises:
+                Refused: The id belongs to another key, the role does not fit, or there are too many.
+                UsageError: The id, the port or the data exceed a limit.
+            """
             self.stats.add_avg("register_client")
             return self.register_node(node_id, request, port, data, NodeType.CLIENT)
 
@@ -82,12 +115,21 @@ class RegisteringNode(LimitedNode, abstract=True):
             self.stats.add_avg("register_client_tcp")
             return self.register_node_tcp(handler, request, node_id, NodeType.CLIENT, data)
 
-        self._offer_leaving()
-
     def _offer_leaving(self) -> None:
         @jsonremote(self.api_service_v1, roles=(Role.SLAVE, Role.CLIENT))
         def heartbeat(request: ApiRequest, node_id: str) -> bool:
-            """Tell that a registered node is still there; without this for a lease it is forgotten."""
+            """Tell that a registered node is still there; without this for a lease it is forgotten.
+
+            Args:
+                node_id: Its id.
+
+            Returns:
+                True.
+
+            Raises:
+                NotFound: It is not registered, or not any more.
+                Refused: It was registered with another key.
+            """
             return self.node_heartbeat(node_id, request)
 
         @tcpremote(self.zmq_server, name="heartbeat")
@@ -96,7 +138,18 @@ class RegisteringNode(LimitedNode, abstract=True):
 
         @jsonremote(self.api_service_v1, roles=(Role.SLAVE, Role.CLIENT))
         def unregister(request: ApiRequest, node_id: str) -> bool:
-            """Tell that a registered node leaves."""
+            """Tell that a registered node leaves.
+
+            Args:
+                node_id: Its id.
+
+            Returns:
+                True.
+
+            Raises:
+                NotFound: It is not registered.
+                Refused: It was registered with another key.
+            """
             return self.unregister_node(node_id, request)
 
         @tcpremote(self.zmq_server, name="unregister")
@@ -105,7 +158,12 @@ class RegisteringNode(LimitedNode, abstract=True):
 
         @jsonremote(self.api_service_v1, roles=(Role.CLIENT,))
         def registered(request: ApiRequest) -> list[dict[str, Any]]:
-            """List the nodes that registered by a method and send heartbeats; see ``nodes`` for all others."""
+            """List the nodes that registered by a method and send heartbeats; see ``nodes`` for all others.
+
+            Returns:
+                Of each ``node``, ``kind``, ``address``, ``port``, ``data``, and for how many seconds it is
+                ``silent``.
+            """
             return self.registered_nodes()
 
     # --- the one implementation of all of them ---

@@ -14,6 +14,7 @@ SOURCE_TASKS = 32_768
 """An iterable is drained only while fewer tasks than this are unfinished."""
 
 SOURCE_BYTES = 64 * 1024 * 1024
+"""Nor while what is unfinished has more bytes; at most one task exceeds it."""
 
 MAX_PENDING_SYSTEMS = 256
 """Unfinished task systems that one owner pushed; each has a process of its own."""

@@ -24,13 +24,45 @@ class SteeringMethods:
 
     def register(self, service: ApiService) -> None:
         """Offer all of them."""
+        self._register_orders(service)
+        swarm = self._core.swarm
+
+        @jsonremote(service, name="drain.state")
+        def drain_state(request: ApiRequest, slave: str) -> dict[str, Any]:
+            """Tell how far a slave is that drains.
+
+            Args:
+                slave: Its name, or the first digits of its node id.
+
+            Returns:
+                ``slave`` (its name), ``node`` (its id), whether it is ``connected``, ``draining``, ``stops`` at
+                the end and has ``confirmed`` the last order, and the ``chunks`` of tasks that it still has.
+
+            Raises:
+                NotFound: There is no such slave.
+                UsageError: Several slaves are called so.
+            """
+            return _state(find_slave(slave, swarm.registry))
+
+    def _register_orders(self, service: ApiService) -> None:
         swarm = self._core.swarm
 
         @jsonremote(service)
         def drain(request: ApiRequest, slave: str, stop: bool = False) -> dict[str, Any]:
             """Have a slave take no more work: it gives back what has not started and finishes what runs.
 
-            With ``stop`` it ends when nothing is left. ``drain.state`` tells how far it is.
+            ``drain.state`` tells how far it is.
+
+            Args:
+                slave: Its name, or the first digits of its node id.
+                stop: Whether it ends when nothing is left.
+
+            Returns:
+                What ``drain.state`` returns.
+
+            Raises:
+                NotFound: There is no such slave.
+                UsageError: Several slaves are called so.
             """
             found = find_slave(slave, swarm.registry)
             draining.order(swarm, found, is_on=True, stops=stop or found.stops)
@@ -38,7 +70,19 @@ class SteeringMethods:
 
         @jsonremote(service)
         def resume(request: ApiRequest, slave: str) -> dict[str, Any]:
-            """Have a slave that drains work again."""
+            """Have a slave that drains work again.
+
+            Args:
+                slave: Its name, or the first digits of its node id.
+
+            Returns:
+                What ``drain.state`` returns.
+
+            Raises:
+                NotFound: There is no such slave.
+                UsageError: Several slaves are called so.
+                Refused: The slave is ending by itself: it was told so by a signal.
+            """
             found = find_slave(slave, swarm.registry)
             if found.leaves_by_itself:
                 raise Refused(
@@ -47,11 +91,6 @@ class SteeringMethods:
                 )
             draining.order(swarm, found, is_on=False, stops=False)
             return _state(found)
-
-        @jsonremote(service, name="drain.state")
-        def drain_state(request: ApiRequest, slave: str) -> dict[str, Any]:
-            """Tell how far a slave is that drains."""
-            return _state(find_slave(slave, swarm.registry))
 
 
 def _state(slave: SlaveNodeRecord) -> dict[str, Any]:

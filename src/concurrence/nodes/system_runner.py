@@ -6,10 +6,12 @@ The same code runs in a host process and in a one-process run.
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from concurrence.errors import TaskError
+from concurrence.errors import TaskError, UsageError
 from concurrence.ids import SystemId, TaskId
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner import Owner
@@ -30,6 +32,9 @@ from concurrence.wire.messages import (
     SystemEnded,
     ToOwner,
 )
+
+MAX_PROGRESS_TEXT = 1_000
+"""Characters of what a system may say of its progress; more is cut off, as no line could show it."""
 
 
 class SystemRunner:
@@ -56,6 +61,7 @@ class SystemRunner:
         self._name = name
         self._end: Parcel[SystemEnded] | None = None
         self._slaves: list[SlaveSummary] = []
+        self._began = time.perf_counter()
 
     # --- what drives it ---
 
@@ -115,12 +121,16 @@ class SystemRunner:
         if self._system.is_complete(self):
             payload, buffers = pack_value(self._system.gather_result(self), f"the result of {self._name}")
             frames: list[Frame] = [encode_results([PackedResult(payload, len(buffers))]), *buffers]
-            self._finish(Parcel(SystemEnded(len(frames), self._id, FINISHED), frames))
+            self._finish(Parcel(SystemEnded(len(frames), self._id, FINISHED, busy=self._busy()), frames))
 
     def _failed(self, error: BaseException) -> None:
         fault = exception_fault(error, f"the task system {self._name} raised ")
         body = encode_results([PackedResult(encode_fault(fault))])
-        self._finish(Parcel(SystemEnded(1, self._id, FAILED), [body]))
+        self._finish(Parcel(SystemEnded(1, self._id, FAILED, busy=self._busy()), [body]))
+
+    def _busy(self) -> float:
+        """Seconds that the system was at work and did not wait for news."""
+        return max(0.0, time.perf_counter() - self._began - self.owner.rest.seconds)
 
     def _finish(self, end: Parcel[SystemEnded]) -> None:
         self._end = end
@@ -190,8 +200,21 @@ class SystemRunner:
         self.owner.cancel(self._id, counters)
 
     def report_progress(self, done: float, total: float, text: str = "") -> None:
-        """Tell the client how far the system is."""
-        self._channel.send(Parcel(ReportProgress(self._id, float(done), float(total), text)))
+        """Tell the client how far the system is.
+
+        Raises:
+            UsageError: A number is infinite or none.
+        """
+        for word, number in (("done", done), ("total", total)):
+            if not math.isfinite(number):
+                raise UsageError(
+                    f"report_progress() was given {word}={number}", hint="While nobody knows, give total=0."
+                )
+        # A little less than nothing is what rounding makes of nothing.
+        progress = ReportProgress(
+            self._id, max(0.0, float(done)), max(0.0, float(total)), text[:MAX_PROGRESS_TEXT]
+        )
+        self._channel.send(Parcel(progress))
 
     @property
     def slaves(self) -> list[SlaveSummary]:

@@ -6,12 +6,16 @@ for a point that stayed. Counts are kept as bytes, column by column from the lef
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 LEFT, RIGHT = -2.0, 1.0
 BOTTOM, TOP = -1.0, 1.0
 MAX_ITERATIONS = 255
 """A count must fit into a byte, in the tasks' results as in the picture."""
+
+MAX_SIDE = 32_768
+"""The most columns, or rows, of a picture."""
 
 Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255 each."""
@@ -27,26 +31,34 @@ COLOURS = tuple(_GRADIENTS)
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A picture of the region x [-2, 1], y [-1, 1]; each pixel stands for the point at its middle.
+    """A picture of a region; each pixel stands for the point at its middle.
 
     Attributes:
         width: Columns.
         height: Rows.
         iterations: How long an orbit is followed; at most :data:`MAX_ITERATIONS`.
+        left: The least real part of the region.
+        right: The greatest real part.
+        bottom: The least imaginary part.
+        top: The greatest imaginary part.
     """
 
     width: int
     height: int
     iterations: int
+    left: float = LEFT
+    right: float = RIGHT
+    bottom: float = BOTTOM
+    top: float = TOP
 
     def x(self, column: int) -> float:
         """The real part of a column's points."""
-        return LEFT + (RIGHT - LEFT) * (column + 0.5) / self.width
+        return self.left + (self.right - self.left) * (column + 0.5) / self.width
 
     def ys(self) -> list[float]:
         """The imaginary parts of a column's points, from top to bottom."""
-        step = (TOP - BOTTOM) / self.height
-        return [TOP - step * (row + 0.5) for row in range(self.height)]
+        step = (self.top - self.bottom) / self.height
+        return [self.top - step * (row + 0.5) for row in range(self.height)]
 
 
 def count_column(x: float, ys: list[float], iterations: int) -> bytes:
@@ -83,6 +95,24 @@ def render_sequential(view: View) -> bytes:
 def rows_of(view: View, counts: bytes) -> list[bytes]:
     """The counts row by row from the top, as pictures are written."""
     return [counts[row :: view.height] for row in range(view.height)]
+
+
+def thumbnail(view: View, counts: Sequence[int], columns: int, rows: int) -> list[list[int]]:
+    """A small picture of a large one: counts by row, of points that lie evenly in it.
+
+    Args:
+        view: The large one.
+        counts: Its counts.
+        columns: How many points it may have across.
+        rows: How many down; as many are taken as keep the shape.
+    """
+    scale = min(columns / view.width, rows / view.height, 1.0)
+    across, down = max(1, int(view.width * scale)), max(1, int(view.height * scale))
+    starts = [(2 * column + 1) * view.width // (2 * across) * view.height for column in range(across)]
+    return [
+        [counts[start + place] for start in starts]
+        for place in ((2 * row + 1) * view.height // (2 * down) for row in range(down))
+    ]
 
 
 def palette(colours: str, iterations: int) -> list[Colour]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
 from concurrence import ITaskMaster, ITaskSystem, Task, TaskError
-from concurrence.samples.mandelbrot_kernel import View, count_column, render_columns
+from concurrence.samples.mandelbrot_kernel import View, count_column, render_columns, thumbnail
 
 Counts = dict[int, dict[int, int]]
 """Column to row to count: what the plain tasks return."""
@@ -72,6 +72,7 @@ class Canvas:
     """
 
     def __init__(self, view: View) -> None:
+        self._view = view
         self._height = view.height
         self._counts = bytearray(view.width * view.height)
         self._missing = set(range(view.width))
@@ -91,6 +92,10 @@ class Canvas:
     def missing(self) -> int:
         """How many columns have not been painted."""
         return len(self._missing)
+
+    def thumbnail(self, columns: int, rows: int) -> list[list[int]]:
+        """A small picture of it, as far as it is painted; see :func:`mandelbrot_kernel.thumbnail`."""
+        return thumbnail(self._view, self._counts, columns, rows)
 
     @property
     def counts(self) -> bytes:

@@ -26,6 +26,7 @@ from concurrence.scheduling.rates import CHUNK_SECONDS, Rates
 from concurrence.scheduling.registry import OwnerNode, Registry, SlaveNodeRecord
 from concurrence.scheduling.reservations import Reservations
 from concurrence.scheduling.roster import EXACT, Roster
+from concurrence.scheduling.usage import Usages
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import Ping
 
@@ -107,6 +108,7 @@ class SwarmState:
         self.functions = FunctionTable(limits.code_window)
         self.past = Past()
         self.measures = Measures()
+        self.usages = Usages()
         self.detached = DetachedSystems()
         self.outbox = Outbox()
         self.unclaimed: dict[int, float] = {}
@@ -210,7 +212,9 @@ class SwarmState:
         """Take a chunk of at most so many tasks from a job, and charge it to the client."""
         since = job.queue.head_since()
         assignment = self.ledger.take(job, size, now)
-        self.measures.queue.observe(max(0.0, now - since), len(assignment.pending))
+        waited = max(0.0, now - since)
+        self.measures.queue.observe(waited, len(assignment.pending))
+        self.usages.waited(job.client, waited, len(assignment.pending))
         if assignment.spec.resources:
             self.reservations.cancel(self.roster, job.system, assignment.spec.resources)
         mean = self.rates.mean(assignment.spec.function)

@@ -119,7 +119,7 @@ def of_job(swarm: SwarmState, job: Job, head: TaskSpec, seen: Seen | None = None
 
 
 def _count(run: Run) -> int:
-    return sum(record.state == TaskState.QUEUED for record in run.records[run.position :])
+    return sum(record.state == TaskState.QUEUED for record in run.records)
 
 
 def _by_slaves(swarm: SwarmState, spec: TaskSpec) -> Block | None:
@@ -254,9 +254,8 @@ def find_queued(job: Job, counter: int) -> Queued | None:
     runs = sorted(job.queue.runs(), key=lambda run: (-run.spec.priority, run.order))
     before = 0
     for run in runs:
-        for position in range(run.position, len(run.records)):
-            record = run.records[position]
+        for position, record in enumerate(run.records):
             if record.counter == counter and record.state == TaskState.QUEUED:
-                return Queued(run.spec, before + position - run.position)
+                return Queued(run.spec, before + position)
         before += len(run)
     return None

@@ -89,11 +89,12 @@ class MasterCore:
         self._refusals_until = 0.0
         self._refusals = 0
         self._slaves_changed = False
-        self._answered: set[str] = set()  # who asked for the status in this cycle
+        self._answered: set[tuple[str, type[wire.Message]]] = set()  # who asked for what in this cycle
         self._of_owners: dict[type[Any], Handler] = {
             **OF_OWNERS,
             wire.Bye: self._bye,
             wire.StatusRequest: self._status,
+            wire.AskUsage: self._ask_usage,
         }
         self._of_slaves: dict[type[Any], Handler] = {
             **OF_SLAVES,
@@ -340,7 +341,19 @@ class MasterCore:
         )
 
     def _status(self, swarm: SwarmState, node: Node, parcel: Parcel[wire.StatusRequest], now: float) -> None:
-        if node.id in self._answered:
-            return  # a status is long, and a message that asks for it short
-        self._answered.add(node.id)
-        self.outbox.send(node.peer, Parcel(self.status(parcel.message.request, now)))
+        if self._may_ask(node, wire.StatusRequest):
+            self.outbox.send(node.peer, Parcel(self.status(parcel.message.request, now)))
+
+    def _ask_usage(self, swarm: SwarmState, node: Node, parcel: Parcel[wire.AskUsage], now: float) -> None:
+        if self._may_ask(node, wire.AskUsage):
+            slaves = swarm.registry.slaves()
+            usage = swarm.usages.told(node.id, parcel.message.request, swarm.ledger, slaves, now)
+            self.outbox.send(node.peer, Parcel(usage))
+
+    def _may_ask(self, node: Node, question: type[wire.Message]) -> bool:
+        """Whether it did not ask this in this cycle: an answer is long, and a message that asks for it short."""
+        asked = (node.id, question)
+        if asked in self._answered:
+            return False
+        self._answered.add(asked)
+        return True

@@ -101,10 +101,5 @@ def _fail(swarm: SwarmState, job: Job, what: Needs, why: str, slaves: Sequence[S
 def _queued(swarm: SwarmState, job: Job, what: Needs) -> tuple[list[int], str]:
     """The queued tasks with these needs, all for none, and the name of the first one's function."""
     runs = [run for run in job.queue.runs() if not what or run.spec.resources == what]
-    counters = [
-        record.counter
-        for run in runs
-        for record in run.records[run.position :]
-        if record.state == TaskState.QUEUED
-    ]
+    counters = [record.counter for run in runs for record in run.records if record.state == TaskState.QUEUED]
     return counters, swarm.functions.name(runs[0].spec.function) if runs else ""

@@ -64,6 +64,7 @@ def push_tasks(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[PushTasks]) -
             records.append(TaskRecord(task.counter, task.arguments, buffers))
         else:
             records.append(TaskRecord(task.counter, task.arguments))
+    swarm.usages.begin(job.client, swarm.registry, swarm.ledger.story.now)
     swarm.ledger.accept(job, spec, records)
     swarm.outbox.entries.append(JournalEntry(owner.id, parcel))
     swarm.outbox.promise(owner.peer, Parcel(PushAccepted(message.push)))

@@ -66,6 +66,8 @@ def results(swarm: SwarmState, slave: SlaveNodeRecord, parcel: Parcel[ChunkResul
     if settled.ran and not failed and swarm.functions.is_known(assignment.spec.function):
         swarm.rates.observe(assignment.spec.function, settled.ran, busy, slave.id)
     swarm.measures.ran(assignment, settled.ran, busy, swarm.ledger.story.now, done=settled.done)
+    if settled.fresh:
+        swarm.usages.ran(slave, message, settled, sum(map(frame_size, parcel.frames)), swarm.ledger.story.now)
     if settled.done:
         swarm.roster.free(slave, message.chunk)
     elif not assignment.pending:
@@ -104,6 +106,7 @@ def slave_lost(swarm: SwarmState, slave: SlaveNodeRecord) -> None:
     """A slave is gone: what it had runs elsewhere, and nothing is charged."""
     _lose(swarm, slave, list(slave.chunks), f"slave {slave.name} is gone")
     swarm.rates.forget_slave(slave.id)
+    swarm.usages.left(slave, swarm.ledger.story.now)
     swarm.asked.pop(slave.id, None)
     resting.lost(swarm, slave)
 

@@ -76,6 +76,7 @@ def push_system(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[PushSystem])
     job = swarm.ledger.open(Job(message.system, parent.client, None, message.name))
     job.pusher = owner.id
     job.weight = message.weight
+    swarm.usages.begin(job.client, swarm.registry, swarm.ledger.story.now)
     job.depth = parent.depth + 1 if parent.function else 0
     job.opened = swarm.ledger.story.now
     job.root = parent.root if parent.function else job.system
@@ -120,6 +121,7 @@ def system_ended(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[SystemEnded
     job = own_job(swarm, owner, parcel.message.system)
     if not job.function:
         raise ProtocolError(f"{owner.name} ended the system {job.system:x}, which is that of its plain tasks")
+    swarm.usages.system_ended(job.client, parcel.message.busy, swarm.ledger.story.now)
     end_system(swarm, job, parcel.message.status, parcel.frames)
 
 
@@ -220,4 +222,5 @@ def owner_lost(swarm: SwarmState, owner: OwnerNode, reason: str) -> None:
             who = "its client has left" if is_client else "the task system that pushed it has ended"
             close_job(swarm, job, f"{who}: {reason}", owner if is_client else None)
     owner.systems.clear()
+    swarm.usages.forget(owner.id)
     tell_forgotten(swarm, swarm.functions.forget_owner(owner.id))

@@ -25,6 +25,7 @@ from concurrence.scripting.settling import Settling
 from concurrence.scripting.waiters import Waiters
 from concurrence.tasks import waiting
 from concurrence.tasks.api import ITaskSystem, SlaveSummary, Task, TaskCounts
+from concurrence.wire.messages import Progress, Usage
 
 T = TypeVar("T")
 
@@ -301,6 +302,23 @@ class SwarmLoop:
                     raise Empty
                 self.cycle(0 if self.is_eager else None)
         return queue.get_nowait()
+
+    def ask_usage(self, timeout: float) -> Usage:
+        """What the tasks that were pushed here took of the swarm.
+
+        Raises:
+            Empty: The master did not say so in time.
+        """
+        with self._here():
+            answer = self._owner_here().ask_usage()
+        return self.take(answer, time.monotonic() + timeout)
+
+    @property
+    def progress(self) -> list[Progress]:
+        """How the task systems are that were pushed here."""
+        system = self._connection.tasks.system
+        known = self._owner.progress if self._owner is not None else {}
+        return [each for each in list(known.values()) if each.system != system]
 
     @property
     def unfinished(self) -> int:

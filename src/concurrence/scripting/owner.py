@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 from concurrence.errors import ConcurrenceError, TaskError, UsageError
@@ -20,7 +21,9 @@ from concurrence.tasks.values import describe_error
 from concurrence.tasks.waiting import CALLBACK
 from concurrence.wire import faults
 from concurrence.wire.codec import Parcel
-from concurrence.wire.messages import Output, SlaveList, ToOwner
+from concurrence.wire.messages import AskUsage, Output, Progress, SlaveList, ToOwner, Usage
+
+_MAX_QUESTIONS = 16  # that wait for an answer
 
 
 class IFeed(Protocol):
@@ -56,6 +59,7 @@ class ScriptOwner(Owner):
         ended_systems: The same for task systems.
         slaves: Those that are connected, as far as the master said.
         knows_slaves: Whether it has said so.
+        progress: How the task systems are that were pushed here, and those that they pushed.
     """
 
     def __init__(self, channel: IOwnerChannel, connection: SwarmConnection) -> None:
@@ -64,6 +68,9 @@ class ScriptOwner(Owner):
         self.ended_systems: list[tuple[SystemId, Any, TaskError | None]] = []
         self.slaves: list[SlaveSummary] = connection.slaves()
         self.knows_slaves = False
+        self.progress: dict[int, Progress] = {}
+        self._answers: dict[int, SimpleQueue[Usage]] = {}
+        self._questions = 0
         self._connection = connection
         self._is_display_broken = False
 
@@ -114,6 +121,19 @@ class ScriptOwner(Owner):
             listed = [SlaveSummary(slave.name, slave.workers) for slave in message.slaves]
             self.slaves = listed or self._connection.slaves()  # the slave of a private swarm is on its way
             self.knows_slaves = True
+        elif isinstance(message, Progress):
+            self.progress[message.system] = message
+        elif isinstance(message, Usage) and (answer := self._answers.pop(message.request, None)) is not None:
+            answer.put(message)
+
+    def ask_usage(self) -> SimpleQueue[Usage]:
+        """Ask the master what the tasks pushed here took of it; the answer will be in the queue."""
+        self._questions += 1
+        answer = self._answers[self._questions] = SimpleQueue[Usage]()
+        while len(self._answers) > _MAX_QUESTIONS:  # the answers to the first ones got lost
+            del self._answers[next(iter(self._answers))]
+        self.channel.send(Parcel(AskUsage(self._questions)))
+        return answer
 
     def _show(self, message: Output) -> None:
         try:

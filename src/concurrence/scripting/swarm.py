@@ -9,6 +9,7 @@ from typing import Any, NoReturn, ParamSpec, Self, TypeVar, cast, overload
 
 from concurrence.errors import UsageError
 from concurrence.ids import SystemId
+from concurrence.nodes.run_report import RunReport
 from concurrence.scripting.bars import since_now
 from concurrence.scripting.bulk_map import MapResults, start_map
 from concurrence.scripting.connection import SwarmConnection
@@ -16,6 +17,7 @@ from concurrence.scripting.futures import Future
 from concurrence.scripting.loop import SwarmLoop
 from concurrence.scripting.owner import ThisProcess
 from concurrence.scripting.pushed_tasks import PushedTasks, TaskFeed
+from concurrence.scripting.report import report_of
 from concurrence.scripting.thread import SwarmThread
 from concurrence.tasks import waiting
 from concurrence.tasks.api import ITaskSystem, SlaveSummary, Task, TaskCounts
@@ -305,6 +307,17 @@ class Swarm:
     def counts(self) -> TaskCounts:
         """How many of the tasks pushed here are in which state; a pack of ``map`` is one task."""
         return self._loop.counts
+
+    def report(self) -> RunReport:
+        """Where the time of the swarm's workers went, from the first push to the last end, or until now.
+
+        Raises:
+            ConnectionFailed: The master does not answer, or the swarm is lost.
+            UsageError: The swarm is closed.
+            WouldBlock: This is a place where nobody may wait.
+        """
+        waiting.check("swarm.report()")
+        return report_of(self._loop, is_private=self._title != "connected")
 
     def __repr__(self) -> str:
         state = "closed" if self._loop.is_closed else f"{self.workers} worker{'s' if self.workers != 1 else ''}"

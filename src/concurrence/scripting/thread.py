@@ -10,6 +10,8 @@ from concurrence.scripting.loop import SwarmLoop
 from concurrence.tasks import waiting
 from concurrence.tasks.values import describe_error
 
+_START_SECONDS = 5.0  # beyond it the system did not start the thread at all
+
 
 class SwarmThread:
     """Runs a swarm's loop; inline there is no thread, and whoever waits runs it.
@@ -23,6 +25,7 @@ class SwarmThread:
     def __init__(self, loop: SwarmLoop) -> None:
         self._loop = loop
         self._thread: threading.Thread | None = None
+        self._runs = threading.Event()
 
     def start(self) -> None:
         """Connect; returns when there is a swarm.
@@ -36,8 +39,8 @@ class SwarmThread:
             return
         ready: SimpleQueue[BaseException | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, args=(ready,), name="swarm", daemon=True)
-        self._thread.start()
         try:
+            self._thread.start()
             error = ready.get()
         except BaseException:  # Ctrl-C, mostly
             self.stop("the script was interrupted")
@@ -51,10 +54,15 @@ class SwarmThread:
         self._loop.begin_to_end(reason)
         if self._thread is None:
             self._loop.shut(None)
-        elif self._thread is not threading.current_thread():
+        elif self._thread is threading.current_thread():
+            return
+        elif self._runs.wait(_START_SECONDS):  # Ctrl-C may come while the system is about to start it
             self._thread.join()
+        else:
+            self._loop.shut(None)
 
     def _run(self, ready: SimpleQueue[BaseException | None]) -> None:
+        self._runs.set()
         waiting.enter(waiting.CALLBACK)  # what runs here of the author's, unpickling included, may not wait
         loop = self._loop
         try:

@@ -145,7 +145,16 @@ class ITaskMaster(Protocol):
         ...
 
     def report_progress(self, done: float, total: float, text: str = "") -> None:
-        """Tell the client how far the system is, in units of its own."""
+        """Tell the client how far the system is, in units of its own.
+
+        Args:
+            done: What is done; less than 0 counts as 0.
+            total: What there is in all; 0 while nobody knows.
+            text: A few words beside the bar; what is longer than 1,000 characters is cut off.
+
+        Raises:
+            UsageError: A number is infinite or none.
+        """
         ...
 
     @property

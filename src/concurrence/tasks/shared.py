@@ -133,10 +133,10 @@ class Shared(Generic[T]):
         value: The object; with what it refers to it must be picklable.
     """
 
-    __slots__ = ("__weakref__", "_content", "_digest", "_is_here", "_value")
+    __slots__ = ("__weakref__", "_content", "_digest", "_has_value", "_is_here", "_value")
 
     def __init__(self, value: T, *, _reference: bytes = b"") -> None:
-        self._is_here = not _reference
+        self._is_here = self._has_value = not _reference
         self._value = value
         self._digest = _reference[len(_REFERENCE_MARK) :]
         self._content: Content | None = find_content(self._digest) if _reference else None
@@ -148,7 +148,7 @@ class Shared(Generic[T]):
         Raises:
             SharedMissing: It is not here.
         """
-        if self._is_here:
+        if self._has_value:
             return self._value
         content = self._content or find_content(self._digest)
         if content is None:
@@ -157,7 +157,10 @@ class Shared(Generic[T]):
                 hint="Keep the Shared while it is used, and hand it to each task that uses it.",
             )
         self._content = content
-        return cast("T", content.value(_active_code()))
+        # Kept, as loops ask again and again: a handle is unpickled together with the code that uses it.
+        self._value = cast("T", content.value(_active_code()))
+        self._has_value = True
+        return self._value
 
     def content(self) -> Content:
         """What travels; made when it is first asked for.

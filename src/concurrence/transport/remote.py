@@ -93,6 +93,7 @@ class ApiMethod:
         doc: Its docstring.
         place: Where it is defined.
         roles: Who may call it, besides an administrator.
+        result: What it returns, as far as a schema can say it; otherwise anything.
     """
 
     name: str
@@ -101,6 +102,7 @@ class ApiMethod:
     doc: str
     place: str
     roles: frozenset[Role] = frozenset()
+    result: Any = Any
 
     def allows(self, role: Role) -> bool:
         """Whether a role may call it."""
@@ -300,7 +302,7 @@ def _describe(function: Callable[..., Any], name: str, roles: Collection[Role | 
         )
     parameters = tuple(_parameter(what, unwrapped, each) for each in others)
     doc = inspect.getdoc(function) or ""
-    return ApiMethod(name, function, parameters, doc, place, _roles(what, roles))
+    return ApiMethod(name, function, parameters, doc, place, _roles(what, roles), _result(unwrapped))
 
 
 def _roles(what: str, roles: Collection[Role | str]) -> frozenset[Role]:
@@ -322,11 +324,7 @@ def _parameter(what: str, function: Any, parameter: inspect.Parameter) -> ApiPar
         return ApiParameter(name, Any, "", parameter.default, named_only)
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     try:
-        # Each on its own: what others refer to, the request's for example, need not exist at run time.
-        holder = cast("Any", SimpleNamespace(__annotations__={name: annotation}))
-        names = getattr(function, "__globals__", {})
-        kind = get_type_hints(holder, names, _nonlocals(function), include_extras=True)[name]
-        msgspec.json.schema(kind)
+        kind = _meant(function, name, annotation)
     except Exception as error:  # whatever evaluating an annotation raises: its author is told
         raise UsageError(
             f"{what}: the type of {name}, {text}, is none that JSON can be checked against: {error}",
@@ -334,6 +332,25 @@ def _parameter(what: str, function: Any, parameter: inspect.Parameter) -> ApiPar
             "them at the top of the module.",
         ) from error
     return ApiParameter(name, kind, text, parameter.default, named_only)
+
+
+def _result(function: Any) -> Any:
+    """What a function returns; anything if it does not say so, or what JSON's schemas cannot say."""
+    annotation = getattr(function, "__annotations__", {}).get("return", Any)
+    try:
+        return _meant(function, "return", annotation)
+    except Exception:  # noqa: BLE001  whatever evaluating an annotation raises: results are described, not checked
+        return Any
+
+
+def _meant(function: Any, name: str, annotation: Any) -> Any:
+    """The type that an annotation of a function stands for; one that JSON can be checked against."""
+    # Each on its own: what others refer to, the request's for example, need not exist at run time.
+    holder = cast("Any", SimpleNamespace(__annotations__={name: annotation}))
+    names = getattr(function, "__globals__", {})
+    kind = get_type_hints(holder, names, _nonlocals(function), include_extras=True)[name]
+    msgspec.json.schema(kind)
+    return kind
 
 
 def _nonlocals(function: Any) -> dict[str, Any]:

@@ -101,14 +101,16 @@ from concurrence.wire.task_messages import (
     Requirement,
     TakeBack,
 )
+from concurrence.wire.usage_messages import AskUsage, SlaveUsage, Usage
 
 FromOwner: TypeAlias = (
     Hello | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | PushTasks | PushSystem
     | AttachSystem | Cancel | Delivered | SystemEnded | ReportProgress | Output | StatusRequest | CallApi
+    | AskUsage
 )  # fmt: skip
 ToOwner: TypeAlias = (
     Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | PushAccepted | PushRejected | Results
-    | SystemResult | Progress | Output | SlaveList | Status | ApiAnswer
+    | SystemResult | Progress | Output | SlaveList | Status | ApiAnswer | Usage
 )  # fmt: skip
 FromSlave: TypeAlias = (
     Hello | Ping | Pong | Bye | NeedFunction | ChunkResults | AttemptLost | Claimed | Output | Draining
@@ -141,6 +143,7 @@ __all__ = [
     "REFUSED",
     "RETURNED",
     "ApiAnswer",
+    "AskUsage",
     "Assign",
     "AttachSystem",
     "AttemptLost",
@@ -197,6 +200,7 @@ __all__ = [
     "SlaveDescription",
     "SlaveEntry",
     "SlaveList",
+    "SlaveUsage",
     "StartChild",
     "Status",
     "StatusRequest",
@@ -211,6 +215,7 @@ __all__ = [
     "ToSlave",
     "ToTemplate",
     "ToWorker",
+    "Usage",
     "Welcome",
     "WorkerGrown",
     "WorkerReady",

@@ -22,12 +22,20 @@ class ChunkResults(Bodied, frozen=True, array_like=True, gc=False, tag=30):
         counters: The tasks.
         statuses: One byte a task: ``FINISHED`` and so on.
         busy: Seconds that the worker spent in these tasks.
+        packing: The part of it that went into their arguments and results, as far as that was measured.
+        handling: Seconds since its last message that it spent between tasks: reading chunks, loading code.
+        sending: Seconds that it took until its last message had left.
+        waited: Seconds since then in which it had nothing to do.
     """
 
     chunk: Number
     counters: Counters
     statuses: Statuses
     busy: Seconds
+    packing: Seconds = 0.0
+    handling: Seconds = 0.0
+    sending: Seconds = 0.0
+    waited: Seconds = 0.0
 
 
 class AttemptLost(Message, frozen=True, array_like=True, gc=False, tag=31):
@@ -85,11 +93,19 @@ class Delivered(Message, frozen=True, array_like=True, gc=False, tag=34):
 
 
 class SystemEnded(Bodied, frozen=True, array_like=True, gc=False, tag=40):
-    """From a host: its system is complete; the body is a results frame with one entry."""
+    """From a host: its system is complete; the body is a results frame with one entry.
+
+    Attributes:
+        system: Which one.
+        status: ``FINISHED``, or how it failed.
+        text: For people; mostly empty.
+        busy: Seconds in which the host was at work, and did not wait for news.
+    """
 
     system: Number
     status: Number
     text: Text = ""
+    busy: Seconds = 0.0
 
 
 class SystemResult(Bodied, frozen=True, array_like=True, gc=False, tag=41):

@@ -44,6 +44,7 @@ from concurrence.wire.messages import (
 )
 from concurrence.workers.interrupts import call_function, call_task, interruption_fault
 from concurrence.workers.results import Results, check_size
+from concurrence.workers.worktime import Pack, Unpack, WorkTime
 
 if TYPE_CHECKING:  # only for their types: workers.api brings the component framework, a worker needs none
     from concurrence.workers.api import ICell, IInterrupts
@@ -100,6 +101,7 @@ class Executor:
         loader: Brings functions.
         output: Takes what tasks print.
         interrupts: Tells of tasks that were ended early; None where none are.
+        time: Where the worker's time goes.
     """
 
     def __init__(
@@ -108,7 +110,11 @@ class Executor:
         loader: FunctionLoader,
         output: OutputCapture,
         interrupts: IInterrupts | None = None,
+        time: WorkTime | None = None,
     ) -> None:
+        self._time = time or WorkTime()
+        self._unpack: Unpack = unpack_value
+        self._pack_value: Pack = pack_value
         self._interrupts = interrupts
         self._timeout = 0.0
         self._cell = cell
@@ -146,7 +152,7 @@ class Executor:
         self._cell.begin_chunk(chunk.chunk)
         self._timeout = chunk.timeout
         self._output.begin_chunk(chunk.system, send)
-        results = Results(chunk.chunk, self._cell, self._output)
+        results = Results(chunk.chunk, self._cell, self._output, self._time)
         before = enter(TASK)
         nursery.begin()
         try:
@@ -197,29 +203,37 @@ class Executor:
         _running.system = SystemId(chunk.system)
         _running.function = function
         position = 1
-        for index, packed in enumerate(tasks):
-            if not begin(index):
-                results.add_returned(tasks[index:])
-                return
-            buffers: Sequence[Frame] = ()
-            if packed.buffers:
-                buffers = frames[position : position + packed.buffers]
-                position += packed.buffers
-            counter = packed.counter
-            begin_task(counter)
-            _running.counter = counter
-            status, payload, result_buffers = run_one(function, packed, buffers)
-            self._end_fork()
-            if nursery.is_used:
-                nursery.begin()
-            add(counter, status, payload, result_buffers)
+        last = len(tasks) - 1
+        plain = (unpack_value, pack_value)
+        # Two loops for the price of one: only with the last task packing is measured, and no other looks whether.
+        for first, part, packing in (
+            (0, tasks[:last], plain),
+            (last, tasks[last:], self._time.timed(len(tasks), *plain)),
+        ):
+            self._unpack, self._pack_value = packing
+            for index, packed in enumerate(part, first):
+                if not begin(index):
+                    results.add_returned(tasks[index:])
+                    return
+                buffers: Sequence[Frame] = ()
+                if packed.buffers:
+                    buffers = frames[position : position + packed.buffers]
+                    position += packed.buffers
+                counter = packed.counter
+                begin_task(counter)
+                _running.counter = counter
+                status, payload, result_buffers = run_one(function, packed, buffers)
+                self._end_fork()
+                if nursery.is_used:
+                    nursery.begin()
+                add(counter, status, payload, result_buffers)
 
     def _run_call(
         self, function: LoadedFunction, packed: PackedTask, buffers: Sequence[Frame]
     ) -> tuple[int, bytes, Sequence[Frame]]:
         _running.task = None
         try:
-            arguments = unpack_value(packed.arguments, buffers)
+            arguments = self._unpack(packed.arguments, buffers)
         except BaseException as error:  # noqa: BLE001  # it runs the author's code; it becomes a Fault
             return self._refusal(function, error)
         _running.arguments = arguments
@@ -234,7 +248,7 @@ class Executor:
     ) -> tuple[int, bytes, Sequence[Frame]]:
         _running.task = None
         try:
-            content = unpack_value(packed.arguments, buffers)
+            content = self._unpack(packed.arguments, buffers)
             if function.kind == KIND_TASK:
                 system = _running.system
                 content["system_id"] = system
@@ -265,7 +279,7 @@ class Executor:
     def _pack(self, result: Any) -> tuple[int, bytes, Sequence[Frame]]:
         self._end_fork()
         try:
-            payload, buffers = pack_value(result)
+            payload, buffers = self._pack_value(result)
             if nursery.is_used:
                 payload = with_children(payload)
             check_size(payload, buffers)

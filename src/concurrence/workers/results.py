@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +13,7 @@ from concurrence.workers.link import MAX_MESSAGE_BYTES
 if TYPE_CHECKING:  # only for their types: workers.api brings the component framework, a worker needs none
     from concurrence.workers.api import ICell
     from concurrence.workers.output import OutputCapture
+    from concurrence.workers.worktime import WorkTime
 
 MAX_PENDING_BYTES = 512 * 1024
 """Results beyond this leave before the chunk is done."""
@@ -25,20 +25,21 @@ MAX_RESULT_PARTS: Final = MAX_FRAMES - 16
 class Results:
     """The results of a chunk that have not left yet."""
 
-    def __init__(self, chunk: int, cell: ICell, output: OutputCapture) -> None:
+    def __init__(self, chunk: int, cell: ICell, output: OutputCapture, time: WorkTime) -> None:
         self._chunk = chunk
         self._cell = cell
         self._output = output
+        self._time = time
         self._counters: list[int] = []
         self._statuses = bytearray()
         self._entries: list[PackedResult] = []
         self._buffers: list[Frame] = []
         self._size = 0
-        self._since = time.perf_counter()
+        time.begin_chunk()
 
     def begin(self) -> None:
         """The first task starts: what was before, loading the function, is not its work."""
-        self._since = time.perf_counter()
+        self._time.handled()
 
     def add(self, counter: int, status: int, payload: bytes, buffers: Sequence[Frame] = ()) -> None:
         """Add the result of one task; it leaves at once if it is large, or the cell has no room for it."""
@@ -68,17 +69,18 @@ class Results:
         if not self._counters:
             self._cell.clear()
             return
-        now = time.perf_counter()
+        time = self._time
+        busy = time.ran()
+        spent = time.take()
         frames = [encode_results(self._entries), *self._buffers]
-        message = ChunkResults(
-            len(frames), self._chunk, self._counters, bytes(self._statuses), max(now - self._since, 0.0)
-        )
+        message = ChunkResults(len(frames), self._chunk, self._counters, bytes(self._statuses), busy, *spent)
+        time.handled()
         self._output.send(Parcel(message, frames))
+        time.sent()
         self._cell.clear()
         self._counters, self._entries, self._buffers = [], [], []
         self._statuses = bytearray()
         self._size = 0
-        self._since = time.perf_counter()
 
 
 def check_size(payload: bytes, buffers: Sequence[Frame]) -> None:

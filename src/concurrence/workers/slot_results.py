@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
+from msgspec.structs import replace
+
 from concurrence.errors import ProtocolError
 from concurrence.wire.codec import Frame, Parcel, decode_results, encode_results
 from concurrence.wire.faults import KIND_TIMEOUT, Fault, encode_fault
@@ -67,24 +69,16 @@ def without(done: AbstractSet[int], parcel: Parcel[ChunkResults]) -> Parcel[Chun
         if message.counters[position] not in done:
             buffers += parcel.frames[first : first + entry.buffers]
         first += entry.buffers
-    return _results(
-        message.chunk,
-        [message.counters[position] for position in kept],
-        bytes(message.statuses[position] for position in kept),
-        [entries[position] for position in kept],
-        busy=message.busy,
-        buffers=buffers,
+    rest = replace(
+        message,
+        frames=1 + len(buffers),
+        counters=[message.counters[position] for position in kept],
+        statuses=bytes(message.statuses[position] for position in kept),
     )
+    return Parcel(rest, [encode_results([entries[position] for position in kept]), *buffers])
 
 
 def _results(
-    chunk: int,
-    counters: list[int],
-    statuses: bytes,
-    entries: list[PackedResult],
-    *,
-    busy: float = 0.0,
-    buffers: Sequence[Frame] = (),
+    chunk: int, counters: list[int], statuses: bytes, entries: list[PackedResult]
 ) -> Parcel[ChunkResults]:
-    message = ChunkResults(1 + len(buffers), chunk, counters, statuses, busy)
-    return Parcel(message, [encode_results(entries), *buffers])
+    return Parcel(ChunkResults(1, chunk, counters, statuses, 0.0), [encode_results(entries)])

@@ -32,6 +32,7 @@ from concurrence.workers.link import BlockingLink
 from concurrence.workers.output import OutputCapture
 from concurrence.workers.terminal import refuse_terminal
 from concurrence.workers.upkeep import Upkeep, out_of_the_way
+from concurrence.workers.worktime import WorkTime
 
 if TYPE_CHECKING:
     from concurrence.workers.api import IExecutor
@@ -79,9 +80,10 @@ def main(spec: bytes, descriptors: list[int]) -> int:
     refuse_terminal(f"slave {settings.slave}")
     interrupts = Interrupts(cell, output)
     upkeep = Upkeep(descriptors[2], interrupts, settings.max_growth)
-    executor = Executor(cell, FunctionLoader(f"slave {settings.slave}"), output, interrupts)
+    time = WorkTime()
+    executor = Executor(cell, FunctionLoader(f"slave {settings.slave}"), output, interrupts, time)
     try:
-        serve(link, executor, upkeep)
+        serve(link, executor, upkeep, time)
     except ConnectionError:
         return 0  # the slave is gone or has closed the link: nobody is left who wants to know
     finally:
@@ -89,8 +91,14 @@ def main(spec: bytes, descriptors: list[int]) -> int:
     return 0
 
 
-def serve(link: BlockingLink, executor: IExecutor, upkeep: Upkeep) -> None:
+def serve(link: BlockingLink, executor: IExecutor, upkeep: Upkeep, time: WorkTime) -> None:
     """Hand what the slave sends to the executor, until it says goodbye or closes the link.
+
+    Args:
+        link: To the slave.
+        executor: Runs chunks.
+        upkeep: What is to be done before and after each.
+        time: Where the worker's time goes.
 
     Raises:
         ProtocolError: The slave sent something else.
@@ -102,7 +110,9 @@ def serve(link: BlockingLink, executor: IExecutor, upkeep: Upkeep) -> None:
 
     decoder: MessageDecoder[ToWorker] = decoder_to_worker()
     send(Parcel(WorkerReady(os.getpid())))
+    time.handled()
     while (frames := link.receive()) is not None:
+        time.waited()
         for parcel in decoder.decode(frames):
             if isinstance(parcel.message, Bye):
                 return
@@ -113,6 +123,7 @@ def serve(link: BlockingLink, executor: IExecutor, upkeep: Upkeep) -> None:
             handle(parcel, executor, send)
             if grown := upkeep.after_chunk():
                 send(Parcel(WorkerGrown(grown)))
+        time.handled()
 
 
 def handle(parcel: Parcel[ToWorker], executor: IExecutor, send: Send) -> None:

@@ -90,6 +90,7 @@ class Chain(ITaskSystem):
 
     def generate_tasks(self, master: ITaskMaster) -> list[Task]:
         self.endless = master.push_task(Endless())
+        master.report_progress(-1e-17, 10, "of rounding, and much to say" * 10_000)
         return [Add(0), Talking("talking")]
 
     def task_finished(

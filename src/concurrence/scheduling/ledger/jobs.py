@@ -183,6 +183,7 @@ class Settled(Struct, frozen=True):
         done: Whether nothing of the chunk is left.
         fresh: Entries that counted; the others were late.
         ran: Entries that say how long a task takes; the others did not run, or were cut short.
+        size: Bytes of the tasks that counted.
     """
 
     assignment: Assignment
@@ -190,3 +191,4 @@ class Settled(Struct, frozen=True):
     done: bool
     fresh: int
     ran: int = 0
+    size: int = 0

@@ -164,13 +164,14 @@ class Ledger:
         kept: list[int] = []
         returned: list[TaskRecord] = []
         retried: list[TaskRecord] = []
-        fresh = ran = 0
+        fresh = ran = size = 0
         for position, (counter, status) in enumerate(zip(counters, statuses, strict=True)):
             record = pending.pop(counter, None)
             if record is None:
                 assignment.cancelled.discard(counter)
                 continue
             fresh += 1
+            size += record.size
             ran += status in _MEASURED
             if status == RETURNED:
                 returned.append(record)
@@ -198,7 +199,7 @@ class Ledger:
                 kept=tuple(kept),
             )
             self._tell_ended(assignment, ended)
-        return Settled(assignment, ended, done, fresh, ran)
+        return Settled(assignment, ended, done, fresh, ran, size)
 
     def _settle_all(self, assignment: Assignment, counters: list[int], statuses: bytes) -> Settled:
         """The common case, a whole chunk without a failure, at the price of a few dictionary operations."""
@@ -219,7 +220,7 @@ class Ledger:
         if done:
             self._drop(assignment)
         self.story.tell(Event.FINISHED, job.system, assignment.chunk, counters)
-        return Settled(assignment, Ended(counters, statuses), done, len(counters), len(counters))
+        return Settled(assignment, Ended(counters, statuses), done, len(counters), len(counters), size)
 
     def lose(self, chunk: int, running: int | None, why: str = "") -> Settled | None:
         """The worker that had this chunk died; everything unfinished is queued again.
@@ -293,6 +294,8 @@ class Ledger:
         for record in removed:
             record.state = TaskState.CANCELLED
             self._end(job, record, status)
+            # It may lie in the queue for long, skipped when its turn comes: what it weighs goes now.
+            record.arguments, record.buffers = b"", ()
         ended = None
         if removed:
             ended = Ended([record.counter for record in removed], bytes([status]) * len(removed))

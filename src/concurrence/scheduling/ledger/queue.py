@@ -10,7 +10,7 @@ from typing import TypeAlias
 from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec, TaskState
 
 MAX_RUN = 4_096
-"""Runs grow no longer, because what was taken from the front of a run is freed with all of it."""
+"""Runs grow no longer, because what is left moves up whenever something is taken from the front."""
 
 MAX_HELD = 64
 """How many groups of tasks on hold, each with a priority and resources of its own, are looked past."""
@@ -26,39 +26,45 @@ MAX_CHUNK_BYTES = 8 * 1024 * 1024
 
 
 class Run:
-    """Tasks with one spec and one attempt number, of which the first ``position`` are taken already.
+    """Tasks with one spec and one attempt number.
 
     Args:
         spec: What they have in common.
-        records: In order of execution; the run owns the list.
+        records: In order of execution; the run owns the list. What leaves the run leaves the list at once: a task
+            may have megabytes, and nobody else would free them before the whole run is over.
         order: Its turn among the runs of its priority.
         since: When they were queued.
     """
 
-    __slots__ = ("_marks", "order", "position", "records", "spec")
+    __slots__ = ("_gone", "_marks", "order", "records", "spec")
 
     def __init__(self, spec: TaskSpec, records: list[TaskRecord], order: int, since: float) -> None:
         self.spec = spec
         self.records = records
         self.order = order
-        self.position = 0
-        self._marks: deque[tuple[int, float]] = deque([(0, since)])  # from which record on, since when
+        self._gone = 0  # how many have left
+        self._marks: deque[tuple[int, float]] = deque([(0, since)])  # from which of all on, since when
 
     def extend(self, records: Sequence[TaskRecord], now: float) -> None:
         """More of the same came."""
         if now != self._marks[-1][1]:
-            self._marks.append((len(self.records), now))
+            self._marks.append((self._gone + len(self.records), now))
         self.records.extend(records)
+
+    def leave(self, count: int) -> None:
+        """The first records are taken, or skipped."""
+        del self.records[:count]
+        self._gone += count
 
     def since(self) -> float:
         """When the task that is next was queued."""
         marks = self._marks
-        while len(marks) > 1 and marks[1][0] <= self.position:
+        while len(marks) > 1 and marks[1][0] <= self._gone:
             marks.popleft()
         return marks[0][1]
 
     def __len__(self) -> int:
-        return len(self.records) - self.position
+        return len(self.records)
 
 
 class RunQueue:
@@ -129,7 +135,7 @@ class RunQueue:
     def head_attempt(self) -> int:
         """The attempt number of what would be taken next; 0 if there is nothing."""
         run = self._next()
-        return run.records[run.position].attempt if run is not None else 0
+        return run.records[0].attempt if run is not None else 0
 
     def head_since(self) -> float:
         """Since when what would be taken next waits; 0 if there is nothing."""
@@ -139,7 +145,7 @@ class RunQueue:
     def head_record(self) -> TaskRecord | None:
         """The task that would be taken next; None if there is nothing."""
         run = self._next()
-        return run.records[run.position] if run is not None else None
+        return run.records[0] if run is not None else None
 
     def hold(self, resources: _Needs) -> None:
         """Look past the tasks that need exactly these resources, until :meth:`release`."""
@@ -164,16 +170,16 @@ class RunQueue:
         run = self._next()
         if run is None:
             raise IndexError("nothing is queued")
-        if _is_suspect(run.records[run.position]):
+        if _is_suspect(run.records[0]):
             limit = 1
-        taken = _bounded(run.records[run.position : run.position + limit])
-        run.position += len(taken)
+        taken = _bounded(run.records[:limit])
+        run.leave(len(taken))
         if self._marked:
             found = len(taken)
             taken = [record for record in taken if record.state == TaskState.QUEUED]
             self._marked -= found - len(taken)
         self._length -= len(taken)
-        if not len(run):
+        if not run.records:
             self._next()
         return run.spec, taken
 
@@ -223,10 +229,15 @@ class RunQueue:
 
     def _skip_marked(self, run: Run) -> bool:
         """Whether anything waits in the run; its position moves there."""
-        while len(run) and run.records[run.position].state != TaskState.QUEUED:
-            run.position += 1
-            self._marked -= 1
-        return len(run) > 0
+        records = run.records
+        if records and records[0].state == TaskState.QUEUED:
+            return True
+        marked = next(
+            (place for place, record in enumerate(records) if record.state == TaskState.QUEUED), len(records)
+        )
+        run.leave(marked)
+        self._marked -= marked
+        return bool(records)
 
     def _announce(self, key: _Key, runs: deque[Run]) -> None:
         heappush(self._heap, (-key[0], runs[0].order, key))
@@ -247,7 +258,7 @@ class RunQueue:
 
 
 def _waiting(run: Run) -> Iterator[TaskRecord]:
-    return (record for record in run.records[run.position :] if record.state == TaskState.QUEUED)
+    return (record for record in run.records if record.state == TaskState.QUEUED)
 
 
 def _is_suspect(record: TaskRecord) -> bool:

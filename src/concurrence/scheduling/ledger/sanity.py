@@ -120,7 +120,7 @@ def _check_sums(job: Job) -> None:
 
 def _check_job(job: Job, under_way: set[int]) -> None:
     for run in job.queue.runs():
-        waiting = [record for record in run.records[run.position :] if record.state == TaskState.QUEUED]
+        waiting = [record for record in run.records if record.state == TaskState.QUEUED]
         assert len({record.attempt for record in waiting}) <= 1, f"{job} queues a run of several attempts"
     queued = [record.counter for record in job.queue]
     assert len(queued) == len(set(queued)) == job.queued, f"{job} counts its queue wrongly"

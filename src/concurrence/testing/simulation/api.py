@@ -33,6 +33,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
         clients: How many clients there are, all from the beginning.
         kinds: How many functions the tasks of a client are of, each with a mean of its own.
         workers: The largest number of workers of a slave; each has one at least.
+        alike: Whether every slave has that many.
         spread: How many times faster the fastest slave is than the slowest.
         blind: Whether slaves register no speed score.
         durations: How the durations of tasks are distributed.
@@ -59,6 +60,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     clients: int = 1
     kinds: int = 1
     workers: int = 4
+    alike: bool = False
     spread: float = 4.0
     blind: bool = False
     durations: Durations = Durations.MIXED

@@ -178,6 +178,8 @@ class Workload:
         random, scenario = self._random, self._scenario
         needs_label = scenario.labels > 0 and (number == 0 or random.random() < scenario.labels)
         workers = random.randint(min(2, scenario.workers) if needs_label else 1, scenario.workers)
+        if scenario.alike:
+            workers = scenario.workers
         speed = scenario.spread ** random.random()
         score = 0.0 if scenario.blind else 50.0 * speed * random.lognormvariate(0.0, 0.1)
         return SlavePlan(workers, speed, score, dict(GPU) if needs_label else {})

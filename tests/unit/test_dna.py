@@ -1,0 +1,159 @@
+"""The DNA sample without a swarm: its products against plain ones, its path against dnacurve's."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import random
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+from dnacurve import CurvedDNA
+
+from concurrence.errors import TaskError, UsageError
+from concurrence.samples import dna_library
+from concurrence.samples.dna import DNA, FORMS, MODELS, TOLERANCE
+from concurrence.samples.dna_curve import Matrices, path_sequential, product, suffix_products
+from concurrence.samples.dna_tasks import (
+    Curve,
+    CurveSystem,
+    NaiveSystem,
+    NaiveTask,
+    PlaceTask,
+    PrefixSystem,
+    SharedSystem,
+)
+from concurrence.tasks.api import ITaskMaster, Task
+
+LETTERS = ("ATGCAAATTG" * 31)[:303]
+
+
+class FakeMaster:
+    """A master's handle that only remembers progress."""
+
+    def __init__(self) -> None:
+        self.log = logging.getLogger(__name__)
+        self.progress: list[tuple[float, float, str]] = []
+
+    def report_progress(self, done: float, total: float, text: str = "") -> None:
+        self.progress.append((done, total, text))
+
+
+def system_of(form: str, letters: str = LETTERS, model: str = "trifonov", blocks: int = 7) -> CurveSystem:
+    points, steps = dna_library.points(), dna_library.steps_of(letters, model)
+    if form == "prefix":
+        return PrefixSystem(points, steps, blocks)
+    return (NaiveSystem if form == "naive" else SharedSystem)(points, steps)
+
+
+def run(system: CurveSystem, fake: FakeMaster | None = None) -> Curve:
+    """Run all tasks in any order, each as it arrives at a worker."""
+    master = cast("ITaskMaster", fake or FakeMaster())
+    chance = random.Random(5)
+    waiting: list[Task] = list(system.generate_tasks(master))
+    while waiting:
+        task = waiting.pop(chance.randrange(len(waiting)))
+        waiting += system.task_finished(master, task, task(), None) or []
+    return system.gather_result(master)
+
+
+def one_by_one(steps: Matrices) -> Matrices:
+    result = np.eye(4)
+    for step in steps:
+        result = result @ step
+    return result
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 8, 15, 16, 17, 200])
+def test_the_product_is_that_of_one_step_after_the_other(count: int) -> None:
+    steps = dna_library.steps_of(LETTERS, "trifonov")[:count]
+    assert np.allclose(product(steps), one_by_one(steps), rtol=0, atol=1e-10)
+    ways = suffix_products(steps, np.eye(4))
+    assert all(np.allclose(ways[index], one_by_one(steps[index:]), rtol=0, atol=1e-10) for index in range(count))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("model", MODELS)
+def test_every_form_comes_to_the_librarys_coordinates(form: str, model: str) -> None:
+    curve = run(system_of(form, model=model))
+    assert curve.failures == []
+    expected = CurvedDNA(LETTERS, model, maxlen=1_000).coordinates[:4, :, :3]
+    assert abs(dna_library.oriented(curve.path) - expected).max() < TOLERANCE
+    assert abs(dna_library.reference(LETTERS, model) - expected).max() == 0
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 302, 10_000])
+def test_the_prefix_product_in_any_number_of_blocks(blocks: int) -> None:
+    system = system_of("prefix", blocks=blocks)
+    expected = path_sequential(dna_library.points(), dna_library.steps_of(LETTERS, "trifonov"))
+    fake = FakeMaster()
+    assert np.allclose(run(system, fake).path, expected, rtol=0, atol=1e-9)
+    assert fake.progress[-1] == (302, 302, "nucleotides")
+
+
+def test_a_naive_task_carries_its_own_matrices_and_a_shared_one_hardly_anything() -> None:
+    letters = ("ATGCAAATTG" * 101)[:1001]
+    naive = list(system_of("naive", letters).generate_tasks(cast("ITaskMaster", FakeMaster())))
+    sizes = [len(pickle.dumps(task, 5)) for task in naive]
+    assert len(sizes) == 1000
+    assert sizes[0] > 128 * 1000
+    assert abs(sum(sizes) / (128 * 1000 * 1001 / 2) - 1) < 0.02, "10,009 such tasks are 6.4 GB"
+    first = cast("NaiveTask", naive[0])
+    assert not np.shares_memory(first.steps, cast("NaiveTask", naive[1]).steps)
+
+
+def test_failures_are_told_and_the_second_round_needs_all_of_the_first() -> None:
+    system = system_of("prefix", blocks=2)
+    master = cast("ITaskMaster", FakeMaster())
+    first, second = system.generate_tasks(master)
+    assert system.task_finished(master, first, first(), None) is None
+    assert system.task_finished(master, second, None, TaskError("it broke", kind="lost")) is None
+    assert system.gather_result(master).failures == [f"{second.label}: it broke"]
+    places = system_of("prefix", blocks=2)
+    rounds = [places.task_finished(master, task, task(), None) for task in places.generate_tasks(master)]
+    assert [type(task) for task in rounds[-1] or []] == [PlaceTask, PlaceTask]
+
+
+def test_a_fasta_file(tmp_path: Path) -> None:
+    file = tmp_path / "short.fasta"
+    file.write_text(">short of a plasmid\natgcNNATGC\nAAATTG\n")
+    assert dna_library.read_fasta(file) == "ATGCATGCAAATTG"
+    with pytest.raises(OSError, match="absent"):
+        dna_library.read_fasta(tmp_path / "absent.fasta")
+
+
+def test_what_is_wrong_is_told_before_a_swarm_is_started(tmp_path: Path) -> None:
+    from concurrence.env.environment import Environment  # noqa: PLC0415  needed here only
+
+    def app(*settings: str) -> DNA:
+        with Environment.ephemeral(overrides=settings, plugins=False) as environment:
+            environment.register(DNA)
+            made = environment.component(DNA)
+            made.app_init()
+            return made
+
+    app("dna.length=30")
+    with pytest.raises(UsageError, match="'ATGU'"):
+        app("dna.sequence=ATGU")
+    with pytest.raises(UsageError, match="no sequence can be read"):
+        app(f"dna.fasta={tmp_path / 'absent'}")
+    (tmp_path / "short").write_text(">a b\nATGC\n")
+    with pytest.raises(UsageError, match="has 4 nucleotides"):
+        app(f"dna.fasta={tmp_path / 'short'}")
+    with pytest.raises(UsageError, match="folder of dna"):
+        app(f"dna.output={tmp_path / 'absent' / 'x.png'}")
+
+
+def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys  # noqa: PLC0415  needed here only
+
+    from concurrence.env.environment import Environment  # noqa: PLC0415
+
+    monkeypatch.setitem(sys.modules, "dnacurve", None)
+    with Environment.ephemeral(plugins=False) as environment:
+        environment.register(DNA)
+        with pytest.raises(UsageError, match="needs the package dnacurve") as caught:
+            environment.component(DNA).app_init()
+    assert "pip install 'concurrence[samples]'" in caught.value.hint

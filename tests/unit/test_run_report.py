@@ -1,0 +1,130 @@
+"""The speed-up report: its parts sum up, and its one sentence of advice names what costs most."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace as changed
+
+from concurrence.cli.display import report_lines
+from concurrence.nodes.advice import advise
+from concurrence.nodes.display import RunSummary
+from concurrence.nodes.run_report import RunReport, SlaveShare, Split, make_report
+from concurrence.wire.messages import SlaveUsage, Usage
+
+SUMMARY = RunSummary(wall=10.0, busy=14.0, finished=100, failed=1, cancelled=2, moved=5_000)
+ATTIC = SlaveUsage("attic", 2, 10.0, 60, 10, 14.0, 1.0, 0.5, 0.25, 0.75, 1.5, 3_000, 2_000)
+
+
+def usage(*rows: SlaveUsage, seconds: float = 10.0, systems: float = 0.0) -> Usage:
+    return Usage(1, seconds, 300.0, 100, systems, list(rows))
+
+
+def run(**shares: float) -> RunReport:
+    """Ten seconds of two workers, of which the parts have these shares and computing has the rest."""
+    parts = {part: 20.0 * share for part, share in shares.items()}
+    split = Split(compute=20.0 - sum(parts.values()), **parts)
+    return RunReport(10.0, 1_000, 0, 0, 1_000_000, split, (SlaveShare("attic", 2, 10.0, 1_000, split),), 1_000)
+
+
+def test_all_parts_are_workers_times_wall() -> None:
+    report = make_report(SUMMARY, usage(ATTIC))
+    assert report.split.total == pytest.approx(2 * 10.0)
+    assert report.split.compute == pytest.approx(13.0)
+    assert report.split.serialise == pytest.approx(1.5)
+    assert report.split.transfer == pytest.approx(1.0)
+    assert report.split.starved == pytest.approx(1.5)
+    assert report.split.idle == pytest.approx(3.0)
+    assert (report.workers, report.parallelism) == pytest.approx((2.0, 1.3))
+    assert report.queued == pytest.approx(3.0)
+    assert (report.slaves[0].utilisation, report.slaves[0].sent) == (pytest.approx(0.65), 3_000)
+
+
+def test_a_slave_counts_while_it_is_there_and_one_started_for_the_run_from_its_beginning() -> None:
+    late = SlaveUsage("attic", 2, 4.0, 60, 10, 6.0)
+    assert make_report(SUMMARY, usage(late)).split.total == pytest.approx(8.0)
+    private = make_report(SUMMARY, usage(late), is_private=True)
+    assert private.split.total == pytest.approx(20.0)
+    assert private.slaves[0].late == pytest.approx(6.0)
+
+
+def test_the_clients_time_is_longer_than_the_masters_and_its_end_is_known() -> None:
+    report = make_report(SUMMARY, usage(SlaveUsage("attic", 2, 8.0, 60, 10, 6.0), seconds=8.0))
+    assert report.split.total == pytest.approx(20.0)
+    assert report.after == pytest.approx(2.0)
+
+
+def test_what_workers_claim_beyond_the_wall_time_is_no_negative_idle_time() -> None:
+    report = make_report(SUMMARY, usage(SlaveUsage("attic", 1, 10.0, 60, 10, 14.0)))
+    assert report.split.idle == 0
+    assert report.split.total == pytest.approx(14.0)
+
+
+def test_without_an_answer_only_the_summary_is_known() -> None:
+    report = make_report(SUMMARY, None, owner=1.0)
+    assert (report.finished, report.split.total, report.serial_fraction) == (100, 0.0, None)
+    assert advise(report) == ""
+    assert report_lines(report) == []
+
+
+def test_the_serial_fraction_is_that_of_a_run_that_obeys_the_law() -> None:
+    # One second serial and 4 parallel: 5 on one worker, 2 on four.
+    split = Split(compute=4.0, starved=4.0)
+    assert RunReport(2.0, 1, 0, 0, 0, split).serial_fraction == pytest.approx(0.2)
+    assert RunReport(2.0, 1, 0, 0, 0, Split(compute=2.0)).serial_fraction is None  # one worker
+    assert RunReport(2.0, 1, 0, 0, 0, Split(idle=8.0)).serial_fraction is None
+    assert RunReport(1.0, 1, 0, 0, 0, Split(compute=4.0)).serial_fraction == 0.0
+
+
+def test_good_use_is_called_so_with_the_limit_of_the_law() -> None:
+    report = run(idle=0.02)
+    assert "workers computed 98% of the time" in advise(report)
+    assert f"up to {1 / (report.serial_fraction or 1):,.0f} times" in advise(report)
+    alone = changed(report, wall=20.0)
+    assert "more workers would make it faster" in advise(alone)
+
+
+@pytest.mark.parametrize(
+    ("report", "words"),
+    [
+        (changed(run(idle=0.5, transfer=0.3), ran=200_000), ("tasks take 20 us each", "use map")),
+        (changed(run(transfer=0.6), moved=1_000 * 1_000_000), ("60% of the time moved data", "1.0 MB", "share()")),
+        (run(serialise=0.4), ("40% of the time", "packing", "arrays or bytes")),
+        (run(transfer=0.4), ("40% of the time", "under way", "push more at once")),
+        (changed(run(starved=0.4), owner=9.0), ("waited for the client 40%", "own code ran 90%", "in handlers")),
+        (run(starved=0.4), ("waited for the client 40%", "push tasks earlier")),
+        (changed(run(idle=0.4), ran=6, finished=6), ("40% of the time", "6 tasks for 2 workers", "more")),
+        (changed(run(idle=0.4), after=4.0), ("no task was left", "4.0 s", "in handlers")),
+        (run(idle=0.4), ("longest tasks first",)),
+        (run(idle=0.1, transfer=0.1), ("computed 80%", "no other part stands out")),
+    ],
+)
+def test_advice_names_what_costs_most_and_the_cure(report: RunReport, words: tuple[str, ...]) -> None:
+    assert all(word in advise(report) for word in words), advise(report)
+
+
+def test_slaves_that_ran_nothing_are_named() -> None:
+    idle = SlaveShare("cellar", 4, 10.0, 0, Split(idle=40.0))
+    report = run()
+    report = changed(report, slaves=(*report.slaves, idle), split=Split(compute=20.0, idle=40.0))
+    assert "1 of 2 slaves ran nothing (cellar)" in advise(report)
+
+
+def test_a_swarm_that_was_long_in_coming_is_said_to_be() -> None:
+    report = run(idle=0.4)
+    late = SlaveShare("attic", 2, 10.0, 1_000, report.split, late=3.5)
+    assert "took 3.5 s to start" in advise(changed(report, slaves=(late,)))
+
+
+def test_the_lines_of_a_run_are_short() -> None:
+    report = make_report(SUMMARY, usage(ATTIC))
+    lines = report_lines(report)
+    assert lines[0] == (
+        "split: 65% compute, 8% serialise, 5% transfer, 22% idle; 3.00 s queued; "
+        f"serial fraction {report.serial_fraction:.2g}"
+    )
+    assert lines[1].startswith("note:  ")
+    assert len(lines) == 2
+
+
+def test_shares_of_nothing_are_nothing() -> None:
+    assert Split().share("compute") == 0.0
