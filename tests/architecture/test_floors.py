@@ -121,7 +121,7 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     "concurrence.scheduling.outbox": {"nodes", "testing"},
     "concurrence.scheduling.registry": {"nodes", "testing"},
     # What administrators ask and do: nodes offer it as methods of the API.
-    "concurrence.scheduling.draining": {"nodes"},
+    "concurrence.scheduling.draining": {"nodes", "testing"},
     "concurrence.scheduling.explaining": {"nodes"},
     "concurrence.scheduling.job_views": {"nodes"},
     "concurrence.scheduling.naming": {"nodes"},

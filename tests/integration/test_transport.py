@@ -238,6 +238,30 @@ class TestAnyServer:
         with pytest.raises(UsageError, match="forgotten"):
             server.origin(peer)
 
+    def test_who_hangs_up_is_named_once(self, transport: Transport, ring: KeyRing) -> None:
+        server = transport.server(ANYWHERE, ring)
+        clients = [connected(transport, server, ring) for _ in range(3)]
+        peers: list[PeerId] = []
+        for client in clients:
+            assert client.send([b"hello"])
+            peers.append(served(server)[0])
+            server.admit(peers[-1])
+        assert server.hung_up() == []
+        named: list[PeerId] = []
+
+        def ask() -> bool:
+            server.receive()  # over TCP nothing is noticed before that
+            named.extend(server.hung_up())
+            return len(named) == 2
+
+        clients[0].close()
+        clients[2].close()
+        wait_for(ask)
+        assert sorted(named) == sorted([peers[0], peers[2]])
+        assert server.send(peers[1], [b"you are here"])
+        wait_for(lambda: not server.send(peers[0], [b"anybody there?"]))
+        assert server.hung_up() == []
+
     def test_who_was_forgotten_may_speak_again(self, transport: Transport, ring: KeyRing) -> None:
         server = transport.server(ANYWHERE, ring)
         client = connected(transport, server, ring)

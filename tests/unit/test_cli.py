@@ -235,7 +235,7 @@ def test_a_file_that_was_named_without_its_end(folder: Path) -> None:
 def test_servers_are_not_suggested_as_applications() -> None:
     _, _, err = call("run", "masternod")
     assert "Node" not in err
-    assert "Known: Amdahl, Benchmark, Hello, Mandelbrot." in err
+    assert "Known: Amdahl, Benchmark, DNA, Evolve, Hello, Mandelbrot, MD5, Pipeline, Search." in err
 
 
 def test_a_private_swarm_beside_a_master_is_noted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,23 @@ class TestWorkQueue:
             slave.answer(chunk)
         assert ends(client.messages(Results)) == {0: FINISHED, 1: FINISHED}
 
+    def test_nothing_is_pushed_again_by_a_master_that_has_not_read_what_came(self) -> None:
+        # The claims are among it: all would be done twice, and the master be further behind.
+        for is_ever_up_to_date in (True, False):
+            master = Master()
+            client, slave = master.client(), master.slave("slave", machine(1, 2))
+            client.define()
+            client.push(1, [0])
+            for _ in range(40):
+                master.core.behind(master.now)
+                master.wait(0.2, client, slave)
+                assert not slave.take(Assign)
+            for _ in range(15):
+                if not is_ever_up_to_date:
+                    master.core.behind(master.now)
+                master.wait(0.2, client, slave)
+            assert [chunk.message.attempt for chunk in slave.take(Assign)] == [2], "at the latest after a lease"
+
     def test_what_nobody_claimed_is_not_sent_to_a_slave_that_is_silent(self) -> None:
         master = Master()
         silent, speaks = master.slave("a", machine(1, 2)), master.slave("b", machine(1, 2))

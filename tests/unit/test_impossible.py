@@ -8,6 +8,7 @@ import pytest
 from swarm_story import SYSTEM, Master, Owner, each_policy, ends, fault_of, machine
 
 from concurrence.scheduling import draining
+from concurrence.scheduling.api import Alone
 from concurrence.scheduling.impossible import TELL_SECONDS
 from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.wire import faults
@@ -133,3 +134,57 @@ def test_each_kind_is_told_once() -> None:
     assert not client.take(Output)
     kept = [piece.text for piece in master.core.swarm.past.log(SYSTEM)]
     assert kept == texts, "and it is among the job's lines"
+
+
+class TestAloneSwarms:
+    """Swarms that no further slave can ever join: what their slave cannot run fails at once."""
+
+    def test_they_fail_at_once_whatever_the_options_say(self) -> None:
+        master = Master(alone=Alone.PRIVATE, impossible_patience=PATIENCE)
+        client = master.client()
+        client.define()
+        client.push(1, range(2), resources={"cpu": 4.0, **GPU})
+        client.push(2, range(2, 4))
+        master.wait(2 * PATIENCE, client)
+        assert not client.take(Results), "its slave is still to come"
+        slave = master.slave("a", name="attic")
+        slave.work_off()
+        client.take(Results)
+        master.wait(0.5, client, slave)
+        (results,) = client.take(Results)
+        assert ends([results.message]) == dict.fromkeys(range(2), REFUSED)
+        assert not any("which no connected" in each.text for each in client.messages(Output)), "the ends say it"
+        fault = fault_of(results)
+        assert fault.kind == faults.KIND_IMPOSSIBLE
+        assert fault.message == (
+            "f needs cpu=4, gpu=1, which no connected slave offers: attic has 2 workers and not 4 and has no gpu"
+        )
+        assert fault.hint == (
+            "No other slave can join a private swarm. Start it with more: --workers 4 "
+            '--set "slavenode.labels=gpu=1", in a script '
+            'local_swarm(workers=4, overrides=["slavenode.labels=gpu=1"]); or let the task need less '
+            "cpu and gpu."
+        )
+
+    def test_inline_there_is_another_way(self) -> None:
+        master = Master(alone=Alone.INLINE)
+        client, slave = master.client(), master.slave("a", machine(1, 2))
+        client.define()
+        client.push(1, range(2), resources={"cpu": 2.0})
+        master.wait(0.5, client, slave)
+        (results,) = client.take(Results)
+        assert fault_of(results).hint == (
+            "Inline there is one worker, without labels. Run it in a private swarm: --workers 2, in a script "
+            "local_swarm(workers=2); or let the task need less cpu."
+        )
+
+    def test_while_its_slave_is_started_again_they_wait(self) -> None:
+        master = Master(alone=Alone.PRIVATE)
+        client, slave = master.client(), master.slave("a", machine(2, 4))
+        client.define()
+        slave.vanish()
+        client.push(1, range(2), resources={"cpu": 2.0})
+        master.wait(5.0, client)
+        assert not client.take(Results)
+        master.slave("b", machine(2, 4)).work_off()
+        assert ends(client.messages(Results)) == dict.fromkeys(range(2), FINISHED)

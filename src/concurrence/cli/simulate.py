@@ -49,6 +49,8 @@ def simulate(
     blind: Annotated[bool, typer.Option("--blind", help="Slaves register no speed score.")] = False,
     durations: Annotated[str, typer.Option(help="Of tasks: equal, mixed or heavy (tailed).")] = "mixed",
     seconds: Annotated[float, typer.Option(help="Mean time of a task on the slowest slave.")] = 0.1,
+    systems: Annotated[int, typer.Option(min=0, help="Most task systems that a client pushes.")] = 0,
+    weighted: Annotated[bool, typer.Option("--weighted", help="Clients and systems have weights.")] = False,
     labels: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of tasks with labels or cores.")] = 0.0,
     faults: Annotated[bool, typer.Option("--faults", help="Things go wrong.")] = False,
     fault_rate: Annotated[float, typer.Option(min=0.0, help="Faults a second, for each ten slaves.")] = 1.0,
@@ -75,9 +77,10 @@ def simulate(
     fields: dict[str, Any] = {
         "slaves": slaves, "tasks": tasks, "overrides": tuple(settings or ()), "clients": clients, "kinds": kinds,
         "workers": workers, "alike": alike, "spread": spread, "blind": blind, "durations": durations,
-        "seconds": seconds, "labels": labels, "faults": faults, "fault_rate": fault_rate, "latency": latency,
-        "lease": lease, "heartbeats": not silent, "codec": not bare, "check_every": check_every,
-        "cycle_seconds": cycle_seconds, "message_seconds": message_seconds, "patience": patience,
+        "seconds": seconds, "systems": systems, "weighted": weighted, "labels": labels, "faults": faults,
+        "fault_rate": fault_rate, "latency": latency, "lease": lease, "heartbeats": not silent, "codec": not bare,
+        "check_every": check_every, "cycle_seconds": cycle_seconds, "message_seconds": message_seconds,
+        "patience": patience,
     }  # fmt: skip
     scenarios = _scenarios(chosen, policy, None if drawn else fields)
     with _environment(env) as environment:

@@ -23,7 +23,7 @@ from concurrence.nodes.inline_logs import heard_logs
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner_channel import Notification
 from concurrence.nodes.system_runner import SystemRunner
-from concurrence.scheduling.api import ITaskScheduler, Limits
+from concurrence.scheduling.api import Alone, ITaskScheduler, Limits
 from concurrence.scheduling.core import MasterCore
 from concurrence.scheduling.outbox import HostOrder
 from concurrence.tasks.api import ITaskSystem
@@ -152,7 +152,11 @@ class InlineSwarm:
             ITaskScheduler, str(chosen.raw) if chosen is not None else "ZMQTaskScheduler"
         )
         self._core = MasterCore(
-            scheduler, Limits(), master=new_node_id(), package=__version__, new_ticket=new_session
+            scheduler,
+            Limits(alone=Alone.INLINE),
+            master=new_node_id(),
+            package=__version__,
+            new_ticket=new_session,
         )
         self._decoder = decoder_for_master()
         self._to_slave = decoder_to_slave()

@@ -7,6 +7,8 @@ import threading
 import time
 from typing import TextIO
 
+from msgspec.structs import replace
+
 from concurrence.component import ComponentManager, ExtensionPoint, identity
 from concurrence.env.config import ConfigChanges
 from concurrence.env.extension_options import ExtensionOption
@@ -25,7 +27,7 @@ from concurrence.nodes.launching import Access, ChildDismissed, ChildNode, Launc
 from concurrence.nodes.locking import lock_environment, note_address
 from concurrence.nodes.master_pages import MasterPages
 from concurrence.nodes.registering import RegisteringNode
-from concurrence.scheduling.api import ITaskScheduler
+from concurrence.scheduling.api import Alone, ITaskScheduler, Limits
 from concurrence.scheduling.core import MasterCore
 from concurrence.scheduling.outbox import HostOrder, News
 from concurrence.transport.api import IServer, IWorkQueue, PeerId
@@ -38,7 +40,6 @@ from concurrence.wire.messages import (
     Assign,
     Bye,
     Message,
-    Ping,
     RpcCall,
     RpcFailure,
     RpcHello,
@@ -50,7 +51,6 @@ from concurrence.workers.processes import describe_exit
 _TICK_SECONDS = 0.25
 _DRAIN = 512  # messages taken in one cycle: the others wait for the next, so that what these led to can leave
 _START_SECONDS = 30.0
-_PING_SECONDS = 0.5
 _RESTART_SECONDS = 1.0
 _END_SECONDS = 1.0
 _SLAVE = "the master's own slave"
@@ -111,6 +111,11 @@ class MasterNode(RegisteringNode):
             first_chunk=int(time.time() * 1_000_000),
             chance=random.random,
         )
+
+    def limits(self) -> Limits:
+        """The limits as they are now; nobody but its own slave ever joins a private master."""
+        limits = super().limits()
+        return replace(limits, alone=Alone.PRIVATE) if self._is_private else limits
 
     def forget_caller(self, server: IServer, peer: PeerId) -> None:
         """Somebody called remote methods and has been silent for long: forgotten unless it is a node as well."""
@@ -179,7 +184,9 @@ class MasterNode(RegisteringNode):
             self.reactor.register(self._queue.pollable, self._queue.tend)
         self.reactor.register(server.pollable, lambda: self._drain(server))
         self.reactor.call_every(_TICK_SECONDS, lambda: self._core.tick(self.reactor.now()))
-        self.reactor.call_every(_PING_SECONDS, self._ping_busy)
+        self.reactor.call_every(
+            MasterCore.PROBE_SECONDS, lambda: self._core.probe(server.hung_up(), self.reactor.now())
+        )
         self.reactor.on_cycle_end(lambda: self._conclude(server))
         self._core.tick(self.reactor.now())
         self.watch_parent()
@@ -292,6 +299,7 @@ class MasterNode(RegisteringNode):
                 core.garbage(peer, error)
                 continue
             self._take(server, peer, parcels, now)
+        core.behind(now)
 
     def _take(self, server: IServer, peer: bytes, parcels: list[Parcel[ToMaster]], now: float) -> None:
         for parcel in parcels:
@@ -309,12 +317,6 @@ class MasterNode(RegisteringNode):
                 self.log.exception("a %s could not be handled; its sender is cut", type(parcel.message).__name__)
                 self._core.garbage(peer, ProtocolError("the master failed to handle this message"))
                 return
-
-    def _ping_busy(self) -> None:
-        """Make sure that the loss of a slave that has work is noticed long before its lease ends."""
-        for slave in self._core.swarm.registry.slaves():
-            if slave.chunks:
-                self._core.outbox.send(slave.peer, Parcel(Ping()))
 
     def _durable(self, sequence: int) -> None:
         """Called by the journal from whatever thread."""

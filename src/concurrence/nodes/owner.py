@@ -52,6 +52,7 @@ class Owner:
         handlers: What to call.
         patience: Seconds that a push outside handlers waits for room; an attribute that may be changed.
         place: What its handlers are, for the errors of those who wait in them.
+        new_system: Makes the ids of task systems.
 
     Attributes:
         systems: The task systems that have not ended.
@@ -70,6 +71,7 @@ class Owner:
         *,
         patience: float = 600.0,
         place: Place = HANDLER,
+        new_system: Callable[[], SystemId] = new_system_id,
     ) -> None:
         self.channel = channel
         self.tasks = tasks
@@ -80,6 +82,7 @@ class Owner:
         self._handlers = handlers
         self.patience = patience
         self._place = place
+        self._new_system = new_system
         self._sources = Sources()
         self._pushes = PushesUnderWay()
         self._room = room.Room(channel, tasks)
@@ -155,10 +158,9 @@ class Owner:
             ConnectionFailed: Too many are unfinished, and no room came in time.
             PackingError: It cannot be pickled.
         """
-        if len(self.systems) >= room.MAX_PENDING_SYSTEMS:
-            count = len(self.systems)
+        if (count := len(self.systems)) >= room.MAX_PENDING_SYSTEMS:
             self._wait_for_room(lambda: len(self.systems) < count, f"{count} task systems", _SYSTEMS_CURE)
-        system_id = new_system_id()
+        system_id = self._new_system()
         self.tasks.add_system(system_id, system, detached=detached)
         self._await_system(system_id)
         return system_id

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from concurrence.errors import TaskError, UsageError
-from concurrence.ids import SystemId, TaskId
+from concurrence.ids import SystemId, TaskId, new_system_id
 from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner import Owner
 from concurrence.nodes.owner_channel import IOwnerChannel
@@ -46,14 +46,22 @@ class SystemRunner:
         channel: Its compute channel.
         tasks: Its tasks.
         name: What people see.
+        new_system: Makes the ids of the task systems that it pushes.
     """
 
     def __init__(
-        self, system: ITaskSystem, system_id: SystemId, channel: IOwnerChannel, tasks: OwnedTasks, name: str
+        self,
+        system: ITaskSystem,
+        system_id: SystemId,
+        channel: IOwnerChannel,
+        tasks: OwnedTasks,
+        name: str,
+        *,
+        new_system: Callable[[], SystemId] = new_system_id,
     ) -> None:
         self.log: logging.Logger = logging.getLogger(f"system.{name}")
         tasks.max_depth = system.max_depth
-        self.owner = Owner(channel, tasks, self, place=SYSTEM)
+        self.owner = Owner(channel, tasks, self, place=SYSTEM, new_system=new_system)
         self._system = system
         self._id = system_id
         self._channel = channel

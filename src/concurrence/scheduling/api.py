@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from math import inf
 
 from msgspec import Struct
@@ -31,6 +32,15 @@ from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import Ping
 
 
+class Alone(Enum):
+    """Why no further slave can ever join a swarm, as its users know it."""
+
+    PRIVATE = "private"
+    """It was started for one run or script, with keys that nobody else has."""
+    INLINE = "inline"
+    """It is one thread of one process."""
+
+
 class Limits(Struct, frozen=True):
     """Bounds and periods of a master.
 
@@ -48,6 +58,7 @@ class Limits(Struct, frozen=True):
         max_connections: How many the open files of the master allow; 0 for no limit. A slave may have two.
         impossible_fails: Whether tasks fail that no connected slave can ever run; if not, they wait.
         impossible_patience: Seconds after which they do.
+        alone: Whether no further slave can ever join: then they fail at once.
         weights: How much more than others clients of these names may have, as 2 for twice as much.
         retry_delay: Seconds that a task which raised waits before it is tried again; doubled with each failure.
         longest_retry_delay: Never more seconds than this.
@@ -65,6 +76,7 @@ class Limits(Struct, frozen=True):
     max_connections: int = 0
     impossible_fails: bool = False
     impossible_patience: float = 10.0
+    alone: Alone | None = None
     retry_delay: float = 0.0
     longest_retry_delay: float = 30.0
     weights: Mapping[str, float] = {}
@@ -121,6 +133,8 @@ class SwarmState:
         """Whether a slave came or went since owners were told which there are."""
         self.slaves_told = -inf
         """When they were told."""
+        self.behind_at = -inf
+        """When there was last more that had arrived than was taken in."""
         self._spread: dict[int, int] = {}  # functions that all slaves were sent, as the roster was then
         self._held: dict[int, Job] = {}
         self.reservations = Reservations()
@@ -256,7 +270,7 @@ class SwarmState:
 
     def define(self, slave: SlaveNodeRecord, function: int) -> None:
         """Send a slave the code of a function unless it has it."""
-        for parcel in self.functions.definition(function, slave.known):
+        for parcel in self.functions.definition(function, slave.known, slave.id):
             self.outbox.send(slave.peer, parcel)
 
     def spread(self, function: int) -> None:

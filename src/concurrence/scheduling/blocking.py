@@ -139,7 +139,7 @@ def _by_slaves(swarm: SwarmState, spec: TaskSpec) -> Block | None:
         why = f"it needs {what}, which only slaves that drain offer: {needs.names_of(able)}"
         return Block(Cause.ONLY_DRAINING, why, _resume(able[0]))
     why = needs.why_nobody(slaves, spec.resources)
-    return Block(Cause.RESOURCES, f"it {why}", needs.fix_for(slaves, spec.resources))
+    return Block(Cause.RESOURCES, f"it {why}", needs.fix_for(slaves, spec.resources, swarm.limits.alone))
 
 
 def _by_owner(swarm: SwarmState, job: Job) -> Block | None:

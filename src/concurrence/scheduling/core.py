@@ -7,14 +7,13 @@ the end of each cycle; then it empties the outbox.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from concurrence.errors import ProtocolError, Refused
 from concurrence.scheduling import (
     draining,
     greetings,
-    impossible,
     notices,
     resting,
     slave_events,
@@ -23,9 +22,11 @@ from concurrence.scheduling import (
 )
 from concurrence.scheduling.api import ITaskScheduler, Limits, SwarmState
 from concurrence.scheduling.handlers import OF_OWNERS, OF_SLAVES, Handler
+from concurrence.scheduling.impossible import Impossible
 from concurrence.scheduling.ledger.ledger import Ledger
 from concurrence.scheduling.ledger.records import Backoff
 from concurrence.scheduling.outbox import Outbox
+from concurrence.scheduling.probing import PROBE_SECONDS, Probing
 from concurrence.scheduling.registry import Node, OwnerNode, SlaveNodeRecord
 from concurrence.transport.api import Origin
 from concurrence.wire import messages as wire
@@ -54,7 +55,12 @@ class MasterCore:
         new_ticket: Makes the secret that a task system's host must show.
         first_chunk: See :class:`~concurrence.scheduling.ledger.ledger.Ledger`.
         chance: See :class:`~concurrence.scheduling.ledger.ledger.Ledger`.
+
+    Attributes:
+        PROBE_SECONDS: How often :meth:`probe` is called.
     """
+
+    PROBE_SECONDS = PROBE_SECONDS
 
     def __init__(
         self,
@@ -82,6 +88,8 @@ class MasterCore:
         self.swarm = SwarmState(ledger, limits, package, new_ticket, first_registration=first_chunk)
         self._story = ledger.story
         self._away: dict[str, float] = {}
+        self._probing = Probing()
+        self._impossible = Impossible()
         self._next_progress = 0.0
         self._lonely_since: float | None = None
         self._started: float | None = None
@@ -159,6 +167,20 @@ class MasterCore:
             self._away[node.id] = now
             self.swarm.changed = True
 
+    def behind(self, now: float) -> None:
+        """More has arrived than was taken in: what peers are believed to owe may be in there."""
+        self.swarm.behind_at = now
+
+    def probe(self, hung_up: Iterable[bytes], now: float) -> None:
+        """Send something to slaves that may be gone; called every ``PROBE_SECONDS``.
+
+        Args:
+            hung_up: Connections that have ended since the last time, as far as the transport knows.
+            now: The time.
+        """
+        for peer in self._probing.due(self.swarm.registry, hung_up, now):
+            self.outbox.send(peer, Parcel(wire.Ping()))
+
     def work_not_taken(self, chunk: int) -> None:
         """A chunk could not be put on the work queue: it waits for its turn again."""
         self.swarm.unclaimed.pop(chunk, None)
@@ -197,7 +219,7 @@ class MasterCore:
         self.swarm.reservations.prune(self.swarm.ledger.jobs)
         self.scheduler.tick(self.swarm, now)
         self._lonely_since = notices.tell_lonely(self.swarm, self._lonely_since, now)
-        impossible.look(self.swarm, now)
+        self._impossible.look(self.swarm, now)
         if now >= self._next_progress:
             self._next_progress = now + PROGRESS_SECONDS
             for job in self.swarm.ledger.jobs.values():
@@ -275,7 +297,7 @@ class MasterCore:
         if not limit or hello.kind == "admin" or hello.node in registry or 2 * len(registry) < limit:
             return
         queues = 1 if self.work_address else 0
-        if len(registry) + queues * len(registry.slaves()) >= limit:
+        if len(registry) + queues * registry.slave_count >= limit:
             raise Refused(
                 f"the master has {len(registry)} nodes, as many as its limit of open files allows",
                 hint="Raise that limit where the master runs: ulimit -n, or LimitNOFILE in a unit of systemd.",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, MutableMapping
+from itertools import accumulate
+from math import inf
 from typing import NamedTuple
 
 from concurrence.scheduling.api import SlaveView, SwarmState, WorkView
 from concurrence.scheduling.ledger.jobs import Assignment, Job
-from concurrence.scheduling.load import cores_of
+from concurrence.scheduling.load import Needs, cores_of
 from concurrence.scheduling.rates import CHUNK_SECONDS, LONG_TASK_SECONDS, chunk_size
 from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.scheduling.roster import EXACT
@@ -29,6 +32,70 @@ class Estimate(NamedTuple):
     capacity: float = 0.0
     turn: int = 0
     worth: int = 0
+
+
+class Kind(NamedTuple):
+    """What is known of a function in one round of decisions.
+
+    Attributes:
+        measured: Seconds of one task on each slave where it was measured, by node id.
+        seconds: See :class:`Estimate`.
+        speed: See :class:`Estimate`.
+        power: What ``seconds`` is at a speed score of 1; 0 if scores say nothing.
+        capacity: See :class:`Estimate`.
+    """
+
+    measured: Mapping[str, float]
+    seconds: float | None
+    speed: float
+    power: float
+    capacity: float
+
+
+class Others:
+    """Slaves with which one is compared: those that are quicker, quickest first.
+
+    Args:
+        rows: Of each its seconds for a task, its number, its workers, and its backlog.
+        stands_for: How many slaves each of them stands for.
+        uses: For how many comparisons they are good.
+    """
+
+    __slots__ = ("_backlogs", "_places", "_rates", "_rows", "_stands_for", "_workers", "uses")
+
+    def __init__(self, rows: list[tuple[float, int, int, float]], stands_for: float, uses: int) -> None:
+        rows.sort()
+        self.uses = uses
+        self._stands_for = stands_for
+        self._rows = rows
+        self._places = {number: place for place, (_, number, _, _) in enumerate(rows)}
+        self._rates = [0.0, *accumulate(workers / seconds for seconds, _, workers, _ in rows)]
+        self._workers = [0, *accumulate(workers for _, _, workers, _ in rows)]
+        self._backlogs = [0.0, *accumulate(backlog for _, _, _, backlog in rows)]
+
+    def done_after(self, seconds: float, number: int, tasks: int) -> float:
+        """Seconds after which the quicker ones will have done so many tasks, behind what they have.
+
+        Args:
+            seconds: Those are quicker that need less for a task.
+            number: The slave that is compared, which is none of them.
+            tasks: How many.
+
+        Returns:
+            Infinity if none is quicker.
+        """
+        end = bisect_left(self._rows, (seconds,))
+        rate, workers, backlog = self._rates[end], self._workers[end], self._backlogs[end]
+        last = end - 1
+        place = self._places.get(number, end)
+        if place < end:
+            own, _, own_workers, own_backlog = self._rows[place]
+            rate, workers, backlog = rate - own_workers / own, workers - own_workers, backlog - own_backlog
+            if place == last:
+                last -= 1
+        if workers <= 0:
+            return inf
+        return backlog / workers + tasks / (self._stands_for * rate) + self._rows[last][0]
 
 
 class Fleet:
@@ -55,8 +122,9 @@ class Fleet:
         self._turn = turn
         self._now = now
         self._estimates = estimates
-        self._fresh: set[int] = set()
+        self._kinds: dict[int, Kind] = {}
         self._backlog: dict[str, float] = {}  # of those that were asked for: mostly few have room
+        self._others: dict[tuple[int, Needs], Others] = {}
 
     def assignments(self, slave: SlaveNodeRecord) -> list[Assignment]:
         """What a slave has, in the order in which it starts it."""
@@ -72,18 +140,29 @@ class Fleet:
             for chunk, needs in slave.chunks.items():
                 assignment = assignments.get(chunk)
                 if assignment is not None:
-                    known += self.chunk_seconds(slave, assignment) * (cores_of(needs) if needs else 1)
+                    seconds = self.chunk_seconds(slave, assignment)
+                    known += seconds * cores_of(needs) if needs else seconds
             self._backlog[slave.id] = known
+        return known
+
+    def kind(self, function: int) -> Kind:
+        """What is known of a function."""
+        known = self._kinds.get(function)
+        if known is None:
+            measured = self._swarm.rates.on(function)
+            seconds, speed, capacity, *_ = self._estimate(function)
+            power = seconds * speed if seconds is not None and speed > 0 else 0.0
+            known = self._kinds[function] = Kind(measured, seconds, speed, power, capacity)
         return known
 
     def task_seconds(self, slave: SlaveNodeRecord, function: int) -> float | None:
         """Expected seconds of one task on a slave; None if the function was measured nowhere."""
-        there = self._swarm.rates.on(function).get(slave.id)
+        measured, seconds, _, power, _ = self._kinds.get(function) or self.kind(function)
+        there = measured.get(slave.id)
         if there is not None:
             return there
-        mean, speed, *_ = self.estimate(function)
         own = slave.description.speed
-        return mean if mean is None or speed <= 0 or own <= 0 else mean * speed / own
+        return power / own if power > 0 and own > 0 else seconds
 
     def chunk_seconds(self, slave: SlaveNodeRecord, assignment: Assignment) -> float:
         """Expected seconds of what is left of a chunk on a slave; of what was never measured, as long again."""
@@ -97,28 +176,27 @@ class Fleet:
         spec = job.queue.head()
         if spec is None:
             return None
-        seconds, speed, *_ = self.estimate(spec.function)
+        _, seconds, speed, *_ = self.kind(spec.function)
         name = self._swarm.functions.name(spec.function)
         return WorkView(spec.function, name, job.queued, seconds, speed, spec.resources, spec.priority)
 
     def view(self, slave: SlaveNodeRecord, work: WorkView) -> SlaveView:
         """A slave as a strategy sees it."""
-        description = slave.description
+        description, node = slave.description, slave.id
+        known = self._backlog.get(node)
         return SlaveView(
             slave.name,
             description.workers,
             len(slave.chunks),
-            self.backlog(slave),
+            self.backlog(slave) if known is None else known,
             description.labels,
             description.speed,
-            self._swarm.rates.on(work.function).get(slave.id),
-            self._turns.get(slave.id, 0),
+            self.kind(work.function).measured.get(node),
+            self._turns.get(node, 0),
         )
 
     def is_full(self, slave: SlaveNodeRecord, function: int) -> bool:
-        """Whether a slave takes no further chunk of a function: nothing waits behind tasks that are long there."""
-        if slave.room <= 0:
-            return True
+        """Whether a slave that has room takes no chunk of a function: nothing waits behind tasks that are long."""
         return slave.idle_workers <= 0 and (self.task_seconds(slave, function) or 0.0) >= LONG_TASK_SECONDS
 
     def size(self, slave: SlaveNodeRecord, work: WorkView) -> int:
@@ -131,19 +209,40 @@ class Fleet:
 
     def capacity(self, function: int) -> float:
         """Tasks of a function that all slaves together are expected to execute in a second; 0 until measured."""
-        return self.estimate(function).capacity
+        return self.kind(function).capacity
 
     def add(self, slave: SlaveNodeRecord, assignment: Assignment) -> None:
         """A slave was given a chunk."""
         if slave.id in self._backlog:
             self._backlog[slave.id] += self.chunk_seconds(slave, assignment)
 
-    def estimate(self, function: int) -> Estimate:
+    def others(self, work: WorkView) -> Others:
+        """The slaves that offer what work needs: all of them as they are now; or of many some, as they were a
+        moment ago."""
+        key = (work.function, work.resources)
+        known = self._others.get(key)
+        if known is None or not known.uses:
+            known = self._others[key] = self._look_around(work)
+        known.uses -= 1
+        return known
+
+    def _look_around(self, work: WorkView) -> Others:
+        roster = self._swarm.roster
+        sample, each_stands_for = roster.sample()
+        rows: list[tuple[float, int, int, float]] = []
+        for slave in sample:
+            workers = slave.description.workers
+            if workers and slave.offers(work.resources):
+                seconds = self.task_seconds(slave, work.function)
+                if seconds:
+                    rows.append((seconds, slave.number, workers, self.backlog(slave)))
+        return Others(rows, each_stands_for, EXACT if len(roster.connected) > EXACT else 1)
+
+    def _estimate(self, function: int) -> Estimate:
         """What is expected for a function; where it was measured on many slaves, as of some chunks ago."""
         known = self._estimates.get(function)
-        if known is None or (function not in self._fresh and self._turn - known.turn >= known.worth):
+        if known is None or self._turn - known.turn >= known.worth:
             known = self._estimates[function] = self._estimated(function)
-            self._fresh.add(function)
         return known
 
     def _estimated(self, function: int) -> Estimate:

@@ -42,6 +42,7 @@ class FunctionTable:
         self._bundle_users: dict[bytes, set[str]] = {}
         self._bundle_bytes: dict[str, int] = {}
         self._refused: dict[str, set[bytes]] = {}
+        self._holders: dict[int, dict[str, None]] = {}  # slaves that were sent a function, in their order
         self._not_kept: dict[str, dict[int, list[bytes]]] = {}  # functions that had no room, with their bundles
         self._next = 1
 
@@ -146,16 +147,21 @@ class FunctionTable:
         definition = self._functions.get(number)
         return definition.message.name if definition else ""
 
-    def definition(self, number: int, known: set[bytes]) -> list[Parcel[DefineBundle | DefineFunction]]:
+    def definition(
+        self, number: int, known: set[bytes], holder: str = ""
+    ) -> list[Parcel[DefineBundle | DefineFunction]]:
         """What a peer must be sent before it can run the function; its ``known`` digests are brought up to date.
 
         Args:
             number: The master's number.
             known: Digests of bundles and functions that were sent to the peer on its present connection.
+            holder: Node id of a slave: it is one of the :meth:`holders` from now on.
         """
         definition = self._functions.get(number)
         if definition is None or definition.message.digest in known:
             return []
+        if holder:
+            self._holders.setdefault(number, {})[holder] = None
         parcels: list[Parcel[DefineBundle | DefineFunction]] = []
         for digest in definition.message.bundles:
             if digest not in known:
@@ -196,11 +202,21 @@ class FunctionTable:
             known: Digests of the functions and bundles that it had; those of the forgotten functions are gone.
         """
         kept: set[bytes] = set()
-        for definition in self._functions.values():
-            if definition.message.digest in known:
-                kept.add(definition.message.digest)
-                kept.update(definition.message.bundles)
+        for digest in known:
+            number = self._numbers.get(digest)
+            if number is not None:
+                kept.add(digest)
+                kept.update(self._functions[number].message.bundles)
         known &= kept
+
+    def take_holders(self, number: int) -> list[str]:
+        """Node ids of the slaves that were sent a function which nobody uses any more; asked once."""
+        return list(self._holders.pop(number, ()))
+
+    def forget_holder(self, slave: str) -> None:
+        """A slave is gone."""
+        for holders in self._holders.values():
+            holders.pop(slave, None)
 
     def _drop_user(self, owner: str, number: int) -> list[tuple[int, bytes]]:
         users = self._users[number]

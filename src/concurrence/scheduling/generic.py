@@ -145,15 +145,15 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         draws = self._draws(strategy, swarm)
         if 0 < draws < len(able):
             able = self._random.sample(able, draws)
-        rated: list[tuple[float, float, SlaveNodeRecord]] = []
-        for slave in able:
+        rated: list[tuple[float, float, int, SlaveNodeRecord]] = []
+        for place, slave in enumerate(able):
             rating = self._rate(strategy, swarm, fleet, slave, work)
             if rating > -inf:  # what is not a number is never, too
-                rated.append((rating, -len(slave.chunks) / slave.workers, slave))
+                rated.append((rating, -len(slave.chunks) / slave.description.workers, -place, slave))
         while rated:
-            best = max(rated, key=lambda each: each[:2])
-            if not self._is_declined(swarm, fleet, best[2], job, work, now):
-                return best[2]
+            best = max(rated)
+            if not self._is_declined(swarm, fleet, best[3], job, work, now):
+                return best[3]
             rated.remove(best)
         return None
 
@@ -210,28 +210,10 @@ class GenericTaskScheduler(Component, ITaskScheduler):
             return False
         if slave.idle_workers <= 0:
             own += fleet.backlog(slave) / max(1, slave.workers)
-        sample, each_stands_for = swarm.roster.sample()
-        others = [
-            each
-            for each in sample
-            if each is not slave
-            and each.offers(work.resources)
-            and each.workers
-            and self._seconds(fleet, each, work) * CLEARLY < own
-        ]
-        if not others:
-            return False
-        capacity = each_stands_for * sum(each.workers / self._seconds(fleet, each, work) for each in others)
-        busy = sum(fleet.backlog(each) for each in others) / sum(each.workers for each in others)
-        one = max(self._seconds(fleet, each, work) for each in others)
-        if own <= busy + work.tasks / capacity + one:
+        if own <= fleet.others(work).done_after(own / CLEARLY, slave.number, work.tasks):
             return False
         # What is expected need not come true: after as long as it would take here, it is not waited for.
         return now - self._declined.setdefault(job.system, now) < own
-
-    @staticmethod
-    def _seconds(fleet: Fleet, slave: SlaveNodeRecord, work: WorkView) -> float:
-        return fleet.task_seconds(slave, work.function) or inf
 
     # --- taking back ---
 

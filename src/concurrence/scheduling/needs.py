@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from concurrence.scheduling.api import Alone
 from concurrence.scheduling.load import Needs
 from concurrence.scheduling.registry import SlaveNodeRecord
 
@@ -60,11 +61,19 @@ def why_nobody(slaves: Sequence[SlaveNodeRecord], needs: Needs) -> str:
     return f"{text}: {which} {' and '.join(map(str, lacks))}"
 
 
-def fix_for(slaves: Sequence[SlaveNodeRecord], needs: Needs) -> str:
-    """What to do about it: the smallest change of the nearest slave, or of the task."""
+def fix_for(slaves: Sequence[SlaveNodeRecord], needs: Needs, alone: Alone | None = None) -> str:
+    """What to do about it: the smallest change of the nearest slave, or of the task.
+
+    Args:
+        slaves: All connected slaves.
+        needs: What tasks need.
+        alone: Whether no further slave can ever join.
+    """
     near = nearest(slaves, needs)
     lacks = near[1] if near is not None else [Lack(name, amount, 0.0) for name, amount in needs]
-    options = [f"--workers {_whole(lack.needed)}" for lack in lacks if lack.name == "cpu"]
+    workers = [_whole(lack.needed) for lack in lacks if lack.name == "cpu"]
+    options = [f"--workers {count}" for count in workers]
+    arguments = [f"workers={count}" for count in workers]
     labels = [(lack.name, lack.needed) for lack in lacks if lack.name != "cpu"]
     if labels and near is not None:
         kept = [each for each in sorted(near[0].description.labels.items()) if each[0] not in dict(labels)]
@@ -72,10 +81,14 @@ def fix_for(slaves: Sequence[SlaveNodeRecord], needs: Needs) -> str:
     if labels:
         words = ",".join(f"{name}={amount:g}" for name, amount in labels)
         options.append(f'--set "slavenode.labels={words}"')
-    less = " and ".join(lack.name for lack in lacks)
-    return (
-        f"Start a slave that offers it: concurrence slave {' '.join(options)}; or let the task need less {less}."
-    )
+        arguments.append(f'overrides=["slavenode.labels={words}"]')
+    less = f"or let the task need less {' and '.join(lack.name for lack in lacks)}."
+    if alone is None:
+        return f"Start a slave that offers it: concurrence slave {' '.join(options)}; {less}"
+    how = f"{' '.join(options)}, in a script local_swarm({', '.join(arguments)})"
+    if alone is Alone.INLINE:
+        return f"Inline there is one worker, without labels. Run it in a private swarm: {how}; {less}"
+    return f"No other slave can join a private swarm. Start it with more: {how}; {less}"
 
 
 def names_of(slaves: Sequence[SlaveNodeRecord]) -> str:

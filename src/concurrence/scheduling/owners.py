@@ -67,13 +67,17 @@ def deliver_end(swarm: SwarmState, owner: OwnerNode, system: int, status: int, f
 
 def tell_forgotten(swarm: SwarmState, unused: list[tuple[int, bytes]]) -> None:
     """Tell the slaves which functions nobody uses any more."""
-    for number, _ in unused:
+    forgotten: dict[str, list[tuple[int, bytes]]] = {}
+    for number, digest in unused:
         swarm.forget_function(number)
-    digests = {digest for _, digest in unused}
-    for slave in swarm.registry.slaves():
-        forgotten = [number for number, digest in unused if digest in slave.known]
-        if forgotten:
-            slave.known -= digests
-            swarm.functions.prune(slave.known)
-        for number in forgotten:
+        for holder in swarm.functions.take_holders(number):
+            forgotten.setdefault(holder, []).append((number, digest))
+    for holder, functions in forgotten.items():
+        slave = swarm.registry.slave(holder)
+        known = [each for each in functions if slave is not None and each[1] in slave.known]
+        if slave is None or slave.peer is None or not known:
+            continue
+        slave.known.difference_update(digest for _, digest in known)
+        swarm.functions.prune(slave.known)
+        for number, _ in known:
             swarm.outbox.send(slave.peer, Parcel(ForgetFunction(number)))

@@ -96,12 +96,18 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
                 swarm.outbox.send(slave.peer, Parcel(TakeBack(chunk, kill=False)))
 
     def tick(self, swarm: SwarmState, now: float) -> None:
-        """Push again what nobody claimed although somebody could, or nobody will because all slaves drain."""
+        """Push again what nobody claimed although somebody could, or nobody will because all slaves drain.
+
+        A master that does not keep up has claims that it has not read: pushed again, what they are of would be
+        done twice, and leave the master further behind.
+        """
         if not swarm.unclaimed or (len(swarm.roster.connected) and not len(swarm.roster.idle)):
             return
         stuck: list[int] = []
+        is_behind = now - swarm.behind_at < UNCLAIMED_SECONDS
+        patience = max(UNCLAIMED_SECONDS, swarm.limits.lease) if is_behind else UNCLAIMED_SECONDS
         for chunk, offered in swarm.unclaimed.items():  # in the order in which they were offered
-            if now - offered < UNCLAIMED_SECONDS:
+            if now - offered < patience:
                 break
             stuck.append(chunk)
         for chunk in reversed(stuck):  # so that the oldest comes first again

@@ -153,6 +153,10 @@ class Registry:
         self._names: dict[str, str] = {}  # of slaves, with the node id
         self._numbers: dict[str, int] = {}  # the lowest that may be free behind a name
         self._slaves: list[SlaveNodeRecord] | None = None
+        self.slave_count = 0
+        """How many slaves are connected."""
+        self.version = 0
+        """Another number whenever a slave connected or was disconnected."""
         self._heard_least = -inf  # nobody was heard before this
 
     def __len__(self) -> int:
@@ -308,9 +312,11 @@ class Registry:
             self._numbers[short] = min(self._numbers[short], max(2, int(number)))
 
     def _leave(self, node: Node) -> None:
-        node.peer = None
+        was_connected, node.peer = node.peer is not None, None
         if isinstance(node, SlaveNodeRecord):
             self._slaves = None
+            self.version += 1
+            self.slave_count -= was_connected
             if self._presence is not None:
                 self._presence.leave(node)
 
@@ -330,6 +336,8 @@ class Registry:
         self._by_peer[peer] = node
         if isinstance(node, SlaveNodeRecord):
             self._slaves = None
+            self.version += 1
+            self.slave_count += 1
             self._names[node.name] = node.id
             if self._presence is not None:
                 self._presence.enter(node)

@@ -107,6 +107,7 @@ def slave_lost(swarm: SwarmState, slave: SlaveNodeRecord) -> None:
     _lose(swarm, slave, list(slave.chunks), f"slave {slave.name} is gone")
     swarm.rates.forget_slave(slave.id)
     swarm.usages.left(slave, swarm.ledger.story.now)
+    swarm.functions.forget_holder(slave.id)
     swarm.asked.pop(slave.id, None)
     resting.lost(swarm, slave)
 

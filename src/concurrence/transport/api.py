@@ -74,6 +74,13 @@ class IServer(Protocol):
         """
         ...
 
+    def hung_up(self) -> list[PeerId]:
+        """The peers whose connections have ended since this was asked last, as far as is known.
+
+        Of what they had sent before, something may be still to be received.
+        """
+        ...
+
     def origin(self, peer: PeerId) -> Origin:
         """Who the peer is. Known from its first message until :meth:`forget`.
 

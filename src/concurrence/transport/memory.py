@@ -20,6 +20,7 @@ from concurrence.transport.security import Credentials, KeyRing
 from concurrence.wire.codec import Frame
 
 _QUEUE_MESSAGES = 1000
+_MAX_ENDED = 65_536
 
 _EndT = TypeVar("_EndT", "MemoryServer", "MemoryClient", MemoryWorkQueue, MemoryWorkSource)
 
@@ -41,6 +42,7 @@ class MemoryServer:
         self._inbox: deque[tuple[PeerId, MemoryClient, Origin, list[Frame]]] = deque()
         self._peers: dict[PeerId, MemoryClient] = {}
         self._origins = Origins()
+        self._ended: deque[PeerId] = deque(maxlen=_MAX_ENDED)
         network.listen(address, self)
 
     @property
@@ -73,6 +75,13 @@ class MemoryServer:
             client = self._peers.get(peer)
             return client is not None and self._is_valid(client.origin) and client.deliver(copied(frames))
 
+    def hung_up(self) -> list[PeerId]:
+        """The peers whose connections have ended since this was asked last."""
+        with self.network.lock:
+            found = list(self._ended)
+            self._ended.clear()
+            return found
+
     def origin(self, peer: PeerId) -> Origin:
         """Who the peer is; see :meth:`IServer.origin`."""
         return self._origins.of(peer)
@@ -99,7 +108,8 @@ class MemoryServer:
 
     def remove(self, peer: PeerId) -> None:
         """Let a client go."""
-        self._peers.pop(peer, None)
+        if self._peers.pop(peer, None) is not None:
+            self._ended.append(peer)
 
     def accept(self, peer: PeerId, client: MemoryClient, frames: list[Frame]) -> None:
         """Take a client's message."""

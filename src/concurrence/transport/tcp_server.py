@@ -20,6 +20,7 @@ from concurrence.wire.codec import Frame
 HELLO_SECONDS = 10.0
 """A peer that has not introduced itself so long after it connected, or after it was forgotten, is cut off."""
 
+_MAX_ENDED = 65_536
 _MAX_DROPS_A_CALL = 64  # so that a peer that floods cannot keep the owner's loop in receive()
 
 
@@ -45,6 +46,7 @@ class TCPServer(ListeningEnd[_Peer]):
         self._inbox: deque[tuple[_Peer, list[Frame]]] = deque()
         self._buffer = read_buffer()
         self._numbers = itertools.count(1)
+        self._ended: deque[PeerId] = deque(maxlen=_MAX_ENDED)
         self._strangers: dict[_Peer, float] = {}  # whose peer has not introduced itself, and until when it may
         self._hello_bell = Bell()
         super().__init__(listen, alarm, max_frame_bytes, on_close, (self._hello_bell,))
@@ -105,6 +107,12 @@ class TCPServer(ListeningEnd[_Peer]):
         if to.link.waits_to_send and not to.is_blocked:
             self._watch(to)
         return taken
+
+    def hung_up(self) -> list[PeerId]:
+        """The peers whose connections have ended since this was asked last."""
+        found = list(self._ended)
+        self._ended.clear()
+        return found
 
     def origin(self, peer: PeerId) -> Origin:
         """Who the peer is; see :meth:`IServer.origin`."""
@@ -171,6 +179,7 @@ class TCPServer(ListeningEnd[_Peer]):
         return True
 
     def _lose(self, connection: _Peer, flush_until: float | None = None) -> None:
-        self._peers.pop(connection.id, None)
+        if self._peers.pop(connection.id, None) is not None:
+            self._ended.append(connection.id)
         self._strangers.pop(connection, None)
         self._let_go(connection, flush_until)

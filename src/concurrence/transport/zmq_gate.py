@@ -12,6 +12,7 @@ import queue
 import socket as sockets
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
@@ -40,6 +41,7 @@ PeerName: TypeAlias = tuple[Any, ...]
 """The network address at the other end of a connection, as the system gives it: no two live ones have the same."""
 
 _EVENTS_AT_ONCE = 64
+_MAX_ENDED = 65_536
 _LOOK_SECONDS = 1.0  # how often the gate looks for such peers, while there may be some
 _ZAP_ADDRESS = "inproc://zeromq.zap.01"
 
@@ -75,6 +77,8 @@ class Entrance:
         """Whose peer has not introduced itself, and until when it may."""
         self._descriptors: dict[PeerName, int] = {}
         self._early: set[PeerName] = set()  # introduced themselves before this thread heard that they connected
+        self.ended: deque[PeerName] = deque(maxlen=_MAX_ENDED)
+        """Connections of introduced peers that have ended, for whoever asks."""
         self.wake: Callable[[], None] = _nothing
         self._expects_hello = expects_hello
         self._greeting: list[int] = []
@@ -173,6 +177,8 @@ class Entrance:
         name = self.connections.pop(descriptor, ())
         if self._descriptors.get(name) == descriptor:
             del self._descriptors[name]
+            if self._expects_hello and name not in self.strangers:
+                self.ended.append(name)
             self.strangers.pop(name, None)
         self._early.discard(name)
         greeting = descriptor in self._greeting

@@ -43,6 +43,7 @@ class ZMQServer:
         self._on_close = on_close
         self._origins = Origins()
         self._names: dict[PeerId, PeerName] = {}
+        self._at: dict[PeerName, PeerId] = {}
 
     def __repr__(self) -> str:
         state = "closed" if self._socket.closed else f"{len(self._origins)} peers"
@@ -85,6 +86,16 @@ class ZMQServer:
             return False
         return send_frames(self._socket, (peer, *frames), self._max_frame_bytes)
 
+    def hung_up(self) -> list[PeerId]:
+        """The peers whose connections have ended since this was asked last."""
+        ended = self._entrance.ended
+        found: list[PeerId] = []
+        while ended:
+            peer = self._at.get(ended.popleft())
+            if peer is not None:
+                found.append(peer)
+        return found
+
     def origin(self, peer: PeerId) -> Origin:
         """Who the peer is; see :meth:`IServer.origin`."""
         return self._origins.of(peer)
@@ -100,6 +111,8 @@ class ZMQServer:
         self._origins.pop(peer, None)
         name = self._names.pop(peer, None)
         if name:
+            if self._at.get(name) == peer:
+                del self._at[name]
             self._entrance.estrange(name)
 
     def close(self) -> None:
@@ -123,7 +136,8 @@ class ZMQServer:
         elif origin is not None or role is None:
             reason = "its key was revoked"
         else:
-            self._names[peer] = peer_name(int(part.get("__fd")))
+            name = self._names[peer] = peer_name(int(part.get("__fd")))
+            self._at[name] = peer
             self._origins[peer] = Origin(role, key, plain_address(str(part.get("Peer-Address"))))
             return True
         self._drop(part, reason)

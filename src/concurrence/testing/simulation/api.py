@@ -38,6 +38,9 @@ class Scenario(Struct, frozen=True, kw_only=True):
         blind: Whether slaves register no speed score.
         durations: How the durations of tasks are distributed.
         seconds: The mean time of a task on a slave of speed 1.
+        systems: Most task systems that a client pushes, beside its tasks and with tasks of their own; they push
+            others.
+        weighted: Whether clients and systems have weights that differ.
         labels: Share of the slaves that have a label, and of the tasks that need it or several cores.
         faults: Whether things go wrong.
         fault_rate: Faults in a second of virtual time, for each ten slaves.
@@ -65,6 +68,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
     blind: bool = False
     durations: Durations = Durations.MIXED
     seconds: float = 0.1
+    systems: int = 0
+    weighted: bool = False
     labels: float = 0.0
     faults: bool = False
     fault_rate: float = 1.0
@@ -85,8 +90,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
         """
         least = {
             "slaves": 1, "tasks": 1, "clients": 1, "kinds": 1, "workers": 1, "spread": 1.0, "lease": 0.5,
-            "check_every": 0, "labels": 0.0, "latency": 0.0, "cycle_seconds": 0.0, "message_seconds": 0.0,
-            "patience": 0.0, "fault_rate": 0.0,
+            "check_every": 0, "systems": 0, "labels": 0.0, "latency": 0.0, "cycle_seconds": 0.0,
+            "message_seconds": 0.0, "patience": 0.0, "fault_rate": 0.0,
         }  # fmt: skip
         for name, low in least.items():
             if getattr(self, name) < low:
@@ -120,10 +125,12 @@ class Report(Struct, frozen=True, kw_only=True):
         makespan: Seconds from the first push until the last task ended.
         bound: No schedule on these slaves takes less: the linear program's optimum, from the true speeds.
         utilisation: Share of the workers' time that went into tasks whose result counted.
-        fairness: Jain's index of what clients got while all of them had work: 1 if equal, 1/n if one got all.
+        fairness: Jain's index of what clients got by their weights while all of them had work: 1 if equal, 1/n if
+            one got all.
         finished: Tasks that finished.
         failed: Tasks that failed, all with good reason.
         cancelled: Tasks that were cancelled.
+        systems: Task systems that completed.
         messages: Messages on all links with the master.
         bytes: Their size; without the codec that of their bodies.
         executed: Executions of tasks, complete or not.
@@ -144,6 +151,7 @@ class Report(Struct, frozen=True, kw_only=True):
     finished: int = 0
     failed: int = 0
     cancelled: int = 0
+    systems: int = 0
     messages: int = 0
     bytes: int = 0
     executed: int = 0

@@ -10,7 +10,8 @@ from concurrence.scheduling.ledger.jobs import Job
 from concurrence.testing.simulation.api import Report, Violation
 from concurrence.testing.simulation.client import SimulatedClient
 from concurrence.testing.simulation.master import SimulatedMaster
-from concurrence.testing.simulation.workload import FAILS, FAILS_ONCE, ClientTasks
+from concurrence.testing.simulation.owner import SimulatedOwner
+from concurrence.testing.simulation.workload import FAILS, FAILS_ONCE, ClientTasks, SystemPlan
 from concurrence.testing.simulation.world import World
 from concurrence.wire import faults
 from concurrence.wire.codec import Parcel
@@ -31,7 +32,7 @@ class Checks:
 
     def __init__(self, world: World) -> None:
         self.was_restarted = False
-        self.finished = self.failed = self.cancelled = 0
+        self.finished = self.failed = self.cancelled = self.systems = 0
         self.snapshot: list[float] | None = None
         self._world = world
         self._every = world.scenario.check_every
@@ -105,14 +106,14 @@ class Checks:
 
     # --- the owners ---
 
-    def told(self, client: SimulatedClient, number: int, result: Any, error: TaskError | None) -> None:
+    def told(self, client: SimulatedOwner, number: int, result: Any, error: TaskError | None) -> None:
         """An owner's handler hears of the end of a task."""
         tasks = client.work
         if tasks.ended[number]:
             raise Violation(f"{client.name} heard twice of the end of task {number}")
         tasks.ended[number] = 1
         tasks.left -= 1
-        tasks.served += tasks.seconds[number]
+        tasks.client.served += tasks.seconds[number]
         self._world.last_end = self._world.timeline.now
         if error is None:
             self.finished += 1
@@ -127,10 +128,23 @@ class Checks:
         else:
             self.failed += 1
             self._check_failure(client, tasks, number, error)
-        if tasks.left == 0:
+        if tasks.left == 0 and tasks.client is tasks:
             self.note_shares()
 
-    def _check_failure(self, client: SimulatedClient, tasks: ClientTasks, number: int, error: TaskError) -> None:
+    def system_told(self, owner: SimulatedOwner, plan: SystemPlan, result: Any, error: TaskError | None) -> None:
+        """An owner's handler hears of the end of a task system; that it hears so once is seen to by the owner."""
+        self._world.last_end = self._world.timeline.now
+        what = f"{plan.name} of {owner.name}"
+        if error is None:
+            self.systems += 1
+            if result != (plan.number, 0):
+                raise Violation(f"{what} has the result {result}: of another one, or before all its tasks ended")
+            return
+        is_excused = plan.is_cancelled or plan.was_lost or self.was_restarted or owner.was_silent
+        if not is_excused:
+            raise Violation(f"{what} failed for no reason: {error.kind}: {error}")
+
+    def _check_failure(self, client: SimulatedOwner, tasks: ClientTasks, number: int, error: TaskError) -> None:
         group = tasks.group_of(number)
         what = f"task {number} of {client.name}"
         if error.kind == faults.KIND_EXCEPTION:
@@ -151,7 +165,7 @@ class Checks:
     def note_shares(self) -> None:
         """From now on not all clients have work: what each got is compared up to here."""
         if self.snapshot is None:
-            self.snapshot = [client.served for client in self._world.workload.clients]
+            self.snapshot = _shares(self._world)
 
     # --- the end ---
 
@@ -173,6 +187,8 @@ class Checks:
                 raise Violation(f"all tasks ended, and the master believes {slave.name} has {held}")
         alive = {client.work.system for client in clients if not client.is_gone}
         for job in swarm.ledger.jobs.values():
+            if job.function:
+                raise Violation(f"all ended, and the job of a task system is kept: {job}")
             if job.system not in alive:
                 raise Violation(f"the client of {job} is gone, and its job is kept")
             if job.tasks:
@@ -189,9 +205,14 @@ def fairness(served: Sequence[float]) -> float:
     return sum(served) ** 2 / (len(served) * squares) if squares > 0 else 1.0
 
 
+def _shares(world: World) -> list[float]:
+    """What each client got, by its weight."""
+    return [client.served / client.weight for client in world.workload.clients]
+
+
 def summarise(world: World, checks: Checks, master: SimulatedMaster, bound: float) -> Report:
     """What is reported whether or not something is wrong."""
-    snapshot = checks.snapshot or [client.served for client in world.workload.clients]
+    snapshot = checks.snapshot or _shares(world)
     executed = world.executed
     return Report(
         seed=world.scenario.seed,
@@ -203,6 +224,7 @@ def summarise(world: World, checks: Checks, master: SimulatedMaster, bound: floa
         finished=checks.finished,
         failed=checks.failed,
         cancelled=checks.cancelled,
+        systems=checks.systems,
         messages=world.network.messages,
         bytes=world.network.bytes,
         executed=executed,

@@ -113,11 +113,18 @@ class OwnersHandlers:
     Args:
         name: The client's name.
         told: Hears of the end of a task: its number, its result, its error.
+        system_told: Hears of the end of a task system, its result, its error.
     """
 
-    def __init__(self, name: str, told: Callable[[int, Any, TaskError | None], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        told: Callable[[int, Any, TaskError | None], None],
+        system_told: Callable[[int, Any, TaskError | None], None],
+    ) -> None:
         self._name = name
         self._told = told
+        self._system_told = system_told
 
     def task_ended(self, task: Task, result: Any, error: TaskError | None) -> None:
         """A task ended."""
@@ -125,8 +132,8 @@ class OwnersHandlers:
         self._told(number, result, error)
 
     def system_ended(self, system_id: SystemId, result: Any, error: TaskError | None) -> None:
-        """There are no task systems."""
-        raise Violation(f"{self._name} heard of a task system that it never pushed")
+        """A task system ended."""
+        self._system_told(system_id, result, error)
 
     def accepted(self, pushed: object) -> None:
         """A push was accepted."""

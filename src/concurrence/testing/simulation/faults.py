@@ -7,11 +7,14 @@ from random import Random
 from typing import Any
 
 from concurrence.testing.simulation.client import SimulatedClient
+from concurrence.testing.simulation.host import SimulatedHost
 from concurrence.testing.simulation.slave import SimulatedSlave
 from concurrence.testing.simulation.swarm import Swarm
 from concurrence.testing.simulation.world import World
 
 _SPARED = 0.8  # of clients that are cut off: a forgotten one has lost its work, and there is little left to see
+_SPARED_HOSTS = 0.7  # with a system that has ended there is little left to see
+_TERMINATED, _ENDED = 0.2, 0.5
 _MOST_LOST = 0.5  # of the slaves: more are not gone at once
 
 
@@ -48,6 +51,13 @@ class Faults:
             *(("work reset", self._reset_work),) * 2,
             *(("cancelled", self._cancel),) * 2,
             *(("client busy", self._busy_client),) * 1,
+            *(("slave drained", self._drain_slave),) * 2,
+            *(
+                (("host killed", self._kill_host), ("host busy", self._busy_host))
+                if world.scenario.systems
+                else ()
+            ),
+            *((("system cancelled", self._cancel_system),) if world.scenario.systems else ()),
         ]
         self._rare: list[tuple[str, Callable[[], bool]]] = [
             ("client killed", self._kill_client),
@@ -214,6 +224,71 @@ class Faults:
         self._tell("{} is frozen for {} s", slave.name, round(seconds, 3))
         slave.freeze(seconds)
         self._quiet_in(seconds + 2 * self._lease)
+        return True
+
+    def _drain_slave(self) -> bool:
+        """An administrator has it drain, for a while or for good; or it is told to end where it runs."""
+        slave = self._slave()
+        if slave is None:
+            return False
+        seconds = self._random.random() * 4
+        may_end = len(self._swarm.slaves) > self._slaves * _MOST_LOST
+        chance = self._random.random()
+        if may_end and chance < _TERMINATED:
+            self._tell("{} is told to end within {} s", slave.name, round(seconds, 3))
+            slave.terminate(seconds)
+        elif not self._swarm.master.drain(slave.node, is_on=True, stops=may_end and chance < _ENDED):
+            return False
+        else:
+            self._tell("{} is to drain, for {} s at most", slave.name, round(seconds, 3))
+            self._world.timeline.after(seconds, self._have_work, slave)
+        self._quiet_in(seconds + 2 * self._lease)
+        return True
+
+    def _have_work(self, slave: SimulatedSlave) -> None:
+        """It is to work again, as soon as the master knows it."""
+        if slave.is_gone:
+            return
+        self._quiet_in(2 * self._lease)
+        if self._swarm.master.drain(slave.node, is_on=False):
+            self._tell("{} is to work again", slave.name)
+        else:
+            self._world.timeline.after(0.5, self._have_work, slave)
+
+    # --- task systems ---
+
+    def _host(self) -> SimulatedHost | None:
+        hosts = list(self._swarm.hosts.values())
+        return self._random.choice(hosts) if hosts else None
+
+    def _kill_host(self) -> bool:
+        host = self._host()
+        if host is None or self._random.random() < _SPARED_HOSTS:
+            return False
+        self._tell("{} is killed", host.name)
+        self._swarm.kill_host(host)
+        return True
+
+    def _busy_host(self) -> bool:
+        host = self._host()
+        if host is None:
+            return False
+        seconds = self._random.random() * 5
+        self._tell("{} is busy for {} s", host.name, round(seconds, 3))
+        host.be_busy(seconds)
+        self._quiet_in(seconds)
+        return True
+
+    def _cancel_system(self) -> bool:
+        client = self._client()
+        if client is None or self._random.random() < _SPARED_HOSTS:
+            return False
+        pushed = [plan for plan in client.open_systems.values() if plan.is_pushed]
+        if not pushed:
+            return False
+        plan = self._random.choice(pushed)
+        self._tell("{} cancels {}", client.name, plan.name)
+        client.cancel_system(plan)
         return True
 
     # --- the master and its clients ---

@@ -210,19 +210,26 @@ class SimulatedManager:
     def _plan_looks(self) -> None:
         """The node looks at silent workers every 20 ms; here only when there will be something to be seen."""
         states = self.slots.states
-        is_anybody_idle = len(states) > 1 and any(state.is_idle for state in states.values())
+        is_anybody_idle: bool | None = None
         now = self._timeline.now
         for number, worker in self.workers.items():
-            state = states.get(number)
-            if state is None or state.is_killed or worker.chunk is None:
+            state, chunk = states.get(number), worker.chunk
+            if chunk is None or state is None or state.is_killed:
                 continue  # what has nothing to run has nothing to show
-            is_awaited = worker.stops or (is_anybody_idle and len(state.chunks) > 1)
-            when = now + SILENCE if is_awaited else inf
+            when = inf
+            if worker.stops:
+                when = now + SILENCE
+            elif len(state.chunks) > 1 and len(states) > 1:
+                if is_anybody_idle is None:
+                    is_anybody_idle = any(each.is_idle for each in states.values())
+                when = now + SILENCE if is_anybody_idle else inf
             if len(worker.ends) > 1 and worker.ends[-1] > now + SILENCE:
                 when = min(when, max(worker.next_end(), now + SILENCE))
-            timeout = worker.chunk.parcel.message.timeout
+            timeout = chunk.parcel.message.timeout
             if timeout > 0:
                 when = min(when, worker.overdue_at(timeout) + 1e-6)
+            if when == inf:
+                continue
             when = max(when, now, worker.looked_at + SILENCE)
             if when < worker.look_at:
                 worker.look_at = when

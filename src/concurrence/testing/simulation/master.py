@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from concurrence.journal.gate import DurabilityGate
+from concurrence.scheduling import draining
 from concurrence.scheduling.api import ITaskScheduler, Limits
 from concurrence.scheduling.core import MasterCore
+from concurrence.scheduling.outbox import HostOrder
 from concurrence.testing.simulation.api import Violation
 from concurrence.testing.simulation.network import Connection
 from concurrence.testing.simulation.work_queue import WorkQueue
@@ -16,15 +18,26 @@ from concurrence.testing.simulation.world import World
 from concurrence.transport.api import Origin
 from concurrence.transport.security import Role
 from concurrence.wire.codec import Parcel, decoder_for_master
-from concurrence.wire.messages import Assign, Bye, Message, Ping
+from concurrence.wire.messages import Assign, Bye, Message
 
 TICK_SECONDS = 0.25
-PING_SECONDS = 0.5
 _DRAIN = 512
 _CHUNKS_OF_ONE_MASTER = 1_000_000_000
 
 Watcher = Callable[["SimulatedMaster", dict[bytes, list[Parcel[Message]]], list[Parcel[Assign]]], None]
 """Looks at the master, at what it sends and at what it puts on the work queue, at the end of each cycle."""
+
+
+class IHosting(Protocol):
+    """The processes of task systems' hosts."""
+
+    def start_host(self, order: HostOrder) -> None:
+        """The master wants a host."""
+        ...
+
+    def stop_host(self, system: int) -> None:
+        """A system has ended: its host was told, and is killed if it does not go."""
+        ...
 
 
 class SimulatedMaster:
@@ -35,7 +48,12 @@ class SimulatedMaster:
         scheduler: Makes the policy, anew for each incarnation.
         limits: Bounds and periods.
         watch: What looks at it after each cycle.
+
+    Attributes:
+        hosting: Starts and ends the hosts of task systems.
     """
+
+    hosting: IHosting
 
     def __init__(
         self, world: World, scheduler: Callable[[], ITaskScheduler], limits: Limits, watch: Watcher
@@ -77,7 +95,7 @@ class SimulatedMaster:
         incarnation = self.incarnations
         self._timeline.after(TICK_SECONDS, self._tick, incarnation)
         if self._world.scenario.heartbeats:
-            self._timeline.after(PING_SECONDS, self._ping_busy, incarnation)
+            self._timeline.after(MasterCore.PROBE_SECONDS, self._probe, incarnation)
 
     def freeze(self, seconds: float) -> None:
         """The process is stopped for a while."""
@@ -104,14 +122,12 @@ class SimulatedMaster:
         self._wake()
         self._timeline.after(TICK_SECONDS, self._tick, incarnation)
 
-    def _ping_busy(self, incarnation: int) -> None:
+    def _probe(self, incarnation: int) -> None:
         if incarnation != self.incarnations:
             return
-        for slave in self.core.swarm.registry.slaves():
-            if slave.chunks:
-                self.core.outbox.send(slave.peer, Parcel(Ping()))
+        self.core.probe(self._network.hung_up(), self._timeline.now)
         self._wake()
-        self._timeline.after(PING_SECONDS, self._ping_busy, incarnation)
+        self._timeline.after(MasterCore.PROBE_SECONDS, self._probe, incarnation)
 
     def _cycle(self, _: Any) -> None:
         now = self._timeline.now
@@ -124,6 +140,8 @@ class SimulatedMaster:
         count = min(len(inbox), _DRAIN)
         for _ in range(count):
             self._take(*inbox.popleft(), now)
+        if inbox:
+            self.core.behind(now)
         self._conclude(now)
         scenario = self._world.scenario
         self._free_at = now + scenario.cycle_seconds + count * scenario.message_seconds
@@ -152,17 +170,33 @@ class SimulatedMaster:
         outgoing = outbox.messages
         for peer, parcel in self._gate.release():
             outgoing.setdefault(peer, []).append(parcel)
-        work, hosts, news = outbox.work, outbox.hosts, outbox.news
+        work, hosts, stopped, news = outbox.work, outbox.hosts, outbox.stopped_hosts, outbox.news
         self._backlog += work
         outbox.clear()
-        if hosts:
-            raise Violation("a host was ordered, and nobody pushed a task system")
         for line in news:
             self._world.story.tell("master: {}", line)
         self._watch(self, outgoing, work)
         for peer, parcels in outgoing.items():
             self._send(peer, parcels, now)
         self._push_work()
+        for order in hosts:
+            self.hosting.start_host(order)
+        for system in stopped:
+            self.hosting.stop_host(system)
+
+    def host_exited(self, system: int, how: str) -> None:
+        """The process of a host has ended."""
+        self.core.host_exited(system, how)
+        self._wake()
+
+    def drain(self, node: str, *, is_on: bool, stops: bool = False) -> bool:
+        """An administrator has a slave drain, or work again; False if it is not known."""
+        slave = self.core.swarm.registry.slave(node)
+        if slave is None:
+            return False
+        draining.order(self.core.swarm, slave, is_on=is_on, stops=stops)
+        self._wake()
+        return True
 
     def _send(self, peer: bytes, parcels: list[Parcel[Message]], now: float) -> None:
         if not self._network.send(peer, parcels):

@@ -89,6 +89,7 @@ class Network:
         self.codec = codec
         self.master: IMasterEnd
         self.open: dict[bytes, Connection] = {}
+        self._ended: list[bytes] = []
         self.messages = 0
         self.bytes = 0
         self._next = 1
@@ -117,6 +118,16 @@ class Network:
     def decoded(self, decoder: MessageDecoder[Any], payload: Any) -> list[Parcel[Any]]:
         """The parcels of what travelled."""
         return decoder.decode(payload) if self.codec else payload
+
+    def closed(self, peer: bytes) -> None:
+        """The master hears that a connection has ended."""
+        if self.open.pop(peer, None) is not None:
+            self._ended.append(peer)
+
+    def hung_up(self) -> list[bytes]:
+        """The connections that have ended since this was asked last."""
+        found, self._ended = self._ended, []
+        return found
 
     def send(self, peer: bytes, parcels: Sequence[Parcel[Any]]) -> bool:
         """The master sends; False if it knows that nobody is there."""
@@ -248,7 +259,7 @@ class Link:
 
     def _closed(self, connection: Connection) -> None:
         connection.is_dead = True
-        self.network.open.pop(connection.peer, None)
+        self.network.closed(connection.peer)
 
     def _disconnected(self, connection: Connection) -> None:
         if self.current is connection and not self.is_closed:

@@ -14,7 +14,17 @@ from concurrence.testing.simulation.work_queue import Pipe, WorkQueue
 from concurrence.testing.simulation.workload import SlavePlan
 from concurrence.testing.simulation.world import World
 from concurrence.wire.codec import Parcel, decoder_to_slave
-from concurrence.wire.messages import PROTOCOL_VERSION, Bye, Claimed, FromSlave, Hello, Pause, SlaveDescription
+from concurrence.wire.messages import (
+    PROTOCOL_VERSION,
+    Bye,
+    Claimed,
+    Drain,
+    Draining,
+    FromSlave,
+    Hello,
+    Pause,
+    SlaveDescription,
+)
 
 _to_slave = decoder_to_slave()
 
@@ -27,11 +37,19 @@ class SimulatedSlave:
         name: What people see.
         plan: Its machine.
         queue: Tells the work socket that is there now.
+        left: Called when it has ended on purpose.
     """
 
     kind = "slave"
 
-    def __init__(self, world: World, name: str, plan: SlavePlan, queue: Callable[[], WorkQueue]) -> None:
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        plan: SlavePlan,
+        queue: Callable[[], WorkQueue],
+        left: Callable[[SimulatedSlave], None],
+    ) -> None:
         self.name = name
         self.node = world.identity()
         self.plan = plan
@@ -40,12 +58,14 @@ class SimulatedSlave:
         self._world = world
         self._timeline = world.timeline
         self._queue = queue
+        self._left = left
         self._session = world.identity()
         self._frozen = False
         self._waiting: list[tuple[Callable[[Any], None], Any]] = []
         self._traffic = SlaveTraffic()
         self._born = world.timeline.now
         self._ticking = False
+        self._drain_state = Draining(is_on=False)
         self.master_link = MasterLink(self._hello, "the master", world.timeline.now, patience=None)
         self.link = Link(world.network, self, _to_slave, world.scenario.latency * (1 + world.random.random()))
         self.manager = SimulatedManager(world, plan, self)
@@ -77,6 +97,22 @@ class SimulatedSlave:
                 return
             action(argument)
 
+    def terminate(self, grace: float) -> None:
+        """It is told to stop, and first finishes what runs, for so many seconds at most."""
+        self.do(self._drain_by_itself, grace)
+
+    def _drain_by_itself(self, grace: float) -> None:
+        if not self._drain_state.by_itself:
+            self._change_drain(Draining(is_on=True, stops=True, by_itself=True))
+            self._timeline.after(grace, self._stop)
+            self.conclude()
+
+    def _stop(self, _: Any) -> None:
+        self.do(self._leave, None)
+
+    def _leave(self, _: Any) -> None:
+        self.leave()
+
     def healed(self) -> None:
         """It can be reached again: what lies in its buffers can be read."""
         self._readable()
@@ -95,10 +131,13 @@ class SimulatedSlave:
 
     def leave(self) -> None:
         """It is stopped on purpose, and says so."""
+        if self.is_gone:
+            return
         if self.master_link.ready:
             self.link.send([*self._traffic.take(()), Parcel(Bye("the slave stops"))])
         self._end()
         self.link.leave()
+        self._left(self)
 
     def _end(self) -> None:
         self.is_gone = True
@@ -160,8 +199,24 @@ class SimulatedSlave:
             self._detach()
             if not message.paused:
                 self._attach()
+        elif isinstance(message, Drain):
+            if self._drain_state.by_itself:
+                self._traffic.say(Parcel(self._drain_state))
+            else:
+                self._change_drain(Draining(message.is_on, message.is_on and message.stops))
         else:
             self.manager.handle(parcel)
+
+    def _change_drain(self, state: Draining) -> None:
+        """Begin or end to drain; what is given back leaves before the master is told."""
+        was, self._drain_state = self._drain_state, state
+        if was.is_on != state.is_on:
+            self.manager.apply(self.manager.slots.drain(is_on=state.is_on))
+            if state.is_on:
+                self._detach()
+            else:
+                self._attach()
+        self._traffic.say(Parcel(state))
 
     def _tick(self, _: Any) -> None:
         self.do(self._ticked, None)
@@ -192,12 +247,14 @@ class SimulatedSlave:
         self._traffic.welcomed(forgotten=is_forgotten)
         if is_forgotten:
             self.manager.apply(self.manager.slots.abandon())
+        if self._drain_state.is_on:
+            self._traffic.say(Parcel(self._drain_state))
         self._detach()
         self._attach()
 
     def _attach(self) -> None:
         welcome = self.master_link.welcome
-        if welcome is not None and welcome.work_address:
+        if welcome is not None and welcome.work_address and not self._drain_state.is_on and self.pipe is None:
             self.pipe = self._queue().attach(self.link, self._readable)
 
     def _detach(self) -> None:
@@ -220,6 +277,8 @@ class SimulatedSlave:
         if parcels and self.link.current is not None:
             self.link.send(parcels)
             link.sent(self._timeline.now)
+        if self._drain_state.stops and not (self.manager.slots.chunks or self._traffic.waits) and not self.is_gone:
+            self.leave()
 
     def _hello(self, resumes: bool) -> Hello:
         plan = self.plan
@@ -237,6 +296,7 @@ class SimulatedSlave:
         return Hello(
             PROTOCOL_VERSION, "simulated", self.kind, self.node, self._session, self.name, "3", 1, resumes=resumes,
             slave=description, chunks=self._traffic.held(self.manager.slots.chunks),
+            drains=self._drain_state.is_on,
         )  # fmt: skip
 
     def say(self, parcel: Parcel[FromSlave]) -> None:

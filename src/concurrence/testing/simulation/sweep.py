@@ -108,4 +108,6 @@ def drawn(seed: int, policy: str) -> Scenario:
         fault_rate=random.choice((0.3, 1.0, 4.0)),
         latency=random.choice((0.0002, 0.01, 0.1)),
         lease=random.choice((1.5, 4.0, 10.0)),
+        systems=random.choice((0, 0, 1, 3)),
+        weighted=random.random() < 0.3,
     )

@@ -53,6 +53,7 @@ def lines(scenario: Scenario, report: Report, *, drawn: bool = False) -> list[st
         f"utilisation {report.utilisation:.1%}",
         f"fairness    {report.fairness:.4f} (Jain's index of {scenario.clients} clients while all had work)",
         f"tasks       {report.finished:,} finished, {report.failed:,} failed, {report.cancelled:,} cancelled",
+        *([f"systems     {report.systems:,} completed"] if scenario.systems else []),
         f"executions  {report.executed:,}, of which {report.lost:,} did not count",
         f"messages    {report.messages:,}, {report.bytes:,} bytes",
         f"simulated   {report.events:,} events, {report.cycles:,} turns of the master",

@@ -16,6 +16,9 @@ COMPLETES, FAILS, FAILS_ONCE, KILLS, KILLS_ONCE, HANGS = range(6)
 
 _SHARES = ((FAILS, 0.02), (FAILS_ONCE, 0.05), (KILLS, 0.01), (KILLS_ONCE, 0.03), (HANGS, 0.02))
 _TIMEOUT_MEANS = 10.0
+_WEIGHTS = (0.5, 1.0, 1.0, 4.0)
+_GRANDCHILDREN = 0.2  # share of the systems that were pushed by systems which push one more
+_PUSHED_WITHIN = 2.0  # times what the tasks of a system take one after the other
 _SIGMA = 1.0
 _ALPHA = 1.5
 _LARGEST = 100.0
@@ -69,7 +72,10 @@ class ClientTasks:
         completed: How often each ran to its end.
         ended: Whether its end was told.
         cancelled: Which ones the client wanted to be cancelled.
-        served: Seconds of the tasks whose end was told.
+        served: Seconds of the tasks whose end was told; with those of its systems.
+        weight: How much more than others the client may have.
+        client: Those of the client itself, if these are of one of its systems.
+        systems: The task systems that the client pushes.
     """
 
     def __init__(self, system: int, count: int) -> None:
@@ -84,6 +90,9 @@ class ClientTasks:
         self.ended = bytearray(count)
         self.cancelled: set[int] = set()
         self.served = 0.0
+        self.weight = 1.0
+        self.client = self
+        self.systems: list[SystemPlan] = []
         self.left = count
 
     def group_of(self, number: int) -> Group:
@@ -105,6 +114,38 @@ class ClientTasks:
             counts[number] += 1
 
 
+class SystemPlan:
+    """What a task system does, and what befell it.
+
+    Args:
+        number: Its number among all systems of a simulation.
+        work: Its tasks.
+        first: How many of them it pushes at the beginning; for each that ends it pushes one of the others.
+        weight: See :class:`~concurrence.tasks.api.ITaskSystem`.
+        after: Seconds after which its client pushes it.
+
+    Attributes:
+        children: The systems that it pushes, one at the beginning, the others as tasks end.
+        is_pushed: Whether it was pushed.
+        is_cancelled: Whether its client cancelled it.
+        was_lost: Whether its host was killed, or fell silent for too long.
+    """
+
+    def __init__(self, number: int, work: ClientTasks, first: int, weight: float, after: float) -> None:
+        self.number = number
+        self.work = work
+        self.first = first
+        self.weight = weight
+        self.after = after
+        self.children: list[SystemPlan] = []
+        self.is_pushed = self.is_cancelled = self.was_lost = False
+
+    @property
+    def name(self) -> str:
+        """What people see."""
+        return f"system {self.number}"
+
+
 class Workload:
     """The tasks of all clients.
 
@@ -120,8 +161,37 @@ class Workload:
         for number in range(scenario.clients):
             count = scenario.tasks // scenario.clients + (number < scenario.tasks % scenario.clients)
             self.clients.append(self._make(count))
-        self.by_system = {client.system: client for client in self.clients}
-        self.longest = max(max(client.seconds) for client in self.clients)
+        self.systems: dict[int, SystemPlan] = {}
+        if scenario.weighted:
+            for client in self.clients:
+                client.weight = random.choice(_WEIGHTS)
+        if scenario.systems:
+            for client in self.clients:
+                self._add_systems(client)
+        self.all = [*self.clients, *(plan.work for plan in self.systems.values())]
+        self.by_system = {tasks.system: tasks for tasks in self.all}
+        self.longest = max(max(tasks.seconds) for tasks in self.all)
+
+    def _add_systems(self, client: ClientTasks) -> None:
+        """Systems for a client, some of which push others."""
+        random, scenario = self._random, self._scenario
+        for _ in range(random.randint(0, scenario.systems)):
+            plan = self._plan_system(client)
+            client.systems.append(plan)
+            for _ in range(random.choice((0, 0, 1, 2))):
+                plan.children.append(self._plan_system(client))
+                if random.random() < _GRANDCHILDREN:
+                    plan.children[-1].children.append(self._plan_system(client))
+
+    def _plan_system(self, client: ClientTasks) -> SystemPlan:
+        random = self._random
+        work = self._make(random.randint(1, max(1, client.count // 4)))
+        work.client = client
+        weight = random.choice(_WEIGHTS) if self._scenario.weighted else 1.0
+        after = random.random() * _PUSHED_WITHIN * work.count * self._scenario.seconds
+        plan = SystemPlan(len(self.systems) + 1, work, random.randint(1, work.count), weight, after)
+        self.systems[work.system] = plan
+        return plan
 
     def _make(self, count: int) -> ClientTasks:
         random, scenario = self._random, self._scenario
@@ -210,9 +280,9 @@ class Workload:
         return best
 
     def _classes(self) -> Iterator[tuple[Mapping[str, float], float, float]]:
-        for client in self.clients:
-            for group in client.groups:
-                seconds = client.seconds[group.first : group.end]
+        for tasks in self.all:
+            for group in tasks.groups:
+                seconds = tasks.seconds[group.first : group.end]
                 yield group.resources, sum(seconds), max(seconds)
 
 
