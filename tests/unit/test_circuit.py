@@ -192,6 +192,20 @@ def test_a_trial_that_fails_doubles_the_rest() -> None:
     assert any("given nothing for 10 s" in line for line in master.news)
 
 
+def test_what_a_slave_on_trial_cannot_run_is_given_to_others() -> None:
+    master, client, good, bad = swarm_of(4)
+    fail_until_broken(bad)
+    good.work_off()
+    wide = master.slave("wide", machine(2, 4))
+    assert pulled_by(master, good, FIRST_REST + 1) == [], "everything is done, so that there is no trial"
+    client.push(3, range(10, 14), resources={"cpu": 2.0})
+    done = wide.work_off()
+    for _ in range(8):
+        master.wait(0.25, *master.peers.values())
+        done += wide.work_off()
+    assert sorted(done) == [10, 11, 12, 13]
+
+
 def test_what_waits_at_a_broken_slave_is_taken_back() -> None:
     _, _, good, bad = swarm_of(40, busy=0.01)
     held = fail_until_broken(bad, 2)

@@ -17,6 +17,8 @@ from concurrence.wire.messages import (
     Cancel,
     DefineFunction,
     ForgetFunction,
+    Ping,
+    Pong,
     Results,
     TakeBack,
     Welcome,
@@ -245,3 +247,16 @@ class TestCancel:
         client.push(1, [0])
         other.say(Cancel(SYSTEM))
         assert master.ledger.jobs[SYSTEM].queued == 1
+
+
+def test_a_greeting_that_comes_late_on_a_connection_that_was_given_up_changes_nothing() -> None:
+    """On a slow line it may lie behind what else that connection held, and come after the next one's."""
+    master = Master()
+    slave = master.slave("s", session="1", greeting=2)
+    late = master.slave("s", session="1", greeting=1, resumes=True)
+    assert late.inbox == [], "a refusal would end the node, wherever it reads that"
+    assert late.name in master.dropped
+    slave.say(Ping(1))
+    assert slave.messages(Pong) == [Pong(1)]
+    newer = master.slave("s", session="1", greeting=3, resumes=True)
+    assert newer.one(Welcome).known

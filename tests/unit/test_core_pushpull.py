@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from swarm_story import SYSTEM, Master, counters_of, ends, machine
 
+from concurrence.scheduling.assigning import SLOW_BYTES
+from concurrence.scheduling.pushpull import LARGE_BYTES, UNCLAIMED_SECONDS
+from concurrence.wire.codec import encode_tasks
 from concurrence.wire.messages import (
     FINISHED,
     Assign,
@@ -11,10 +14,12 @@ from concurrence.wire.messages import (
     DefineFunction,
     Delivered,
     NeedFunction,
+    PackedTask,
     Ping,
     Pong,
     PushAccepted,
     PushRejected,
+    PushTasks,
     Results,
     TakeBack,
 )
@@ -38,6 +43,40 @@ class TestWorkQueue:
         for chunk in fresh:
             slave.answer(chunk)
         assert ends(client.messages(Results)) == {0: FINISHED, 1: FINISHED}
+
+    def test_a_large_task_is_sent_to_a_slave_and_small_ones_are_pulled(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave()
+        client.define()
+        for push, size in ((1, LARGE_BYTES + 1), (2, 10)):
+            client.say(PushTasks(1, push, SYSTEM, 1), [encode_tasks([PackedTask(push, bytes(size))])])
+        assert [counters_of(chunk) for chunk in slave.take(Assign)] == [[1]]
+        assert [counters_of(chunk) for chunk in slave.pull()] == [[2]]
+        master.wait(2.0, slave, client)
+        assert not slave.take(Assign), "it is not sent again while it comes"
+
+    def test_a_large_task_waits_for_a_slave_with_room(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave("s", machine(1, 1))
+        client.define()
+        for number in (1, 2):
+            client.say(PushTasks(1, number, SYSTEM, 1), [encode_tasks([PackedTask(number, bytes(500_000))])])
+        (first,) = slave.take(Assign)
+        master.wait(1.0, slave, client)
+        assert not slave.take(Assign)
+        slave.answer(first)
+        assert len(slave.take(Assign)) == 1
+
+    def test_a_chunk_may_take_its_time_to_come_and_no_longer(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave()
+        client.define()
+        client.say(PushTasks(1, 1, SYSTEM, 1), [encode_tasks([PackedTask(1, bytes(LARGE_BYTES))])])
+        assert len(master.work) == 1
+        master.wait(UNCLAIMED_SECONDS, slave, client)
+        assert not slave.take(Assign), "a fifth of a second for the way, and what every chunk is given"
+        master.wait(LARGE_BYTES / SLOW_BYTES + 0.5, slave, client)
+        assert len(slave.take(Assign)) == 1
 
     def test_nothing_is_pushed_again_by_a_master_that_has_not_read_what_came(self) -> None:
         # The claims are among it: all would be done twice, and the master be further behind.

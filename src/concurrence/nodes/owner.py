@@ -84,8 +84,7 @@ class Owner:
         self._place = place
         self._new_system = new_system
         self._sources = Sources()
-        self._pushes = PushesUnderWay()
-        self._room = room.Room(channel, tasks)
+        self._pushes, self._room = PushesUnderWay(), room.Room(channel, tasks)
         self._in_handler, self._busy = False, True
         self.stopped = False
         self._stillborn: list[TaskEnd] = []
@@ -181,11 +180,9 @@ class Owner:
             self._sources.clear()
             self.tasks.disown_children()
         self._hand_over(None)
-        if counters is None:
-            self.channel.send(Parcel(Cancel(system)))
-            return
-        for start in range(0, len(counters), MAX_CHUNK_TASKS):
-            self.channel.send(Parcel(Cancel(system, counters[start : start + MAX_CHUNK_TASKS])))
+        for start in range(0, 1 if counters is None else len(counters), MAX_CHUNK_TASKS):
+            some = counters[start : start + MAX_CHUNK_TASKS] if counters is not None else None
+            self.channel.send(Parcel(Cancel(system, some)))
 
     def _hand_over(self, pushed: object) -> None:
         for push in self.tasks.take_pushes():
@@ -381,8 +378,7 @@ class Owner:
 
     def _link_event(self, event: LinkEvent) -> None:
         if event is LinkEvent.FAILED:
-            error = self.channel.error
-            raise error if error is not None else ConnectionFailed("the compute channel failed")
+            raise self.channel.error or ConnectionFailed("the compute channel failed")
         self._call(lambda: self._handlers.link(event))
         if event is LinkEvent.FORGOTTEN:
             fault = faults.Fault(

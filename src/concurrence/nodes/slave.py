@@ -11,12 +11,13 @@ from concurrence.env.extension_options import ExtensionOption
 from concurrence.env.options import DurationOption, PathOption
 from concurrence.errors import ProtocolError, UsageError
 from concurrence.nodes.api import NodeType
+from concurrence.nodes.exchange import Exchange
 from concurrence.nodes.identity import Identity, describe_machine
 from concurrence.nodes.keys import at_host_of, connect_path
 from concurrence.nodes.labels import LabelsOption, parse_labels
 from concurrence.nodes.launching import Dismissed, Ready
 from concurrence.nodes.master_link import LinkEvent, MasterLink
-from concurrence.nodes.sending import send_all, smaller_results
+from concurrence.nodes.sending import smaller_results
 from concurrence.nodes.serving import ServingNode
 from concurrence.nodes.slave_pages import SlavePages, SlaveState
 from concurrence.nodes.slave_traffic import SlaveTraffic
@@ -27,7 +28,7 @@ from concurrence.transport.security import Credentials, Role, read_connect_file
 from concurrence.transport.tokens import ApiTokens
 from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_to_slave, encode
-from concurrence.wire.messages import Bye, Drain, Draining, Hello, Message, Pause, ToSlave
+from concurrence.wire.messages import Bye, Drain, Draining, Hello, Pause, ToSlave
 from concurrence.workers.api import ITaskManager
 
 _TICK_SECONDS = 0.25
@@ -64,13 +65,12 @@ class SlaveNode(ServingNode):
     def __init__(self, manager: ComponentManager) -> None:
         super().__init__(manager)
         self._traffic = SlaveTraffic()
-        self._blocked: list[Parcel[Message]] | None = None
         self._client: IClient | None = None
+        self._is_watching = False
         self._source: IWorkSource | None = None
         self._exit_code = 0
         self._drain_state = Draining(is_on=False)
         self._is_dismissed = False
-        self._decoder = decoder_to_slave()
 
     def app_init(self) -> None:
         """Read the options.
@@ -129,6 +129,7 @@ class SlaveNode(ServingNode):
         address = self._credentials.address
         self._link = MasterLink(self._hello, address, self.reactor.now(), patience=None, chance=random.random)
         self._client = client = self.transport.client(self._credentials)
+        self._exchange = Exchange(client, self._link, decoder_to_slave(), smaller_results)
         self.reactor.register(client.pollable, lambda: self._drain(client))
         self.reactor.register(client.events_pollable, lambda: self._drain(client))
         self.reactor.call_every(_TICK_SECONDS, lambda: self._link.tick(self.reactor.now()))
@@ -197,7 +198,7 @@ class SlaveNode(ServingNode):
         self._take_connection_events(client)
         while (frames := client.receive()) is not None:
             try:
-                parcels = self._decoder.decode(frames)
+                parcels = self._exchange.received(frames, now)
             except ProtocolError as error:
                 self.log.error("bad message from the master: %s", error.message)
                 continue
@@ -258,7 +259,11 @@ class SlaveNode(ServingNode):
         self._traffic.say(Parcel(state))
 
     def _stop_if_drained(self) -> None:
-        if self._drain_state.stops and not (self._manager.chunks or self._traffic.waits or self._blocked):
+        if (
+            self._drain_state.stops
+            and not (self._manager.chunks or self._traffic.waits)
+            and self._exchange.is_settled
+        ):
             self._is_dismissed = True
             self.stop("it was told to, and everything that ran has ended")
 
@@ -266,8 +271,7 @@ class SlaveNode(ServingNode):
         now = self.reactor.now()
         for event in client.connection_events():
             self._link.connection(event, now)
-            if event != "connected":
-                self._blocked = None
+            self._exchange.lost()
         self._take_events()
 
     def _take_events(self) -> None:
@@ -310,27 +314,19 @@ class SlaveNode(ServingNode):
     def _conclude(self, client: IClient) -> None:
         if self._link.wants_reconnect:
             self._link.wants_reconnect = False
+            self._exchange.lost()
             client.reconnect()
         self._take_connection_events(client)
-        if self._blocked or not self._link.ready:
+        if self._exchange.is_blocked or not self._link.ready:
             self._traffic.trim()
-        parcels = self._blocked or self._collect()
-        if parcels:
-            self._send(client, parcels)
+        self._exchange.send(
+            lambda: self._traffic.take(self._manager.chunks), self.reactor.now(), self._traffic.take_claims
+        )
+        self._watch_writable(client)
         if self._drain_state.stops:
             self._stop_if_drained()
 
-    def _send(self, client: IClient, parcels: list[Parcel[Message]]) -> None:
-        self._blocked = send_all(client, parcels, smaller_results) or None
-        if self._blocked is None:
-            self.reactor.watch_writable(client.pollable, None)
-            self._link.sent(self.reactor.now())
-        else:
-            self.reactor.watch_writable(client.pollable, lambda: None)
-
-    def _collect(self) -> list[Parcel[Message]]:
-        parcels: list[Parcel[Message]] = [Parcel(message) for message in self._link.outgoing]
-        self._link.outgoing.clear()
-        if self._link.ready:
-            parcels.extend(self._traffic.take(self._manager.chunks))
-        return parcels
+    def _watch_writable(self, client: IClient) -> None:
+        if self._exchange.is_stuck != self._is_watching:
+            self._is_watching = self._exchange.is_stuck
+            self.reactor.watch_writable(client.pollable, (lambda: None) if self._is_watching else None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from concurrence.wire.codec import Parcel
-from concurrence.wire.messages import ChunkResults, FromSlave, Output
+from concurrence.wire.messages import ChunkResults, Claimed, FromSlave, Output
 
 MAX_PARTLY_SENT = 1_024
 """Chunks of which results were sent; beyond it those that are over are dropped from the set."""
@@ -60,6 +60,13 @@ class SlaveTraffic:
         if len(self._partly_sent) > MAX_PARTLY_SENT:
             self._partly_sent.intersection_update(chunks)
         return taken
+
+    def take_claims(self) -> list[Claimed]:
+        """Those of them that say what was pulled: they may pass by results that take long."""
+        claims = [each.message for each in self._waiting if isinstance(each.message, Claimed)]
+        if claims:
+            self._waiting = [each for each in self._waiting if not isinstance(each.message, Claimed)]
+        return claims
 
     def trim(self) -> None:
         """What tasks print is dropped while nothing can be sent; results are bounded by the credit."""

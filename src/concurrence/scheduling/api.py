@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
 from math import inf
 
 from msgspec import Struct
 
 from concurrence.component import Interface
-from concurrence.scheduling.assigning import assign_parcel
+from concurrence.scheduling.alone import Alone
+from concurrence.scheduling.assigning import assign_parcel, way_seconds
 from concurrence.scheduling.circuit import Outcomes
 from concurrence.scheduling.detached import DetachedSystems
 from concurrence.scheduling.fairness import FairShare
@@ -30,15 +30,6 @@ from concurrence.scheduling.roster import EXACT, Roster
 from concurrence.scheduling.usage import Usages
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import Ping
-
-
-class Alone(Enum):
-    """Why no further slave can ever join a swarm, as its users know it."""
-
-    PRIVATE = "private"
-    """It was started for one run or script, with keys that nobody else has."""
-    INLINE = "inline"
-    """It is one thread of one process."""
 
 
 class Limits(Struct, frozen=True):
@@ -124,7 +115,8 @@ class SwarmState:
         self.detached = DetachedSystems()
         self.outbox = Outbox()
         self.unclaimed: dict[int, float] = {}
-        """Chunks on the work queue that no slave claimed yet, with the time they were offered."""
+        """Chunks on the work queue that no slave claimed yet, with the time by which they have come there."""
+        self.moving_at = -inf  # when a part of a large message to or from a slave came last
         self.changed = False
         """Whether anything happened in this cycle that may have made room for work."""
         self.asked: dict[str, float] = {}
@@ -253,9 +245,9 @@ class SwarmState:
     def offer(self, assignment: Assignment, now: float) -> None:
         """Put a chunk on the work queue, where any slave may claim it."""
         self.spread(assignment.spec.function)
-        self.unclaimed[assignment.chunk] = now
-        self.ledger.story.tell(Event.OFFERED, assignment.job.system, assignment.chunk)
         self.outbox.work.append(assign_parcel(assignment))
+        self.unclaimed[assignment.chunk] = now + way_seconds(self.outbox.work[-1])
+        self.ledger.story.tell(Event.OFFERED, assignment.job.system, assignment.chunk)
 
     def give(self, assignment: Assignment, slave: SlaveNodeRecord) -> None:
         """A slave has a chunk."""
@@ -292,10 +284,6 @@ class SwarmState:
         """Whether a slave offers what the next task of the job needs, beyond what its other chunks take of it."""
         spec = job.queue.head()
         return spec is not None and slave.has_free(spec.resources)
-
-    def has_free(self, slave: SlaveNodeRecord, resources: Needs) -> bool:
-        """Whether a slave offers so much, beyond what its chunks take of it."""
-        return slave.has_free(resources)
 
 
 class ITaskScheduler(Interface):

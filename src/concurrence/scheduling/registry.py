@@ -242,6 +242,13 @@ class Registry:
             return Greeting(self._bind(node, peer, now), is_aware, previous)
         return Greeting(self._bind(self._make(hello, origin, now), peer, now), False)
 
+    def is_outdated(self, hello: Hello, origin: Origin) -> bool:
+        """Whether a newer greeting of the same incarnation has come: this one was sent before, and is late."""
+        node = self._nodes.get(hello.node)
+        if node is None or node.hello.session != hello.session or node.origin.key != origin.key:
+            return False
+        return 0 < hello.greeting < node.hello.greeting
+
     def disconnect(self, peer: bytes) -> Node | None:
         """The connection is gone; the node stays until its lease runs out."""
         node = self._by_peer.pop(peer, None)

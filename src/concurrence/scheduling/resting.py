@@ -80,6 +80,7 @@ def give_trials(swarm: SwarmState, now: float) -> None:
         job = swarm.next_job(lambda job, slave=slave: swarm.can_run(slave, job))
         if job is not None:
             swarm.direct(swarm.take(job, 1, now), slave)
+        swarm.end_round()  # what this slave cannot run, others can
 
 
 def _judge(swarm: SwarmState, slave: SlaveNodeRecord, now: float) -> None:

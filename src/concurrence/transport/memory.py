@@ -20,6 +20,7 @@ from concurrence.transport.security import Credentials, KeyRing
 from concurrence.wire.codec import Frame
 
 _QUEUE_MESSAGES = 1000
+_MAX_FRAME_BYTES = 1 << 40  # memory is the limit
 _MAX_ENDED = 65_536
 
 _EndT = TypeVar("_EndT", "MemoryServer", "MemoryClient", MemoryWorkQueue, MemoryWorkSource)
@@ -44,6 +45,11 @@ class MemoryServer:
         self._origins = Origins()
         self._ended: deque[PeerId] = deque(maxlen=_MAX_ENDED)
         network.listen(address, self)
+
+    @property
+    def max_frame_bytes(self) -> int:
+        """The largest frame that is sent or taken."""
+        return _MAX_FRAME_BYTES
 
     @property
     def pollable(self) -> int:
@@ -141,6 +147,11 @@ class MemoryClient:
         self._waiting = 0
         self._signal.set_writable(False)
         network.seek(self)
+
+    @property
+    def max_frame_bytes(self) -> int:
+        """The largest frame that is sent or taken."""
+        return _MAX_FRAME_BYTES
 
     @property
     def pollable(self) -> int:

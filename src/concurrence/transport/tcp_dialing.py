@@ -48,6 +48,11 @@ class DialingEnd:
         state = "closed" if self._is_closed else "connected" if self._stream is not None else "not connected"
         return f"{type(self).__name__}({self._address}, {state})"
 
+    @property
+    def max_frame_bytes(self) -> int:
+        """The largest frame that is sent or taken."""
+        return self._max_frame_bytes
+
     def receive(self) -> list[Frame] | None:
         """The next message, or None if there is none now."""
         while not self._is_closed:

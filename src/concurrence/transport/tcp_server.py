@@ -57,6 +57,11 @@ class TCPServer(ListeningEnd[_Peer]):
         return f"TCPServer({self.address}, {state})"
 
     @property
+    def max_frame_bytes(self) -> int:
+        """The largest frame that is sent or taken."""
+        return self._max_frame_bytes
+
+    @property
     def pollable(self) -> int:
         """A descriptor that is readable when there is something to receive, or to be done by receiving."""
         return self._ready.fileno()

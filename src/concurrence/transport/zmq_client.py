@@ -62,6 +62,11 @@ class ZMQClient:
         return f"ZMQClient({self._address}, {state})"
 
     @property
+    def max_frame_bytes(self) -> int:
+        """The largest frame that is sent or taken."""
+        return self._max_frame_bytes
+
+    @property
     def pollable(self) -> zmq.Socket[bytes]:
         """The DEALER."""
         return self._socket

@@ -50,6 +50,11 @@ class ZMQServer:
         return f"ZMQServer({self._address}, {state})"
 
     @property
+    def max_frame_bytes(self) -> int:
+        """The largest frame that is sent or taken."""
+        return self._max_frame_bytes
+
+    @property
     def pollable(self) -> zmq.Socket[bytes]:
         """The ROUTER."""
         return self._socket
