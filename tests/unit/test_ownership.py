@@ -10,6 +10,7 @@ from owner_story import Add, Buffered, Other, System, owned, results
 
 from concurrence.errors import TaskCancelled, UsageError
 from concurrence.ids import SystemId
+from concurrence.tasks.functions import FunctionTask
 from concurrence.tasks.ownership import MAX_BATCH_FRAMES, MAX_BATCH_TASKS, system_end
 from concurrence.wire import faults
 from concurrence.wire.codec import Frame, Parcel, decode_tasks, encode_results
@@ -121,6 +122,20 @@ class TestOwnedTasks:
         definition = push.parcels[0].message
         assert isinstance(definition, DefineFunction)
         assert definition.number not in old, "late pushes cannot be taken for new ones"
+
+
+class Unshown:
+    """An argument that takes long to show."""
+
+    def __repr__(self) -> str:
+        raise AssertionError("nobody looks at it")
+
+
+def test_arguments_are_not_shown_while_nothing_is_wrong_with_their_task() -> None:
+    tasks = owned()
+    for _ in range(2 * MAX_BATCH_TASKS):
+        tasks.add(FunctionTask(id, (Unshown(),)))
+    assert len(tasks.take_pushes()) == 2
 
 
 @pytest.mark.parametrize("strange", [7, len, [Add()], None])

@@ -152,7 +152,7 @@ class MasterNode(RegisteringNode):
 
     def app_main(self) -> int:
         """Run until stopped; the exit code."""
-        restore = self.catch_signals()
+        self.signals.catch_all()
         self._thread = threading.get_ident()
         self._keys = MasterKeys.private() if self._is_private else MasterKeys.of(self.env)
         if self.is_standalone:
@@ -168,8 +168,9 @@ class MasterNode(RegisteringNode):
             self._announce(server)
             self.reactor.run()
         finally:
+            self.signals.is_ending = True
             self._shut_down()
-            restore()
+            self.signals.release()
         return 0
 
     # --- start and stop ---
@@ -263,9 +264,11 @@ class MasterNode(RegisteringNode):
     def _shut_down(self) -> None:
         try:
             self.close_http()
-            self.end_services()
         finally:
-            self._close_all()
+            try:
+                self.end_services()
+            finally:
+                self._close_all()
 
     def _close_all(self) -> None:
         if self._slave is not None:

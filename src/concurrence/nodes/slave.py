@@ -92,7 +92,7 @@ class SlaveNode(ServingNode):
 
     def app_main(self) -> int:
         """Run until stopped; the exit code."""
-        restore = self.catch_signals()
+        self.signals.catch_all()
         try:
             self._manager.start(self.reactor, self._identity.name, self._traffic.say)
             self._connect()
@@ -102,8 +102,9 @@ class SlaveNode(ServingNode):
                 self.launch.answer(Ready())
             self.reactor.run()
         finally:
+            self.signals.is_ending = True
             self._shut_down()
-            restore()
+            self.signals.release()
         if self._link.error is not None:
             raise self._link.error
         if self._is_dismissed and self.launch is not None:
@@ -174,9 +175,11 @@ class SlaveNode(ServingNode):
     def _shut_down(self) -> None:
         try:
             self.close_http()
-            self.end_services()
         finally:
-            self._close_all()
+            try:
+                self.end_services()
+            finally:
+                self._close_all()
 
     def _close_all(self) -> None:
         client = self._client
@@ -231,7 +234,7 @@ class SlaveNode(ServingNode):
         if name != signal.SIGTERM.name or grace <= 0 or is_child or self._drain_state.by_itself:
             self.stop(name)
             return
-        self._signalled = False  # the next one stops it as the first one would without a grace
+        self.signals.forget_the_first()  # the next one stops it as the first one would without a grace
         self.log.info("%s: finishing what runs, for %g s at most; a second signal stops at once", name, grace)
         self._change_drain(Draining(is_on=True, stops=True, by_itself=True))
         self.reactor.call_later(grace, lambda: self.stop(f"what runs did not end within {grace:g} s"))

@@ -163,13 +163,13 @@ class OwnedTasks:
         batch = self._batch
         if batch is None or batch.key != key or batch.is_full(size):
             # Checked here, once for all that are alike: looking at each task would be felt.
-            options = checked_options(task.label, *key[1:])
+            options = checked_options(task, *key[1:])
             self._close_batch()
             batch = self._batch = _Batch(key, number, options)
         counter = next(self._counter)
         if call.buffers:
             # Copied: the author may change an array as soon as push_task returns, and it may be sent again.
-            batch.frames.extend(bytes(buffer) for buffer in call.buffers)
+            batch.frames.extend(bytes(buffer) for buffer in call.buffers)  # bytes are not copied
         batch.tasks.append(PackedTask(counter, call.arguments, len(call.buffers)))
         batch.bytes += size
         task_id = task.task_id = TaskId(self.system, counter)

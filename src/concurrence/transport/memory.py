@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from concurrence.component import Component, ComponentManager
-from concurrence.errors import UsageError
 from concurrence.transport.addresses import split_address
 from concurrence.transport.api import ITransport, Origin, PeerId
 from concurrence.transport.memory_network import MemoryNetwork, Signal, copied
 from concurrence.transport.memory_work import MemoryWorkQueue, MemoryWorkSource
+from concurrence.transport.origins import Origins
 from concurrence.transport.security import Credentials, KeyRing
 from concurrence.wire.codec import Frame
 
@@ -42,7 +42,7 @@ class MemoryServer:
         self._signal = Signal()
         self._inbox: deque[tuple[PeerId, MemoryClient, Origin, list[Frame]]] = deque()
         self._peers: dict[PeerId, MemoryClient] = {}
-        self._origins: dict[PeerId, Origin] = {}
+        self._origins = Origins()
         self._ended: deque[PeerId] = deque(maxlen=_MAX_ENDED)
         network.listen(address, self)
 
@@ -89,15 +89,8 @@ class MemoryServer:
             return found
 
     def origin(self, peer: PeerId) -> Origin:
-        """Who the peer is.
-
-        Raises:
-            UsageError: It has sent nothing yet, or was forgotten.
-        """
-        try:
-            return self._origins[peer]
-        except KeyError:
-            raise UsageError(f"peer {peer.hex()} has sent nothing, or was forgotten") from None
+        """Who the peer is; see :meth:`IServer.origin`."""
+        return self._origins.of(peer)
 
     def admit(self, peer: PeerId) -> None:
         """The peer has introduced itself; here nobody is cut off who does not."""
