@@ -13,7 +13,7 @@ from swarmkit import Swarm, until
 RATE = 1_000_000
 LEASE = ("masternode.lease=3s", "masternode.heartbeat=500ms")
 SIZE = 7_000_000
-"""Takes more than two leases, which a busy machine does not fill by itself; and is about as much as may be under way, so that the rest waits for answers."""
+"""Takes more than two leases, and is more than may be under way, so that the rest waits for answers."""
 
 
 @pytest.fixture(params=["ZMQTransport", "TCPTransport"])
