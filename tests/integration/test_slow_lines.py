@@ -6,13 +6,14 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
-from faultkit import POLICIES, QUICK_LEASE, assert_exactly_once, idle, policy, port_of, steady
+from faultkit import POLICIES, assert_exactly_once, idle, policy, port_of, steady
 from relay import IN, OUT, Relay
 from swarmkit import Swarm, until
 
 RATE = 1_000_000
-SIZE = 5_000_000
-"""Takes two leases and a half; and is about as much as may be under way, so that the rest waits for answers."""
+LEASE = ("masternode.lease=3s", "masternode.heartbeat=500ms")
+SIZE = 7_000_000
+"""Takes more than two leases, and is more than may be under way, so that the rest waits for answers."""
 
 
 @pytest.fixture(params=["ZMQTransport", "TCPTransport"])
@@ -31,7 +32,7 @@ def slow_line(swarm: Swarm, role: str) -> Generator[Relay]:
 
 @pytest.mark.parametrize("scheduler", POLICIES)
 def test_messages_that_take_longer_than_the_lease_arrive_once(swarm: Swarm, scheduler: str) -> None:
-    swarm.master(policy(scheduler), *QUICK_LEASE)
+    swarm.master(policy(scheduler), *LEASE)
     with slow_line(swarm, "slave") as to_slave, slow_line(swarm, "client") as to_client:
         slave = swarm.slave("attic", workers=2, connect=swarm.connect_through(to_slave.port, "slave"))
         until(lambda: swarm.status().nodes)
