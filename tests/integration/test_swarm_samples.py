@@ -118,7 +118,7 @@ def test_a_terminal_shows_the_picture_as_it_grows(swarm: Swarm) -> None:
     assert process.wait(60) == 0, shown.decode("utf-8", "replace")
     painted = {frame for frame in bytes(shown).split(b"\x1b[2K") if "▀".encode() in frame}
     assert len(painted) >= 2, "some of it, and all of it"
-    assert shown.rstrip().rpartition(b"\n")[2].startswith(b"time:")
+    assert shown.rstrip().rpartition(b"\n")[2].startswith(b"note:")
 
 
 def test_a_standalone_master_is_its_own_slave(swarm: Swarm, expected: bytes) -> None:
