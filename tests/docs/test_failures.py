@@ -88,7 +88,10 @@ PROOFS: dict[str, list[str]] = {
     ],
     "it is silent for less": ["faults_network:a_short_interruption_restarts_nothing"],
     "it is silent for longer": ["faults_network:a_partition_that_heals_costs_time_only"],
-    "it is slow": ["faults_network:large_results_pass_a_thin_line"],
+    "it is slow": [
+        "slow_lines:messages_that_take_longer_than_the_lease_arrive_once",
+        "faults_network:large_results_pass_a_thin_line",
+    ],
     "a stranger": ["swarm_attacks:noise_and_silent_connections"],
     "the key": ["master_link:a_key_that_was_never_right", "transport:a_revoked_key"],
     "more nodes": ["faults_crowds:clients_beyond_the_open_files_are_refused_and_told_why"],

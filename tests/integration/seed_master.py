@@ -34,7 +34,10 @@ class SeedMaster(MasterNode):
 
 
 if __name__ == "__main__":
-    with Environment.open(Path(sys.argv[1]), overrides=["masternode.port=0"]) as environment:
+    # Who registers by a method sends no heartbeats in this test, and commands may take long to start.
+    with Environment.open(
+        Path(sys.argv[1]), overrides=["masternode.port=0", "masternode.lease=5 min"]
+    ) as environment:
         environment.start_logging(node="master")
         environment.register(SeedMaster)
         master = environment.component(SeedMaster)

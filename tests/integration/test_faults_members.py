@@ -10,6 +10,7 @@ import pytest
 from faultkit import FIRST_POLICY, POLICIES, QUICK_LEASE, assert_exactly_once, policy, port_of, started, steady
 from swarmkit import Program, Swarm, make_transport, until
 
+from concurrence.errors import ConcurrenceError
 from concurrence.nodes.identity import Identity, describe_machine
 from concurrence.transport.api import IClient, ITransport
 from concurrence.version import __version__
@@ -28,9 +29,18 @@ def slave_names(swarm: Swarm) -> list[str]:
     return sorted(node.name for node in swarm.status().nodes if node.kind == "slave")
 
 
+def known_slaves(swarm: Swarm) -> list[str]:
+    """The same of a master that may be too busy to answer: it is asked again."""
+    try:
+        return slave_names(swarm)
+    except ConcurrenceError:
+        return []
+
+
 @pytest.mark.parametrize("count", [5, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(400)])])
 def test_a_master_that_is_killed_and_started_again_gets_its_slaves_back(swarm: Swarm, count: int) -> None:
-    first = swarm.master(*QUICK_LEASE)
+    lease = QUICK_LEASE if count < 10 else ()  # so many processes that start have two cores busy for longer
+    first = swarm.master(*lease)
     port, connect = port_of(swarm), str(swarm.connect("slave"))
     names = sorted(f"slave-{n}" for n in range(count))
     slaves: list[Program] = []
@@ -38,12 +48,12 @@ def test_a_master_that_is_killed_and_started_again_gets_its_slaves_back(swarm: S
         words = ["slave", "--master", connect, "--workers", "1", "--name", name]
         slaves.append(swarm.command(*words, folder=name))
         swarm.adopt(slaves[-1])
-    until(lambda: slave_names(swarm) == names, 60.0 + 4 * count, "all slaves")
+    until(lambda: known_slaves(swarm) == names, 60.0 + 4 * count, "all slaves")
     for _ in range(2):
         first.send(signal.SIGKILL)
         first.finish()
-        first = swarm.master(*QUICK_LEASE, port=port)
-        until(lambda: slave_names(swarm) == names, 60.0, "all slaves back")
+        first = swarm.master(*lease, port=port)
+        until(lambda: known_slaves(swarm) == names, 60.0 + 2 * count, "all slaves back")
     run = steady(swarm, f"count={4 * count}", "seconds=0.1")
     assert_exactly_once(swarm, run.ends_well())
     assert all(slave.output.count("registered with the master") == 3 for slave in slaves)

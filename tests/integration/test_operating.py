@@ -48,6 +48,19 @@ def the_job(swarm: Swarm) -> dict[str, Any]:
     return job
 
 
+_ENDLESS = """
+import itertools, sys, time
+import concurrence
+
+with concurrence.connect(sys.argv[1]) as swarm:
+    try:
+        for _ in swarm.map(time.sleep, itertools.repeat(0.001)):
+            pass
+    except concurrence.TaskCancelled as error:
+        print(error)
+"""
+
+
 def slow(swarm: Swarm, count: int, seconds: float = 60.0, app: str = "slow.py:SlowTasks") -> Program:
     """An application whose tasks take long, until they are released."""
     return swarm.run(app, f"slow.count={count}", f"slow.seconds={seconds}")
@@ -238,6 +251,28 @@ class TestJobs:
         assert [(each["id"], each["state"]) for each in ended] == [(job["id"], "ended")]
         assert "4 tasks finished, 0 failed, 2 cancelled" in ask(swarm, "explain", job["short"])
         assert ask(swarm, "cancel", job["short"], code=1) == f"job {job['id']} had ended already\n"
+
+    def test_what_an_application_would_push_is_cancelled_too(self, swarm: Swarm, policy: str) -> None:
+        swarm.master(policy)
+        swarm.slave("attic", workers=1)
+        run = swarm.run("slow.py:WithoutEnd", "slow.seconds=0.001")
+        until(lambda: data(swarm, "jobs") and the_job(swarm)["finished"] > 0, what="it works")
+        assert " (plain tasks) is cancelled, with " in ask(swarm, "cancel", "WithoutEnd")
+        report = run.ends_well()
+        assert set(report["ends"].values()) == {1}
+        assert "the task was cancelled by " in report["error"]
+        assert "an administrator cancelled all tasks" in run.output
+
+    def test_what_a_script_would_push_is_cancelled_too(self, swarm: Swarm, policy: str, tmp_path: Path) -> None:
+        swarm.master(policy)
+        swarm.slave("attic", workers=1)
+        script = tmp_path / "endless.py"
+        script.write_text(_ENDLESS)
+        run = swarm.start(str(script), str(swarm.connect("client")))
+        until(lambda: data(swarm, "jobs") and the_job(swarm)["finished"] > 0, what="it works")
+        ask(swarm, "cancel", the_job(swarm)["short"])
+        assert run.finish() == 0, str(run)
+        assert "cancelled" in run.output
 
     def test_a_whole_system(self, swarm: Swarm, policy: str) -> None:
         swarm.master(policy)

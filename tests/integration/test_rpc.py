@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -11,6 +12,7 @@ import pytest
 
 from concurrence.errors import AddressInUse, AuthenticationFailed, Backpressure, UsageError
 from concurrence.transport import tcp_server, zmq_gate
+from concurrence.transport.api import IServer, PeerId
 from concurrence.transport.memory import MemoryTransport
 from concurrence.transport.memory_network import MemoryNetwork
 from concurrence.transport.remote import ApiRequest
@@ -32,6 +34,7 @@ from concurrence.transport.standalone import open_transport
 from concurrence.transport.tcp_transport import TCPTransport
 from concurrence.transport.zmq_transport import ZMQTransport
 from concurrence.wire import rpc_messages
+from concurrence.wire.codec import Frame
 
 Transport: TypeAlias = ZMQTransport | TCPTransport | MemoryTransport
 
@@ -267,6 +270,13 @@ class TestFailures:
 
 
 class TestConnections:
+    def listens_again(self, pair: Pair, address: str) -> bool:
+        try:
+            pair.server = RpcServer.listen(pair.transport, address, pair.ring, pair.server_notes)
+        except AddressInUse:
+            return False
+        return True
+
     def test_a_client_that_calls_nothing_is_kept(self, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
         for module in (tcp_server, zmq_gate):
             monkeypatch.setattr(module, "HELLO_SECONDS", 1.0)
@@ -292,15 +302,7 @@ class TestConnections:
         assert [type(error) for error in notes.of("say_failed")] == [CallLost]
         client.proxy.say("later")
         silent.close()
-
-        def again() -> bool:
-            try:
-                pair.server = RpcServer.listen(pair.transport, address, pair.ring)
-            except AddressInUse:
-                return False
-            return True
-
-        assert run_until([client], again, SECONDS)
+        assert run_until([client], lambda: self.listens_again(pair, address), SECONDS)
         offer_say(pair.server)
         pair.until(lambda: "later" in notes.of("say_response"))
         assert len(notes.of("connected")) >= 2
@@ -311,6 +313,110 @@ class TestConnections:
         error = pair.answer(notes, "refused")
         assert isinstance(error, AuthenticationFailed)
         assert len(notes.of("say_failed")) == 1
+        with pytest.raises(CallFailed, match="does not accept this key"):
+            client.proxy.say("hello again")
+
+    def test_calls_that_a_client_closes_on_fail(self, pair: Pair) -> None:
+        client, notes = pair.client()
+        pair.until(lambda: notes.of("connected"))
+        client.proxy.say("sent, and never read")
+        pair.server.close()
+        run_until([client], lambda: notes.of("disconnected"), SECONDS)
+        client.proxy.say("waits for a connection")
+        client.close()
+        client.close()
+        assert [type(error) for error in notes.of("say_failed")] == [CallLost, CallLost]
+        with pytest.raises(CallLost, match="closed"):
+            client.proxy.say("too late")
+
+    def test_each_call_across_losses_of_the_connection_ends(self, pair: Pair) -> None:
+        offer_say(pair.server)
+        client, notes = pair.client()
+        calls = 0
+
+        def ended() -> int:
+            return len(notes.of("say_response")) + len(notes.of("say_failed"))
+
+        address = pair.server.address
+        for _ in range(10):
+            for _ in range(20):
+                client.proxy.say("hello")
+                calls += 1
+            pair.until(lambda: notes.of("say_response"))
+            pair.server.close()
+            client.proxy.say("just when it goes")
+            calls += 1
+            assert run_until([client], lambda: self.listens_again(pair, address), SECONDS)
+            offer_say(pair.server)
+        pair.until(lambda: ended() == calls)
+        assert {type(error) for error in notes.of("say_failed")} <= {CallLost}
+
+    def test_too_many_answers_that_nobody_takes(self, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("concurrence.transport.rpc_client._MAX_WAITING", 10)
+        end, notes = pair.transport.client(pair.access()), Notes()
+        client = RpcClient(end, notes)
+        pair.clients.append(client)
+        offer_say(client)
+        pair.until(lambda: pair.server.peers)
+        client.proxy.say("sent, and never answered")
+        for _ in range(11):
+            pair.server.peers[0].proxy.say("hello")
+
+        def takes_nothing(frames: Sequence[Frame]) -> bool:
+            return False
+
+        with monkeypatch.context() as patch:
+            patch.setattr(end, "send", takes_nothing)
+            assert run_until([client], lambda: notes.of("say_failed"), SECONDS)
+        assert [type(error) for error in notes.of("say_failed")] == [CallLost]
+        assert len(notes.of("disconnected")) == 1
+        pair.until(lambda: len(notes.of("connected")) == 2)
+
+    def test_an_answer_that_cannot_be_read_fails_what_is_unanswered(self, pair: Pair) -> None:
+        address = pair.server.address
+        pair.server.close()
+        client, notes = pair.client()
+        server: list[IServer] = []
+
+        def listens() -> bool:
+            with suppress(AddressInUse):
+                server.append(pair.transport.server(address, pair.ring))
+            return bool(server)
+
+        def answers() -> bool:
+            received = server[0].receive()
+            return received is not None and server[0].send(received[0], [b"no message"])
+
+        client.proxy.say("hello")
+        assert run_until([client], listens, SECONDS)
+        assert run_until([client], answers, SECONDS)
+        assert run_until([client], lambda: notes.of("say_failed"), SECONDS)
+        assert "cannot be read" in notes.of("say_failed")[0].message
+        server[0].close()
+
+    def test_who_takes_no_answers_is_not_heard_again(self, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+        for module in (tcp_server, zmq_gate):
+            monkeypatch.setattr(module, "HELLO_SECONDS", 1.0)
+        end = pair.transport.server(ANYWHERE, pair.ring)
+        pair.server.close()
+        pair.server = RpcServer(end, pair.server_notes)
+        offer_say(pair.server)
+        client, notes = pair.client()
+        pair.until(lambda: pair.server.peers)
+        first, send = pair.server.peers[0].id, end.send
+
+        def send_to_others(peer: PeerId, frames: Sequence[Frame]) -> bool:
+            return peer != first and send(peer, frames)
+
+        monkeypatch.setattr(end, "send", send_to_others)
+        client.proxy.say("cannot be answered")
+        pair.until(lambda: not pair.server.peers)
+        client.proxy.say("nor can this")
+        if not isinstance(pair.transport, MemoryTransport):  # which cuts nobody off
+            pair.until(lambda: len(notes.of("say_failed")) == 2)
+            assert {type(error) for error in notes.of("say_failed")} == {CallLost}
+            client.proxy.say("once more")
+            assert pair.answer(notes, "say_response") == "once more"
 
     def test_a_client_that_has_gone_fails_the_calls_to_it(self, pair: Pair) -> None:
         handlers: list[RpcPeer] = []
@@ -351,9 +457,9 @@ class TestDeclarations:
             tcpremote(not_an_end)
 
 
-def offer_say(server: RpcServer) -> None:
+def offer_say(server: RpcServer | RpcClient) -> None:
     @tcpremote(server)
-    def say(handler: RpcPeer, request: ApiRequest, text: str) -> str:
+    def say(handler: object, request: ApiRequest, text: str) -> str:
         return text
 
 

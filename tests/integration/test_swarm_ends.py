@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import signal
 
 import pytest
-from swarmkit import Swarm, until
+from swarmkit import Program, Swarm, until
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
@@ -64,4 +65,51 @@ def test_a_standalone_master_takes_its_slave_along(swarm: Swarm) -> None:
     assert master.finish() == 0, str(master)
     run.send(signal.SIGINT)
     assert run.finish() == 130, str(run)
+    swarm.check_nothing_left()
+
+
+def storm(program: Program, number: signal.Signals) -> int:
+    """Send a signal again and again until the program has ended; its exit code."""
+    while program.runs:
+        program.send(number)
+        select.select([], [], [], 0.002)
+    return program.finish()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_master_that_stops_is_not_hurried_into_leaving_things_behind(
+    swarm: Swarm, number: signal.Signals
+) -> None:
+    master = swarm.master("masternode.is_standalone=true", "taskmanager.workers=2")
+    run = swarm.run("slow.py:SlowSystem", "slow.seconds=600")
+    started(swarm)
+    master.send(number)
+    master.wait_for("stopping:")
+    assert storm(master, number) == 0, str(master)
+    assert "Traceback" not in master.output
+    run.send(signal.SIGINT)
+    assert run.finish() == 130, str(run)
+    swarm.check_nothing_left()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_slave_that_stops_is_not_hurried_either(swarm: Swarm, number: signal.Signals) -> None:
+    swarm.master()
+    slave = swarm.slave("attic", workers=2)
+    run = swarm.run("slow.py:SlowTasks", "slow.seconds=600")
+    started(swarm)
+    slave.send(number)
+    slave.wait_for("stopping:")
+    assert storm(slave, number) == 0, str(slave)
+    assert "Traceback" not in slave.output
+    run.send(signal.SIGINT)
+    assert run.finish() == 130, str(run)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_client_that_stops_is_not_hurried_either(swarm: Swarm, number: signal.Signals) -> None:
+    run = swarm.run("slow.py:SlowTasks", "slow.seconds=600", workers=2)
+    started(swarm)
+    assert storm(run, number) == 130, str(run)
+    assert "Traceback" not in run.output
     swarm.check_nothing_left()

@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 import psutil
-from relay import Relay
+from relay import IN, Relay
 from swarmkit import Program, Swarm, until
 
 QUICK_LEASE = ("masternode.lease=4s", "masternode.heartbeat=500ms")
@@ -82,6 +82,37 @@ def test_a_slave_that_comes_back_keeps_its_work(swarm: Swarm) -> None:
         relay.close()
 
 
+def test_a_slave_that_comes_back_goes_on_with_a_task_that_came_with_others(swarm: Swarm) -> None:
+    swarm.master()
+    relay = Relay(int(swarm.credentials("slave").address.rpartition(":")[2]))
+    try:
+        slave = swarm.slave("attic", connect=swarm.connect_through(relay.port, "slave"))
+        run = swarm.run("slow.py:AmongQuick", "slow.count=100", "slow.seconds=600", "slow.quick=9")
+        until(lambda: swarm.probes("start-102.*"), what="the slow one runs")
+        until(lambda: "ended slow 101" in run.output, what="the results of those before it arrived")
+        assert relay.cut() == 1
+        until(lambda: slave.output.count("registered with the master") == 2)
+        until(lambda: swarm.status().nodes, what="the master has answered after that")
+        (swarm.probe / "release").touch()
+        check_all(run.ends_well(), 112)
+        assert len(swarm.probes("start-102.*")) == 1
+        slave.send(signal.SIGTERM)
+        assert slave.finish() == 0
+    finally:
+        relay.close()
+
+
+def test_nothing_waits_for_a_long_task_that_it_came_with(swarm: Swarm) -> None:
+    swarm.master()
+    swarm.slave("attic", workers=2)
+    swarm.slave("cellar")
+    run = swarm.run("slow.py:AmongQuick", "slow.count=100", "slow.seconds=600", "slow.quick=9")
+    others = [n for n in range(112) if n != 102]
+    until(lambda: all(f"ended slow {n}\n" in run.output for n in others), what="the others end")
+    (swarm.probe / "release").touch()
+    check_all(run.ends_well(), 112)
+
+
 def test_a_client_that_comes_back_is_told_everything_once(swarm: Swarm) -> None:
     swarm.master()
     swarm.slave("attic", workers=2)
@@ -97,6 +128,26 @@ def test_a_client_that_comes_back_is_told_everything_once(swarm: Swarm) -> None:
         check_all(report, 26)
         assert report["events"] == ["disconnected", "reconnected"] * (len(report["events"]) // 2)
         assert len(swarm.probes("start-*")) == 26
+    finally:
+        relay.close()
+
+
+def test_what_a_client_cancels_while_its_connection_breaks_is_cancelled(swarm: Swarm) -> None:
+    swarm.master()
+    swarm.slave("attic")
+    relay = Relay(int(swarm.credentials("client").address.rpartition(":")[2]))
+    try:
+        settings = ("slow.count=3", "slow.seconds=600")
+        run = swarm.run("slow.py:CancelsWhenTold", *settings, connect=swarm.connect_through(relay.port, "client"))
+        started(swarm)
+        relay.stall(IN)
+        (swarm.probe / "cancel").touch()
+        run.wait_for("cancelled")
+        assert relay.cut() == 1
+        relay.resume()
+        report = run.ends_well()
+        assert {error["kind"] for error in report["errors"].values()} == {"cancelled"}
+        assert report["ends"] == {f"slow {n}": 1 for n in range(3)}
     finally:
         relay.close()
 

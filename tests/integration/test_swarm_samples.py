@@ -86,6 +86,7 @@ def test_the_picture_grows_and_ctrl_c_leaves_what_there_is(swarm: Swarm) -> None
     assert run.runs, str(run)
     run.send(signal.SIGINT)
     assert run.finish() == 130, str(run)
+    assert re.search(r"\d+ of 3000 columns: .*picture\.png", run.output), str(run)
     data = file.read_bytes()
     assert data.startswith(b"\x89PNG")
     assert data.endswith(b"IEND\xaeB`\x82")
@@ -118,7 +119,7 @@ def test_a_terminal_shows_the_picture_as_it_grows(swarm: Swarm) -> None:
     assert process.wait(60) == 0, shown.decode("utf-8", "replace")
     painted = {frame for frame in bytes(shown).split(b"\x1b[2K") if "▀".encode() in frame}
     assert len(painted) >= 2, "some of it, and all of it"
-    assert shown.rstrip().rpartition(b"\n")[2].startswith(b"note:")
+    assert shown.rindex("▀".encode()) < shown.rindex(b"\ntasks:"), "the last picture stays, above the summary"
 
 
 def test_a_standalone_master_is_its_own_slave(swarm: Swarm, expected: bytes) -> None:

@@ -70,6 +70,16 @@ def test_an_early_end_stops_what_runs(swarm: Swarm) -> None:
 PLACES = ("init_system", "generate_tasks", "generator", "task_finished", "is_complete", "gather_result")
 
 
+def test_one_that_takes_longer_than_it_may_ends_with_its_tasks(swarm: Swarm) -> None:
+    swarm.master()
+    swarm.slave("attic")
+    run = swarm.run("slow.py:SlowSystem", "slow.count=3", "slow.seconds=600", "slow.limit=3")
+    error = run.ends_well()["system_error"]
+    assert error["kind"] == "timeout"
+    assert "OneSlowSystem took longer than its time-out of 3 s" in error["message"]
+    until(lambda: not any(node.busy_chunks for node in swarm.status().nodes), what="what ran has ended")
+
+
 def test_whatever_a_system_raises_reaches_the_client(swarm: Swarm) -> None:
     where = " ".join([*PLACES, "result", "exit", "os._exit", "large", "nowhere"])
     report = swarm.run(

@@ -66,6 +66,21 @@ def test_each_wild_task_ends_once_with_its_reason_and_hurts_no_other(swarm: Swar
     assert resident(master, slave) - before < 60 * MEBI
 
 
+def test_a_fork_bomb_is_ended_at_its_time_out_with_all_that_it_started(swarm: Swarm) -> None:
+    swarm.master()
+    slave = swarm.slave("attic", workers=2)
+    report = swarm.run("wild.py:ForkBomb").ends_well()
+    check_squares(report, 50)
+    assert set(report["ends"].values()) == {1}
+    assert report["errors"]["fork_bomb"]["kind"] == "timeout"
+    assert "worker was killed" in report["errors"]["fork_bomb"]["message"]
+    bombs = [int(name.partition("-")[2]) for name in swarm.probes("forked-*")]
+    assert len(bombs) > 7, "it had gone off"
+    until(lambda: not any(psutil.pid_exists(pid) for pid in bombs), 30.0, "nothing of it is left")
+    check_idle(swarm)
+    until(lambda: len(slave.children()) == 3, what="a template and two workers, and no more")
+
+
 @pytest.mark.parametrize("app", ["Cancelling", "CancellingSystem"])
 def test_cancelling_ends_what_runs_and_what_waits(swarm: Swarm, app: str) -> None:
     swarm.master()

@@ -32,7 +32,7 @@ from test_transport import (
 )
 
 from concurrence.errors import ComponentError, UsageError
-from concurrence.transport import tcp_listener, tcp_server
+from concurrence.transport import tcp_listener
 from concurrence.transport.api import IClient, PeerId
 from concurrence.transport.security import Credentials, KeyRing, Role, new_key_pair
 from concurrence.transport.tcp_handshake import (
@@ -359,47 +359,6 @@ class TestWithAKey:
 
 
 class TestCrowds:
-    def test_who_does_not_introduce_itself_is_cut_off(
-        self,
-        transport: TCPTransport,
-        ring: KeyRing,
-        monkeypatch: pytest.MonkeyPatch,
-        caplog: pytest.LogCaptureFixture,
-    ) -> None:
-        monkeypatch.setattr(tcp_server, "HELLO_SECONDS", 0.5)
-        server = transport.server(ANYWHERE, ring)
-        assert isinstance(server, TCPServer)
-        silent, chatty, known = (connected(transport, server, ring) for _ in range(3))
-        assert chatty.send([b"no hello"])
-        served(server)
-        assert known.send([b"hello"])
-        peer, _ = served(server)
-        server.admit(peer)
-        for client in (silent, chatty):
-            await_event(client, "disconnected")
-        assert server.rejections.silent >= 2
-        assert "did not introduce itself" in caplog.text
-        assert known.connection_events() == []
-        server.forget(peer)
-        await_event(known, "disconnected")
-
-    def test_who_introduces_itself_again_is_kept(
-        self, transport: TCPTransport, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(tcp_server, "HELLO_SECONDS", 2.0)
-        server = transport.server(ANYWHERE, ring)
-        silent, known = (connected(transport, server, ring) for _ in range(2))
-        assert known.send([b"I am"])
-        peer, _ = served(server)
-        server.admit(peer)
-        server.forget(peer)
-        assert known.send([b"I am"])
-        assert served(server)[0] == peer
-        server.admit(peer)
-        await_event(silent, "disconnected")
-        assert known.send([b"still here"])
-        assert served(server) == (peer, [b"still here"])
-
     def test_connections_beyond_what_open_files_allow_are_turned_away(
         self, guarded: Guarded, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -21,7 +21,7 @@ import zmq
 from concurrence.component import ComponentManager
 from concurrence.env.config import Config
 from concurrence.errors import AddressInUse, ComponentError, MessageTooLarge, UsageError
-from concurrence.transport import zmq_gate
+from concurrence.transport import tcp_server, zmq_gate
 from concurrence.transport import zmq_transport as zmq_transport_module
 from concurrence.transport.api import (
     LARGE_FRAME_BYTES,
@@ -36,6 +36,7 @@ from concurrence.transport.memory import MemoryTransport
 from concurrence.transport.memory_network import MemoryNetwork
 from concurrence.transport.rejections import RejectionLog
 from concurrence.transport.security import Credentials, KeyRing, Role, new_key_pair
+from concurrence.transport.tcp_server import TCPServer
 from concurrence.transport.tcp_transport import TCPTransport
 from concurrence.transport.zmq_server import ZMQServer
 from concurrence.transport.zmq_transport import ZMQTransport
@@ -90,17 +91,6 @@ def received(client: IClient | IWorkSource) -> list[bytes]:
 def served(server: IServer) -> tuple[PeerId, list[bytes]]:
     peer, frames = wait_for(server.receive, server.pollable)
     return peer, plain(frames)
-
-
-def said_until_served(client: IClient, server: IServer, frames: Sequence[Frame]) -> tuple[PeerId, list[bytes]]:
-    """Says it again now and then, as nodes do when they greet: what meets a change of connections may be lost."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        wait_for(lambda: client.send(frames))
-        with contextlib.suppress(AssertionError):
-            peer, came = wait_for(server.receive, server.pollable, seconds=1.0)
-            return peer, plain(came)
-        assert time.monotonic() < deadline, "nothing came"
 
 
 def await_event(client: IClient, event: str) -> list[str]:
@@ -293,7 +283,8 @@ class TestAnyServer:
         first, _ = served(server)
         client.reconnect()
         assert await_event(client, "connected") == ["connected"]
-        second, frames = said_until_served(client, server, [b"second"])
+        assert client.send([b"second"])
+        second, frames = served(server)
         assert frames == [b"second"]
         assert second != first
         assert server.origin(second).key == server.origin(first).key
@@ -301,6 +292,32 @@ class TestAnyServer:
         wait_for(lambda: not select_readable(client.pollable) and not server.send(first, [b"lost"]))
         assert server.send(second, [b"found"])
         assert received(client) == [b"found"]
+
+    def test_what_is_taken_after_a_reconnect_arrives(self, transport: Transport, ring: KeyRing) -> None:
+        server = transport.server(ANYWHERE, ring)
+        client = connected(transport, server, ring)
+        peers: set[PeerId] = set()
+        for number in range(30):
+            wait_for(lambda content=b"%d" % number: client.send([content]))
+            peer, frames = served(server)
+            assert frames == [b"%d" % number]
+            peers.add(peer)
+            client.reconnect()
+        assert len(peers) == 30
+
+    def test_what_is_taken_after_a_loss_arrives(self, transport: Transport, ring: KeyRing) -> None:
+        server = transport.server(ANYWHERE, ring)
+        address = server.address
+        client = connected(transport, server, ring)
+        for number in range(10):
+            server.close()
+            while "disconnected" not in client.connection_events():
+                pass  # without a pause, so that it sends as soon as it can have read of the loss
+            content = b"%d" % number
+            is_taken = client.send([content])
+            server = wait_for(lambda: reopened(transport, address, ring))
+            wait_for(lambda taken=is_taken, content=content: taken or client.send([content]))
+            assert served(server)[1] == [content]
 
     def test_a_client_waits_for_its_server(self, transport: Transport, ring: KeyRing) -> None:
         server = transport.server(ANYWHERE, ring)
@@ -476,6 +493,55 @@ def select_writable(pollable: Any) -> list[Any]:
     poller = zmq.Poller()
     watch(poller, pollable, zmq.POLLOUT)
     return poller.poll(0)
+
+
+@pytest.mark.parametrize("transport", ["zmq", "tcp", "tcp-plain"], indirect=True)
+class TestIntroductions:
+    def test_who_does_not_introduce_itself_is_cut_off(
+        self,
+        transport: Transport,
+        ring: KeyRing,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        for module in (zmq_gate, tcp_server):
+            monkeypatch.setattr(module, "HELLO_SECONDS", 1.0)
+        server = transport.server(ANYWHERE, ring)
+        assert isinstance(server, ZMQServer | TCPServer)
+        silent, chatty, known = (connected(transport, server, ring) for _ in range(3))
+        assert chatty.send([b"no hello"])
+        served(server)
+        assert known.send([b"hello"])
+        peer, _ = served(server)
+        server.admit(peer)
+        for client in (silent, chatty):
+            await_event(client, "disconnected")
+        assert server.rejections.silent >= 2
+        assert "did not introduce itself" in caplog.text
+        assert known.connection_events() == []
+        server.forget(peer)
+        await_event(known, "disconnected")
+
+    def test_who_introduces_itself_again_after_it_was_forgotten_is_kept(
+        self, transport: Transport, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for module in (zmq_gate, tcp_server):
+            monkeypatch.setattr(module, "HELLO_SECONDS", 2.0)
+        server = transport.server(ANYWHERE, ring)
+        assert isinstance(server, ZMQServer | TCPServer)
+        silent, known = (connected(transport, server, ring) for _ in range(2))
+        assert known.send([b"I am"])
+        peer, _ = served(server)
+        server.admit(peer)
+        server.forget(peer)
+        assert known.send([b"I am"])
+        assert served(server)[0] == peer
+        server.admit(peer)
+        await_event(silent, "disconnected")
+        wait_for(lambda: server.rejections.silent)
+        assert known.send([b"still here"])
+        assert served(server) == (peer, [b"still here"])
+        assert server.rejections.silent == 1
 
 
 class TestAnyWorkQueue:
@@ -759,43 +825,6 @@ class TestStrangers:
 
 class TestCrowds:
     """Connections that nobody needs are bounded in number and time, and those that somebody needs are kept."""
-
-    def test_who_does_not_introduce_itself_is_cut_off(
-        self, zmq_transport: ZMQTransport, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(zmq_gate, "HELLO_SECONDS", 1.0)
-        server = zmq_transport.server(ANYWHERE, ring)
-        silent, chatty, known = (connected(zmq_transport, server, ring) for _ in range(3))
-        assert chatty.send([b"no hello"])
-        served(server)
-        assert known.send([b"hello"])
-        peer, _ = served(server)
-        server.admit(peer)
-        for client in (silent, chatty):
-            await_event(client, "disconnected")
-        assert server.rejections.silent >= 2
-        assert known.connection_events() == []
-        server.forget(peer)
-        await_event(known, "disconnected")
-
-    def test_who_introduces_itself_again_after_it_was_forgotten_is_kept(
-        self, zmq_transport: ZMQTransport, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(zmq_gate, "HELLO_SECONDS", 2.0)
-        server = zmq_transport.server(ANYWHERE, ring)
-        silent, known = (connected(zmq_transport, server, ring) for _ in range(2))
-        assert known.send([b"I am"])
-        peer, _ = served(server)
-        server.admit(peer)
-        server.forget(peer)
-        assert known.send([b"I am"])
-        assert served(server)[0] == peer
-        server.admit(peer)
-        await_event(silent, "disconnected")
-        wait_for(lambda: server.rejections.silent)
-        assert known.send([b"still here"])
-        assert served(server) == (peer, [b"still here"])
-        assert server.rejections.silent == 1
 
     def test_connections_beyond_what_open_files_allow_are_turned_away(
         self, ring: KeyRing, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -244,6 +244,10 @@ def spoil(how: str) -> None:
     elif how == "streams":
         os.close(1)
         os.open("/dev/null", os.O_WRONLY)
+    elif how == "signals":
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, 300.0)
 
 
 def look_around(folder: str) -> list[Any]:
@@ -251,10 +255,11 @@ def look_around(folder: str) -> list[Any]:
     print("by print")  # noqa: T201
     path = Path(folder, f"file-{os.getpid()}")
     path.write_text("x")
-    return [os.getcwd(), path.stat().st_mode & 0o777, os.getpid()]
+    signals = [signal.getitimer(signal.ITIMER_REAL)[0], len(signal.pthread_sigmask(signal.SIG_BLOCK, ()))]
+    return [os.getcwd(), path.stat().st_mode & 0o777, os.getpid(), *signals]
 
 
-@pytest.mark.parametrize("how", ["descriptors", "folder", "umask", "streams"])
+@pytest.mark.parametrize("how", ["descriptors", "folder", "umask", "streams", "signals"])
 def test_what_a_task_does_to_its_process_is_put_back(
     slaves: Callable[..., Slave], tmp_path: Path, how: str
 ) -> None:
@@ -276,3 +281,4 @@ def test_what_a_task_does_to_its_process_is_put_back(
     assert before == {}
     assert slave.values()[3000][0] == os.getcwd()
     assert slave.values()[3000][1] & 0o400
+    assert slave.values()[3000][3:] == [0.0, 0], "no timer runs, and no signal is blocked"

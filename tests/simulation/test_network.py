@@ -8,7 +8,7 @@ from typing import Any
 from concurrence.testing.simulation.network import Connection, Link, Network
 from concurrence.testing.simulation.timeline import Timeline
 from concurrence.testing.simulation.work_queue import WorkQueue
-from concurrence.wire.codec import Parcel, decoder_to_slave, encode_tasks
+from concurrence.wire.codec import Parcel, encode_tasks
 from concurrence.wire.messages import Assign, PackedTask, Ping
 
 
@@ -24,15 +24,15 @@ class Node:
         self.events: list[str] = []
         self.received: list[int] = []
         self.arrived: list[int] = []
-        self.link = Link(self.network, self, decoder_to_slave(), 0.01)
+        self.link = Link(self.network, self, 0.01)
         self.link.connect()
         self.pass_time(1.0)
 
     def connection(self, event: str) -> None:
         self.events.append(event)
 
-    def receive(self, parcels: list[Parcel[Any]]) -> None:
-        self.received += [parcel.message.number for parcel in parcels]
+    def receive(self, payload: Any) -> None:
+        self.received += [parcel.message.number for parcel in payload]
 
     def heard(self, now: float) -> None:
         """Nothing to note."""

@@ -18,11 +18,13 @@ from typer.testing import CliRunner
 from concurrence.cli.main import app
 from concurrence.component import Component
 from concurrence.errors import UsageError
-from concurrence.scheduling import owner_events, slave_events
+from concurrence.scheduling import owner_events, slave_events, system_events
 from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.generic import GenericTaskScheduler
 from concurrence.scheduling.ledger.ledger import Ledger
 from concurrence.scheduling.pushpull import ZMQTaskScheduler
+from concurrence.scheduling.registry import Node
+from concurrence.testing.simulation import exchanges
 from concurrence.testing.simulation.api import Durations, Scenario
 from concurrence.testing.simulation.sweep import drawn, simulate, sweep
 from concurrence.testing.simulation.text import as_data, command, lines
@@ -43,9 +45,13 @@ def _nothing(*_: Any) -> None:
     """Does not do what it should."""
 
 
-@pytest.mark.parametrize(("seed", "policy"), BROKEN)
-def test_what_once_broke_holds(components: Components, seed: str, policy: str) -> None:
-    assert simulate(drawn(int(seed), policy), components).violation == ""
+@pytest.mark.parametrize("line", BROKEN, ids=" ".join)
+def test_what_once_broke_holds(components: Components, line: list[str]) -> None:
+    seed, policy, *others = line
+    scenario = drawn(int(seed), policy)
+    if "small" in others:
+        scenario = replace(scenario, payload=0, bandwidth=0.0)
+    assert simulate(scenario, components).violation == ""
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -66,7 +72,7 @@ class TestSameSeed:
             assert len(said) == 1
 
     def test_with_and_without_the_codec(self, components: Components, policy: str) -> None:
-        scenario = drawn(6, policy)
+        scenario = drawn(7, policy)
         with_codec = simulate(scenario, components)
         without = simulate(replace(scenario, codec=False), components)
         assert with_codec.bytes > without.bytes
@@ -98,6 +104,43 @@ class TestFigures:
     def test_clients_get_equal_shares(self, components: Components, policy: str) -> None:
         scenario = Scenario(tasks=600, clients=3, durations=Durations.EQUAL, policy=policy, seconds=0.02)
         assert simulate(scenario, components).fairness > 0.9
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+class TestSlowLines:
+    """Large messages that take several leases on their way."""
+
+    @staticmethod
+    def scenario(policy: str, leases: float, **fields: Any) -> Scenario:
+        size, lease = 800_000, 4.0
+        return Scenario(
+            slaves=3, tasks=60, clients=2, kinds=2, seconds=0.05, policy=policy, lease=lease, payload=size,
+            bandwidth=size / lease / leases, **fields,
+        )  # fmt: skip
+
+    @pytest.mark.parametrize("leases", [0.3, 3.0])
+    def test_nobody_is_given_up(
+        self, components: Components, policy: str, leases: float, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given_up: list[str] = []
+
+        def note(_: SwarmState, node: Node, *__: Any) -> None:
+            given_up.append(node.name)
+
+        monkeypatch.setattr(slave_events, "slave_lost", note)
+        monkeypatch.setattr(system_events, "owner_lost", note)
+        scenario = self.scenario(policy, leases)
+        report = simulate(scenario, components)
+        assert report.violation == ""
+        assert report.finished == 60
+        assert given_up == []
+        assert report.lost == 0, "and nothing is given out again while it is under way"
+
+    def test_whole_messages_would_have_them_given_up(
+        self, components: Components, policy: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(exchanges, "WHOLE_BYTES", 1 << 40)
+        assert simulate(self.scenario(policy, 3.0), components).finished == 0
 
 
 class TestBound:

@@ -22,6 +22,7 @@ class FakeMaster:
         self.progress: list[tuple[float, float, str]] = []
         self.cancelled: list[TaskId] = []
         self.cancelled_all = 0
+        self.pushed: list[Task] = []
         self.slaves = [SlaveSummary("attic", workers)]
         self.stats = TaskCounts()
         self._counter = count()
@@ -37,7 +38,7 @@ class FakeMaster:
         return TaskId(SystemId(1), next(self._counter))
 
     def push_tasks(self, tasks: Iterable[Task]) -> None:
-        raise NotImplementedError
+        self.pushed += tasks
 
     def cancel(self, task_ids: Iterable[TaskId] | None = None) -> None:
         if task_ids is None:

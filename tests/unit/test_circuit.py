@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from swarm_story import Master, Owner, Slave, counters_of, ends, machine
+from swarm_story import SYSTEM, Master, Owner, Slave, counters_of, ends, machine
 
+from concurrence.scheduling import explaining
+from concurrence.scheduling.blocking import Cause
 from concurrence.scheduling.circuit import (
     CHUNKS_PER_WORKER,
     FIRST_REST,
@@ -15,6 +17,7 @@ from concurrence.scheduling.circuit import (
     Circuit,
     CircuitState,
 )
+from concurrence.testing.histories import finish
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import (
     FAILED,
@@ -190,6 +193,48 @@ def test_a_trial_that_fails_doubles_the_rest() -> None:
     assert pulled_by(master, bad, 2 * FIRST_REST - 1) == []
     assert len(pulled_by(master, bad, 2.0)) == 1
     assert any("given nothing for 10 s" in line for line in master.news)
+
+
+def test_what_a_slave_on_trial_cannot_run_is_given_to_others() -> None:
+    master, client, good, bad = swarm_of(4)
+    fail_until_broken(bad)
+    good.work_off()
+    wide = master.slave("wide", machine(2, 4))
+    assert pulled_by(master, good, FIRST_REST + 1) == [], "everything is done, so that there is no trial"
+    client.push(3, range(10, 14), resources={"cpu": 2.0})
+    done = wide.work_off()
+    for _ in range(8):
+        master.wait(0.25, *master.peers.values())
+        done += wide.work_off()
+    assert sorted(done) == [10, 11, 12, 13]
+
+
+def test_what_a_slave_on_trial_cannot_run_does_not_wait_for_it() -> None:
+    master, client, good, bad = swarm_of(5)
+    fail_until_broken(bad)
+    gpu = master.slave("gpu", machine(1, 2, gpu=1.0))
+    finish(master, good, gpu, awake=[client])
+    master.wait(FIRST_REST + 1, client, good, gpu, bad)
+    assert is_open(master, bad), "there was nothing to try it on"
+    client.push(3, range(20, 22), resources={"gpu": 1.0})
+    assert [counters_of(chunk) for chunk in gpu.take(Assign)] == [[20]]
+    client.push(4, [30])
+    assert [counters_of(chunk) for chunk in bad.take(Assign)] == [[30]], "its trial, though others are before it"
+
+
+def test_what_only_a_broken_slave_could_run_is_explained() -> None:
+    master, client, _, bad = swarm_of(40)
+    fail_until_broken(bad)
+    node = master.core.swarm.registry.slave("bad")
+    assert node is not None
+    node.description.labels["tape"] = 1.0
+    client.push(3, [100], resources={"tape": 1.0})
+    swarm = master.core.swarm
+    told = explaining.explain_task(swarm, swarm.ledger.jobs[SYSTEM], 100, master.now)
+    assert told.block is not None
+    assert told.block.cause is Cause.RESTING
+    assert told.block.why == "of the slaves that could run it, the bad rests for 5 s: everything failed there"
+    assert "See what is wrong there" in told.fix
 
 
 def test_what_waits_at_a_broken_slave_is_taken_back() -> None:

@@ -180,6 +180,43 @@ def test_only_the_same_key_and_one_at_a_time() -> None:
     assert fault_of(result).kind == faults.KIND_CANCELLED
 
 
+def test_who_attaches_cancels_what_it_pushed_and_who_was_attached_does_not() -> None:
+    master = Master()
+    push(first := client(master))
+    host = host_of(master)
+    host.say(definition(9, b"a system", kind=3), [b"a system"])
+    for number, system in ((1, 501), (2, 502)):
+        host.say(PushSystem(number, system, 9, f"child {system}"))
+    first.say(Bye())
+    second = client(master, "second", 79)
+    second.say(Cancel(501))
+    assert 501 in master.ledger.jobs, "it has not attached yet"
+    second.say(AttachSystem(1, 500))
+    second.say(Cancel(501))
+    (told,) = host.take(SystemResult)
+    assert (told.message.system, fault_of(told).message) == (
+        501,
+        "the task system child 501 was cancelled by its client",
+    )
+    second.say(Bye())
+    third = client(master, "third", 80)
+    third.say(Cancel(502))
+    assert sorted(master.ledger.jobs) == [80, 500, 502]
+
+
+def test_it_keeps_the_weight_of_its_client_when_that_has_left() -> None:
+    master = Master(weights={"the client": 3.0})
+    push(first := client(master))
+    host = host_of(master)
+    host.say(definition(9, b"a system", kind=3), [b"a system"])
+    host.say(PushSystem(1, 501, 9, "child"))
+    first.say(Bye())
+    swarm = master.core.swarm
+    assert [swarm.weight_of(swarm.ledger.jobs[system]) for system in (500, 501)] == [3.0, 3.0]
+    client(master, "second", 79).say(AttachSystem(1, 500))
+    assert swarm.weight_of(swarm.ledger.jobs[501]) == 3.0
+
+
 def test_its_code_is_kept_for_as_long_as_it_runs() -> None:
     master = Master()
     push(first := client(master))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from swarm_story import SYSTEM, Master, Slave, counters_of, ends, fault_of, machine
+from swarm_story import SYSTEM, Master, Owner, Slave, counters_of, ends, fault_of, machine
 
+from concurrence.scheduling.owner_events import cancel_everything
 from concurrence.wire import faults
 from concurrence.wire.messages import (
     CANCELLED,
@@ -17,6 +18,9 @@ from concurrence.wire.messages import (
     Cancel,
     DefineFunction,
     ForgetFunction,
+    Ping,
+    Pong,
+    PushAccepted,
     Results,
     TakeBack,
     Welcome,
@@ -97,6 +101,53 @@ class TestLoss:
             back.answer(chunk)
         assert len(ends(client.messages(Results))) == 2
 
+    def test_of_a_chunk_whose_results_may_be_lost_only_those_run_again(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave(description=machine(1, 1))
+        client.define()
+        client.push(1, range(5))
+        slave.answer(*slave.pull(), busy=0.000_01)
+        (chunk,) = slave.pull()
+        assert counters_of(chunk) == [1, 2, 3, 4]
+        slave.answer(chunk, only=[1])
+        slave.vanish()  # and with the connection the result of 2; that of 3 is yet to be sent, and 4 runs
+        number = chunk.message.chunk
+        back: Slave = master.slave(resumes=True, chunks=[number], left={number: [3, 4]})
+        assert not back.messages(TakeBack), "what runs goes on"
+        back.answer(chunk, only=[3, 4])
+        (again,) = back.pull()
+        assert (counters_of(again), again.message.attempt) == ([2], 2)
+        back.answer(again)
+        assert ends(client.messages(Results)) == dict.fromkeys(range(5), FINISHED)
+
+    def test_nothing_is_expected_of_a_chunk_whose_results_are_all_lost(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave(description=machine(1, 1))
+        client.define()
+        client.push(1, range(3))
+        slave.answer(*slave.pull(), busy=0.000_01)
+        (chunk,) = slave.pull()
+        client.say(Cancel(SYSTEM, [1]))
+        slave.vanish()
+        number = chunk.message.chunk
+        back: Slave = master.slave(resumes=True, chunks=[number], left={number: []})
+        assert back.one(TakeBack) == TakeBack(number, kill=True)
+        assert back.work_off() == [2]
+        assert ends(client.messages(Results)) == {0: FINISHED, 1: CANCELLED, 2: FINISHED}
+
+    def test_what_another_slave_has_by_now_is_not_lost_with_it(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave(description=machine(1, 1))
+        client.define()
+        client.push(1, [0])
+        (chunk,) = slave.pull()
+        number = chunk.message.chunk
+        master.slave("other").vanish()
+        other = master.slave("other", resumes=True, chunks=[number], left={number: []})
+        assert other.one(TakeBack) == TakeBack(number, kill=True)
+        slave.answer(chunk)
+        assert ends(client.messages(Results)) == {0: FINISHED}
+
     def test_a_new_incarnation_of_a_slave_has_nothing_of_the_former(self) -> None:
         master = Master()
         client, slave = master.client(), master.slave()
@@ -142,6 +193,17 @@ class TestLoss:
         master.wait(11.0, slave)
         assert [node.id for node in master.core.swarm.registry] == ["slave"]
         assert client.name in master.dropped
+
+    def test_nor_is_a_slave_given_up_that_was_away_for_a_moment_then(self) -> None:
+        master = Master()
+        slave = master.slave()
+        slave.vanish()
+        master.now += 3_600.0
+        master.core.tick(master.now)
+        master.cycle()
+        assert len(master.core.swarm.registry) == 1
+        master.wait(1.25)
+        assert not len(master.core.swarm.registry)
 
     def test_a_bye_cancels_what_an_owner_has(self) -> None:
         master = Master()
@@ -227,6 +289,52 @@ class TestCancel:
         slave.work_off()
         assert ends(client.messages(Results)) == {0: 0, 1: 0, 2: CANCELLED, 3: 0, 4: 0}
 
+    def test_what_is_repeated_after_a_reconnect_cancels_once(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave()
+        client.define()
+        client.push(1, range(3))
+        client.say(Cancel(SYSTEM, None, 2))
+        client.push(3, [3])
+        assert [message.push for message in client.messages(PushAccepted)] == [1, 2, 3]
+        client.vanish()
+        back: Owner = master.client(resumes=True)
+        back.say(Cancel(SYSTEM, None, 2))
+        assert back.messages(PushAccepted)[-1].push == 3
+        slave.work_off()
+        told = ends(back.messages(Results))  # all of it again, since nothing was acknowledged
+        assert told == {0: CANCELLED, 1: CANCELLED, 2: CANCELLED, 3: FINISHED}, "that was pushed after it"
+        kept = [entry.parcel.message for entry in master.journal]
+        assert Cancel(SYSTEM, None, 2) in kept, "what is answered is kept"
+
+    def test_what_is_no_system_any_more_is_answered_all_the_same(self) -> None:
+        master = Master()
+        client = master.client()
+        client.say(Cancel(12345, None, 1))
+        assert client.one(PushAccepted).push == 1
+
+    def test_an_owner_is_told_to_push_no_more_until_it_answers(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave()
+        client.define()
+        client.push(1, range(3))
+        job = master.ledger.jobs[SYSTEM]
+        assert cancel_everything(master.core.swarm, job, "an administrator") == 3
+        master.cycle()
+        assert client.one(Cancel) == Cancel(SYSTEM)
+        client.vanish()
+        back: Owner = master.client(resumes=True)
+        assert back.one(Cancel) == Cancel(SYSTEM), "it may not have heard that"
+        back.push(2, [3])
+        back.say(Cancel(SYSTEM, None, 3))
+        assert not job.tasks, "what it pushed before it heard"
+        back.vanish()
+        again: Owner = master.client(resumes=True)
+        assert not again.messages(Cancel)
+        again.push(4, [4])
+        slave.work_off()
+        assert ends(again.messages(Results)) == {**dict.fromkeys(range(4), CANCELLED), 4: FINISHED}
+
     def test_a_resumed_slave_is_told_again(self) -> None:
         master = Master()
         client, slave = master.client(), master.slave()
@@ -245,3 +353,16 @@ class TestCancel:
         client.push(1, [0])
         other.say(Cancel(SYSTEM))
         assert master.ledger.jobs[SYSTEM].queued == 1
+
+
+def test_a_greeting_that_comes_late_on_a_connection_that_was_given_up_changes_nothing() -> None:
+    """On a slow line it may lie behind what else that connection held, and come after the next one's."""
+    master = Master()
+    slave = master.slave("s", session="1", greeting=2)
+    late = master.slave("s", session="1", greeting=1, resumes=True)
+    assert late.inbox == [], "a refusal would end the node, wherever it reads that"
+    assert late.name in master.dropped
+    slave.say(Ping(1))
+    assert slave.messages(Pong) == [Pong(1)]
+    newer = master.slave("s", session="1", greeting=3, resumes=True)
+    assert newer.one(Welcome).known

@@ -21,6 +21,7 @@ from concurrence.wire.messages import (
     PackedResult,
     Progress,
     PushRejected,
+    PushSystem,
     Refusal,
     ReportProgress,
     Results,
@@ -29,6 +30,7 @@ from concurrence.wire.messages import (
     StatusRequest,
     SystemEnded,
     SystemResult,
+    TakeBack,
 )
 
 pytestmark = pytest.mark.usefixtures("each_policy")
@@ -111,6 +113,30 @@ class TestSystems:
         (result,) = client.take(SystemResult)
         assert ("it had enough" if says_goodbye else "nothing was heard") in fault_of(result).message
         assert master.stopped == [500]
+
+    def test_one_that_takes_longer_than_it_may_is_ended_with_all_that_it_pushed(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave()
+        client.say(definition(9, b"a system", kind=3), [b"a system"])
+        for number, (system, timeout) in enumerate([(500, 5.0), (501, 0.0), (502, 2.0)], 1):
+            client.say(PushSystem(number, system, 9, f"system {system}", 3.0, timeout=timeout))
+        assert master.ledger.jobs[500].weight == 3.0
+        orders = {order.system: order for order in master.orders}
+        host = master.connect(hello("host", "h", system=500, ticket=orders[500].ticket))
+        other = master.connect(hello("host", "o", system=502, ticket=orders[502].ticket))
+        other.say(SystemEnded(1, 502, FINISHED), [encode_results([PackedResult(b"42")])])
+        host.define()
+        host.push(1, [0], system=500)
+        slave.pull()
+        master.wait(4.5, client, slave, host)
+        assert [message.system for message in client.messages(SystemResult)] == [502]
+        master.wait(1.0, client, slave, host)
+        (result,) = client.take(SystemResult)
+        assert (result.message.system, fault_of(result).kind) == (500, faults.KIND_TIMEOUT)
+        assert "took longer than its time-out of 5 s" in fault_of(result).message
+        assert slave.one(TakeBack).kill
+        assert host.messages(Bye)
+        assert sorted(master.ledger.jobs) == [SYSTEM, 501]
 
     def test_a_client_cancels_its_system(self) -> None:
         master = Master()

@@ -163,9 +163,9 @@ def test_a_cell_without_room_makes_results_leave_at_once() -> None:
 
 def test_large_results_leave_before_the_chunk_is_done() -> None:
     worker = Worker()
-    outcomes = run_calls(bytes, *[(300_000,)] * 5, worker=worker)
-    assert [len(outcome.value) for outcome in outcomes] == [300_000] * 5
-    assert [len(parcel.message.counters) for parcel in worker.sent] == [2, 2, 1]
+    outcomes = run_calls(bytes, *[(200_000,)] * 5, worker=worker)
+    assert [len(outcome.value) for outcome in outcomes] == [200_000] * 5
+    assert [len(parcel.message.counters) for parcel in worker.sent] == [3, 2]
 
 
 def test_out_of_band_buffers_travel_both_ways() -> None:

@@ -15,7 +15,7 @@ from concurrence.scheduling.api import ITaskScheduleStrategy, SlaveView, WorkVie
 from concurrence.scheduling.blocking import Cause
 from concurrence.scheduling.explaining import Explanation
 from concurrence.scheduling.generic import GenericTaskScheduler
-from concurrence.scheduling.job_views import job_views
+from concurrence.scheduling.job_views import job_views, names_of_all
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec
 from concurrence.wire.messages import FAILED, Bye, Cancel
@@ -333,3 +333,18 @@ def drain(master: Master, slave: Slave) -> None:
     assert found is not None
     draining.order(master.core.swarm, found, is_on=True, stops=False)
     master.cycle()
+
+
+def test_plain_tasks_go_by_their_client_and_what_ended_last_has_the_name() -> None:
+    def named(name: str) -> list[int]:
+        return [system for system, each in names_of_all(master.core.swarm).items() if each == name]
+
+    master = Master()
+    for system in (11, 12):
+        client = master.client("client", system=system)
+        client.define()
+        assert system not in named("the client"), "it has pushed nothing"
+        client.push(1, [0], system=system)
+        assert named("the client") == [system]
+        client.say(Bye("done"))
+    assert named("the client") == [12], "both have ended"

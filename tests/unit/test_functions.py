@@ -97,6 +97,8 @@ def test_people_see_which_call_it_is() -> None:
     assert triple.task(1).label == "triple it"
     long = double.task("x" * 1_000).label  # pyright: ignore[reportArgumentType]
     assert len(long) < 60
+    vast = FunctionTask(max, (bytes(1_000_000), bytearray(1_000_000))).label
+    assert len(vast) < 100
     many = FunctionTask(max, tuple(range(100))).label
     assert many == "max(0, 1, 2, 3, 4, ...)"
     assert FunctionTask(max, ([1],), {"key": 1}).label == "max([1], key=1)"

@@ -292,3 +292,14 @@ def test_a_thousand_sockets_come_back_to_a_master_over_some_time(outage: float) 
     assert most_at_once(waits, 0.1) < 300
     if not outage:
         assert max(waits) < 0.8, "who lost only a connection is back before it is taken for dead"
+
+
+def test_greetings_are_counted_over_all_connections() -> None:
+    story = Story()
+    counted: list[int] = []
+    for _ in range(3):
+        story.link.connection("connected", story.now)
+        counted += [message.greeting for message in story.link.outgoing if isinstance(message, Hello)]
+        story.sent()
+        story.link.connection("disconnected", story.now)
+    assert counted == [1, 2, 3]

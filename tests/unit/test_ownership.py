@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from owner_story import Add, Buffered, Other, owned, results
+from owner_story import Add, Buffered, Other, System, owned, results
 
 from concurrence.errors import TaskCancelled, UsageError
+from concurrence.ids import SystemId
+from concurrence.tasks.functions import FunctionTask
 from concurrence.tasks.ownership import MAX_BATCH_FRAMES, MAX_BATCH_TASKS, system_end
 from concurrence.wire import faults
 from concurrence.wire.codec import Frame, Parcel, decode_tasks, encode_results
@@ -17,6 +20,7 @@ from concurrence.wire.messages import (
     FINISHED,
     DefineFunction,
     PackedResult,
+    PushSystem,
     PushTasks,
     SystemResult,
 )
@@ -120,9 +124,56 @@ class TestOwnedTasks:
         assert definition.number not in old, "late pushes cannot be taken for new ones"
 
 
+class Unshown:
+    """An argument that takes long to show."""
+
+    def __repr__(self) -> str:
+        raise AssertionError("nobody looks at it")
+
+
+def test_arguments_are_not_shown_while_nothing_is_wrong_with_their_task() -> None:
+    tasks = owned()
+    for _ in range(2 * MAX_BATCH_TASKS):
+        tasks.add(FunctionTask(id, (Unshown(),)))
+    assert len(tasks.take_pushes()) == 2
+
+
 @pytest.mark.parametrize("strange", [7, len, [Add()], None])
 def test_only_tasks_can_be_pushed(strange: Any) -> None:
     tasks = owned()
     with pytest.raises(UsageError, match=r"was pushed, and only tasks can be"):
         tasks.add(strange)
     assert not len(tasks)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "accepted"),
+    [
+        ("weight", 0, "from 0.001 to 1000"),
+        ("weight", "heavy", "from 0.001 to 1000"),
+        ("timeout", 0, "a number of seconds above 0"),
+        ("timeout", "1 min", "a number of seconds above 0"),
+    ],
+)
+def test_a_task_system_whose_options_mean_nothing_is_refused_where_it_is_pushed(
+    option: str, value: object, accepted: str
+) -> None:
+    system = System()
+    setattr(system, option, value)
+    tasks = owned()
+    with pytest.raises(UsageError, match=f"System.*{option}|{option} of System") as told:
+        tasks.add_system(SystemId(8), system)
+    assert accepted in str(told.value)
+    assert not tasks.take_pushes()
+
+
+def test_a_task_system_is_pushed_with_its_weight_and_its_time_out() -> None:
+    system = System()
+    system.timeout = timedelta(minutes=2)
+    system.weight = 3
+    tasks = owned()
+    tasks.add_system(SystemId(8), system)
+    (push,) = tasks.take_pushes()
+    message = push.parcels[-1].message
+    assert isinstance(message, PushSystem)
+    assert (message.timeout, message.weight) == (120.0, 3.0)

@@ -16,6 +16,7 @@ from concurrence.tasks.api import ITaskMaster, ITaskSystem, Task
 from concurrence.tasks.bundles import BundleCollector
 from concurrence.tasks.functions import FunctionTask, task
 from concurrence.tasks.packing import TaskPacker, pack_value, rebuild_exception, referred_modules, unpack_result
+from concurrence.tasks.values import LARGE_BYTES
 from concurrence.wire.faults import Fault
 from concurrence.wire.messages import KIND_CALL, KIND_OBJECT, KIND_SYSTEM, KIND_TASK
 
@@ -128,6 +129,48 @@ def test_a_bound_method_takes_its_state_of_the_moment(packer: TaskPacker) -> Non
         square.number = number
         values.append(worker.run([packer.pack(FunctionTask(method))])[0].value)
     assert values == [9, 16]
+
+
+def test_large_bytes_travel_apart_without_a_copy(packer: TaskPacker) -> None:
+    large, small = bytes(LARGE_BYTES), bytes(100)
+    call = packer.pack(FunctionTask(max, (large, small, large), {"key": large}))
+    assert len(call.buffers) == 1
+    assert call.buffers[0] is large
+    assert len(call.arguments) < 1_000
+    args, named = pickle.loads(call.arguments, buffers=[memoryview(buffer) for buffer in call.buffers])
+    assert args == (large, small, large)
+    assert type(args[0]) is bytes
+    assert args[0] is args[2] is named["key"]
+    state = packer.pack(Square(large))
+    assert state.buffers == [large]
+    assert pickle.loads(state.arguments, buffers=state.buffers)["number"] is large
+
+
+def test_large_bytes_below_the_containers_of_an_author_stay_in_band(packer: TaskPacker) -> None:
+    large = bytes(LARGE_BYTES)
+    kept = [large]
+    call = packer.pack(FunctionTask(max, (kept, kept)))
+    assert call.buffers == []
+    args, _ = pickle.loads(call.arguments)
+    assert args[0] is args[1]
+
+
+LARGE = bytes(LARGE_BYTES)
+
+
+@pytest.mark.parametrize("value", [LARGE, [LARGE, 1], (LARGE, LARGE), {"a": LARGE}], ids=type)
+def test_large_bytes_of_a_result_travel_apart(value: Any) -> None:
+    payload, buffers = pack_value(value)
+    assert len(buffers) == 1
+    assert len(payload) < 1_000
+    assert unpack_result(payload, buffers) == value
+
+
+def test_very_many_large_bytes_do_not_all_become_frames() -> None:
+    value = [bytes([number]) * LARGE_BYTES for number in range(100)]
+    payload, buffers = pack_value(value)
+    assert len(buffers) == 16
+    assert unpack_result(payload, buffers) == value
 
 
 def test_large_buffers_travel_apart_without_a_copy(packer: TaskPacker) -> None:

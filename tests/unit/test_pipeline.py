@@ -135,6 +135,27 @@ def test_a_folder_that_vanishes_before_it_is_read_is_counted(tmp_path: Path) -> 
     assert (listing.vanished, listing.folders, len(listing.files)) == (2, 1, 1)
 
 
+def test_what_vanishes_while_its_folder_is_read_takes_nothing_else_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("gone", "closed", "one", "two"):
+        (tmp_path / name).write_text("same")
+    look = os.lstat
+
+    def lstat(path: str) -> os.stat_result:
+        if path.endswith("gone"):
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+        if path.endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return look(path)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    listing = read_folders([str(tmp_path)], 100)
+    assert {Path(file.path).name for file in listing.files} == {"one", "two"}
+    assert (listing.vanished, listing.folders) == (1, 1)
+    assert listing.problems == [(str(tmp_path / "closed"), "Permission denied")]
+
+
 def test_a_slave_without_the_folder_is_no_slave_on_which_it_is_empty(tmp_path: Path) -> None:
     for task in (
         Walk(str(tmp_path / "nowhere"), [str(tmp_path)]),
@@ -162,6 +183,24 @@ def test_hashes_come_in_batches_unless_workers_are_hungry(tmp_path: Path) -> Non
     master.stats = TaskCounts(pushed=2)
     (rest,) = cast("list[Hash]", list(system.task_finished(master, tasks[0], tasks[0](), None)))
     assert len(rest.files) == 36
+
+
+def test_the_last_batch_is_hashed_though_it_is_small_and_no_more_tasks_end(tmp_path: Path) -> None:
+    for number in range(10):
+        (tmp_path / f"{number}").write_text("same")
+    system, master = PipelineSystem(str(tmp_path), 0), FakeMaster(workers=2)
+    (walk,) = system.generate_tasks(master)
+    # Iterables that are not drained yet count as unfinished, even if they turn out to be empty.
+    master.stats = TaskCounts(undrained=5)
+    assert system.task_finished(master, walk, run_task(walk), None) == []
+    assert not system.is_complete(master)
+    assert master.pushed == []
+    master.stats = TaskCounts()
+    assert not system.is_complete(master)
+    (last,) = cast("list[Hash]", master.pushed)
+    assert len(last.files) == 10
+    assert system.task_finished(master, last, last(), None) == []
+    assert system.is_complete(master)
 
 
 # --- the application ---

@@ -9,8 +9,32 @@ from swarm_story import Master, Owner, Slave, hello, machine, make_policy
 from test_slots import assign, only, results, started, upstream
 
 from concurrence.nodes.master_link import LinkEvent, MasterLink
+from concurrence.scheduling import resting
+from concurrence.scheduling.circuit import CircuitState
 from concurrence.wire.messages import RETURNED, DefineFunction, Welcome
 from concurrence.workers.slot_state import Seen, SendToWorker, StopChunk
+
+
+@pytest.mark.usefixtures("each_policy")
+class TestTrials:
+    def test_one_that_waits_for_its_trial_holds_nobody_up(self) -> None:
+        # What it cannot run was set aside for it, and so for all others: for ever, if that is all there is.
+        master = Master()
+        client, able = master.client(), master.slave("able", machine(1, 2, gpu=1.0))
+        master.slave("bad", machine(1, 2))
+        swarm = master.core.swarm
+        bad = swarm.registry.slave("bad")
+        assert bad is not None
+        while bad.circuit.is_closed:
+            resting.failed(swarm, bad, 1, master.now, begun=False)
+        for _ in range(10):
+            master.wait(1.0, client, able)
+            bad.heard = master.now
+        assert bad.circuit.state is CircuitState.TRIAL
+        client.define()
+        client.push(1, range(3), resources={"gpu": 1.0})
+        master.wait(1.0, client, able)
+        assert able.work_off() == [0, 1, 2]
 
 
 @pytest.mark.usefixtures("each_policy")

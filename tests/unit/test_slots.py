@@ -198,6 +198,16 @@ def test_results_are_forwarded_as_they_came() -> None:
     assert slots.worker_results(1, whole) == []
 
 
+def test_what_is_left_of_a_chunk() -> None:
+    slots = started()
+    slots.assign(assign(1, count=3))
+    assert slots.left(1) == [100, 101, 102]
+    slots.worker_results(1, results(1, [101]))
+    assert slots.left(1) == [100, 102]
+    slots.worker_results(1, results(1, [100, 102]))
+    assert slots.left(1) == []
+
+
 def test_what_was_drained_is_not_forwarded_twice() -> None:
     slots = started()
     slots.assign(assign(1, count=3))

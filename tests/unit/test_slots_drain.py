@@ -5,7 +5,7 @@ from __future__ import annotations
 from test_slots import assign, define, only, results, started, upstream
 
 from concurrence.wire.messages import RETURNED, NeedFunction
-from concurrence.workers.slot_state import Seen, SendToWorker, StopChunk
+from concurrence.workers.slot_state import KillWorker, Seen, SendToWorker, StopChunk
 
 
 def test_what_has_not_started_is_given_back_and_what_runs_goes_on() -> None:
@@ -46,3 +46,12 @@ def test_it_works_again() -> None:
     slots.drain(is_on=True)
     assert slots.drain(is_on=False) == []
     assert only(slots.assign(assign(1)), SendToWorker)
+
+
+def test_what_was_cancelled_before_is_ended_all_the_same() -> None:
+    slots = started()
+    slots.assign(assign(1, count=1))
+    slots.take_back(1, kill=True)
+    slots.drain(is_on=True)
+    out = slots.worker_seen(1, Seen(1, 0, stopped={1}))
+    assert only(out, KillWorker) == [KillWorker(1)]

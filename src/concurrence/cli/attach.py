@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from concurrence.cli.completion import complete_apps
+from concurrence.cli.ending import end_with_the_node
 from concurrence.cli.options import EnvOption, MasterOption, SetOption, examples, overrides_of
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def attach(
         try:
             with make_display(bar=sys.stdout.isatty() and not quiet) as display:
                 environment.start_logging()
+                end_with_the_node()
                 return run_application(collector, display=display)
         except KeyboardInterrupt:
             if not quiet:

@@ -17,7 +17,7 @@ from concurrence.nodes.advice import advise
 from concurrence.nodes.display import Pixels, PlainDisplay, RunSummary
 from concurrence.nodes.run_report import RunReport
 
-_WIDEST, _HIGHEST = 72, 22  # characters of a picture: it is painted ten times a second
+_WIDEST, _HIGHEST = 72, 22  # characters of a picture: it is painted again and again
 _LINES_LEFT = 8
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 

@@ -25,6 +25,7 @@ try:
         status,
         top,
     )
+    from concurrence.cli.ending import own_the_process
     from concurrence.cli.failures import INTERRUPTED
     from concurrence.cli.group import Commands, pass_environment_on, use_environment
     from concurrence.version import __version__
@@ -99,6 +100,7 @@ def root(
 
 def main() -> None:
     """Run the command line; ends the process with its exit code."""
+    own_the_process()
     try:
         app(prog_name="concurrence")
     except KeyboardInterrupt:  # before the group of all commands, or after it

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from concurrence.cli.completion import complete_apps, is_for_a_shell
+from concurrence.cli.ending import end_with_the_node
 from concurrence.cli.options import (
     ConfigOption,
     EnvOption,
@@ -241,6 +242,7 @@ def _run_application(
         with make_display(bar=sys.stdout.isatty() and not quiet and not inline) as display:
             # Again: a bar has taken the place of sys.stderr, and puts what is written there above itself.
             environment.start_logging()
+            end_with_the_node()
             code = run_application(app, workers=workers, inline=inline, display=display)
     except KeyboardInterrupt:
         code, outcome = INTERRUPTED, "interrupted"

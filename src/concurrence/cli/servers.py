@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from concurrence.cli.ending import end_with_the_node
 from concurrence.cli.options import (
     ConfigOption,
     EnvOption,
@@ -95,6 +96,7 @@ def slave(
 
 
 def _serve(node: Node) -> int:
+    end_with_the_node()
     try:
         node.app_init()
         return node.app_main() or 0

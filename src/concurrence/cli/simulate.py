@@ -55,6 +55,8 @@ def simulate(
     faults: Annotated[bool, typer.Option("--faults", help="Things go wrong.")] = False,
     fault_rate: Annotated[float, typer.Option(min=0.0, help="Faults a second, for each ten slaves.")] = 1.0,
     latency: Annotated[float, typer.Option(min=0.0, help="Seconds one way, at the least.")] = 0.0005,
+    bandwidth: Annotated[float, typer.Option(min=0.0, help="Bytes a second of each link; 0: any number.")] = 0.0,
+    payload: Annotated[int, typer.Option(min=0, help="Bytes of ballast of large tasks, one in ten.")] = 0,
     lease: Annotated[float, typer.Option(min=0.5, help="Seconds of silence until a node is given up.")] = 10.0,
     silent: Annotated[bool, typer.Option("--no-heartbeats", help="Nodes give no signs of life.")] = False,
     bare: Annotated[bool, typer.Option("--no-codec", help="Messages are not really encoded.")] = False,
@@ -78,7 +80,8 @@ def simulate(
         "slaves": slaves, "tasks": tasks, "overrides": tuple(settings or ()), "clients": clients, "kinds": kinds,
         "workers": workers, "alike": alike, "spread": spread, "blind": blind, "durations": durations,
         "seconds": seconds, "systems": systems, "weighted": weighted, "labels": labels, "faults": faults,
-        "fault_rate": fault_rate, "latency": latency, "lease": lease, "heartbeats": not silent, "codec": not bare,
+        "fault_rate": fault_rate, "latency": latency, "bandwidth": bandwidth, "payload": payload,
+        "lease": lease, "heartbeats": not silent, "codec": not bare,
         "check_every": check_every, "cycle_seconds": cycle_seconds, "message_seconds": message_seconds,
         "patience": patience,
     }  # fmt: skip

@@ -27,6 +27,7 @@ from concurrence.nodes.owner_channel import IOwnerChannel, OwnerChannel
 from concurrence.nodes.reactor import Timer
 from concurrence.nodes.run_report import RunReport, make_report
 from concurrence.nodes.services import NodeHandle, NodeServices
+from concurrence.nodes.stop_signals import StopSignals
 from concurrence.nodes.task_output import show_output
 from concurrence.nodes.usage_question import ask_usage
 from concurrence.tasks.api import ITaskSystem, Task
@@ -37,7 +38,7 @@ from concurrence.telemetry.api import IStats
 from concurrence.transport.api import ITransport
 from concurrence.transport.security import Credentials
 from concurrence.wire.codec import Parcel
-from concurrence.wire.messages import Output, Progress, ToOwner, Usage
+from concurrence.wire.messages import Cancel, Output, Progress, ToOwner, Usage
 
 _SHOW_SECONDS = 0.1
 _IDLE_SECONDS = 3.0
@@ -138,7 +139,7 @@ class ClientRun:
             ConcurrenceError: There is no swarm to be had, or it was lost for good.
             Exception: Whatever a handler raised.
         """
-        restore = catch_signals(self._environment, lambda: self._loop.post(self._watch.reload))
+        signals = catch_signals(self._environment, lambda: self._loop.post(self._watch.reload))
         channel: IOwnerChannel | None = None
         reason = "the application ended"
         try:
@@ -163,19 +164,20 @@ class ClientRun:
                 raise UsageError(f"{_NOTHING_LEFT}; {_HAS_TO_END}") from error
             raise
         finally:
+            signals.is_ending = True
             self._ended = time.perf_counter()
             try:
                 if self._owner is not None and channel is not None and not self._was_lost:
                     self._usage = ask_usage(channel)
             finally:
-                self._close(channel, reason)
-                restore()
+                self._close(channel, reason, signals)
+                signals.release()
         return self._exit_code
 
-    def _close(self, channel: IOwnerChannel | None, reason: str) -> None:
+    def _close(self, channel: IOwnerChannel | None, reason: str, signals: StopSignals) -> None:
         try:
             if self._services is not None:
-                self._services.stop()
+                self._services.end(signals)
         finally:
             if channel is not None:
                 channel.close(reason)
@@ -326,6 +328,11 @@ class ClientRun:
             self._progress[message.system] = message
             if message.system != self.system_id:
                 self._show_system(message)
+        elif isinstance(message, Cancel):
+            self._environment.log.warning(
+                "an administrator cancelled all tasks; what waits to be pushed is dropped"
+            )
+            self.cancel(None)
 
     def link(self, event: LinkEvent) -> None:
         """Tell the application of losses and reconnections."""

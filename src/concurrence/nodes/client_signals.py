@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Callable
 from types import FrameType
 
 from concurrence.env.environment import Environment
+from concurrence.nodes.stop_signals import Handler, StopSignals
 
 _TERMINAL = "/dev/tty"
 
 
-def catch_signals(environment: Environment, reload: Callable[[], None]) -> Callable[[], None]:
+def catch_signals(environment: Environment, reload: Callable[[], None]) -> StopSignals:
     """SIGTERM ends the application as Ctrl-C does; so does SIGHUP, unless there is a config to read again.
 
     Also where there is one SIGHUP ends the application if its terminal is gone: it then meant that. Whoever
-    had SIGHUP ignored, as ``nohup`` does, is obeyed.
+    had SIGHUP ignored, as ``nohup`` does, is obeyed; and so is who has handlers of its own for Ctrl-C.
 
     Args:
         environment: Whose config it is.
         reload: Has the config read soon; called in the signal handler.
-
-    Returns:
-        What puts the previous handlers back.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return lambda: None
     had_terminal = _has_terminal()
 
     def on_terminate(number: int, frame: FrameType | None) -> None:
@@ -38,16 +33,14 @@ def catch_signals(environment: Environment, reload: Callable[[], None]) -> Calla
             raise KeyboardInterrupt
         reload()
 
-    handlers: dict[int, Callable[[int, FrameType | None], None]] = {signal.SIGTERM: on_terminate}
+    handlers: dict[int, Handler] = {signal.SIGTERM: on_terminate}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        handlers[signal.SIGINT] = on_terminate
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         handlers[signal.SIGHUP] = on_hangup if _has_config(environment) else on_terminate
-    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-
-    def restore() -> None:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-    return restore
+    signals = StopSignals()
+    signals.catch(handlers)
+    return signals
 
 
 def _has_config(environment: Environment) -> bool:

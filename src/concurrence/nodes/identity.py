@@ -34,6 +34,7 @@ class Identity:
         *,
         slave: SlaveDescription | None = None,
         chunks: list[int] | None = None,
+        left: dict[int, list[int]] | None = None,
         system: int = 0,
         ticket: str = "",
         drains: bool = False,
@@ -44,6 +45,7 @@ class Identity:
             resumes: Whether this incarnation was welcomed before.
             slave: A slave's machine.
             chunks: What a slave still has.
+            left: See :class:`~concurrence.wire.link_messages.Hello`.
             system: A host's system, or that of a client's plain tasks.
             ticket: A host's.
             drains: Whether a slave takes no work.
@@ -64,6 +66,7 @@ class Identity:
             system=system,
             chunks=chunks or [],
             drains=drains,
+            left=left or {},
         )
 
 

@@ -154,7 +154,7 @@ class JobMethods:
             answer["cancelled"] = len(job.tasks)
             owner_events.cancel_system(swarm, job, by)
         elif target.counter is None:
-            answer["cancelled"] = owner_events.cancel_tasks(swarm, job, None, by)
+            answer["cancelled"] = owner_events.cancel_everything(swarm, job, by)
         else:
             if target.counter >= job.next_counter:
                 raise NotFound(f"there is no task {_id_of(target)}", hint="See: concurrence jobs")

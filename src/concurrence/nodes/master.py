@@ -26,6 +26,7 @@ from concurrence.nodes.keys import MasterKeys
 from concurrence.nodes.launching import Access, ChildDismissed, ChildNode, LaunchFailed, LaunchSpec, Ready
 from concurrence.nodes.locking import lock_environment, note_address
 from concurrence.nodes.master_pages import MasterPages
+from concurrence.nodes.peer_traffic import PeerTraffic
 from concurrence.nodes.registering import RegisteringNode
 from concurrence.scheduling.api import Alone, ITaskScheduler, Limits
 from concurrence.scheduling.core import MasterCore
@@ -35,11 +36,14 @@ from concurrence.transport.descriptors import require
 from concurrence.transport.security import Role
 from concurrence.transport.tokens import ApiTokens
 from concurrence.version import __version__
-from concurrence.wire.codec import Parcel, decoder_for_master, encode, in_batches
+from concurrence.wire.codec import Parcel, decoder_for_master, encode
 from concurrence.wire.messages import (
     Assign,
     Bye,
+    Hello,
     Message,
+    Piece,
+    PieceTaken,
     RpcCall,
     RpcFailure,
     RpcHello,
@@ -148,7 +152,7 @@ class MasterNode(RegisteringNode):
 
     def app_main(self) -> int:
         """Run until stopped; the exit code."""
-        restore = self.catch_signals()
+        self.signals.catch_all()
         self._thread = threading.get_ident()
         self._keys = MasterKeys.private() if self._is_private else MasterKeys.of(self.env)
         if self.is_standalone:
@@ -164,8 +168,9 @@ class MasterNode(RegisteringNode):
             self._announce(server)
             self.reactor.run()
         finally:
+            self.signals.is_ending = True
             self._shut_down()
-            restore()
+            self.signals.release()
         return 0
 
     # --- start and stop ---
@@ -173,6 +178,7 @@ class MasterNode(RegisteringNode):
     def _listen(self) -> IServer:
         host, port = ("127.0.0.1", 0) if self._is_private else (self.host, self.port)
         self._server = server = self.transport.server(f"tcp://{host}:{port}", self._keys.ring)
+        self._traffic = PeerTraffic(self._core, self._decoder, server.max_frame_bytes, server.send)
         self._journal = self.journal
         self._journal.open(self._durable)
         self._opened_journal = self._journal
@@ -258,9 +264,11 @@ class MasterNode(RegisteringNode):
     def _shut_down(self) -> None:
         try:
             self.close_http()
-            self.end_services()
         finally:
-            self._close_all()
+            try:
+                self.end_services()
+            finally:
+                self._close_all()
 
     def _close_all(self) -> None:
         if self._slave is not None:
@@ -282,7 +290,6 @@ class MasterNode(RegisteringNode):
     # --- the cycle ---
 
     def _drain(self, server: IServer) -> None:
-        core = self._core
         now = self.reactor.now()
         for _ in range(_DRAIN):
             received = server.receive()
@@ -293,10 +300,10 @@ class MasterNode(RegisteringNode):
                 parcels = self._decoder.decode(frames)
             except ProtocolError as error:
                 self.log.warning("bad message from %s: %s", server.origin(peer).address, error.message)
-                core.garbage(peer, error)
+                self._core.garbage(peer, error)
                 continue
             self._take(server, peer, parcels, now)
-        core.behind(now)
+        self._core.behind(now)
 
     def _take(self, server: IServer, peer: bytes, parcels: list[Parcel[ToMaster]], now: float) -> None:
         for parcel in parcels:
@@ -305,7 +312,11 @@ class MasterNode(RegisteringNode):
                 if isinstance(message, RpcHello | RpcCall | RpcResult | RpcFailure):
                     self.zmq_server.take(peer, Parcel(message, parcel.frames))
                     continue
-                self._core.receive(peer, parcel, lambda: server.origin(peer), now)
+                wholes = [parcel]
+                if isinstance(message, Hello | Piece | PieceTaken):
+                    wholes = self._traffic.take(peer, Parcel(message, parcel.frames), now)
+                for whole in wholes:
+                    self._core.receive(peer, whole, lambda: server.origin(peer), now)
             except ProtocolError as error:
                 self.log.warning("bad message from %s: %s", server.origin(peer).address, error.message)
                 self._core.garbage(peer, error)
@@ -339,21 +350,22 @@ class MasterNode(RegisteringNode):
             self.log.debug("%s", aside)
         self._backlog += outbox.work
         outbox.clear()
+        for peer in admitted:
+            server.admit(peer)
         for peer, parcels in outgoing.items():
-            self._send(server, peer, parcels)
+            self._send(peer, parcels)
         self._push_work()
         for order in orders:
             self._start_host(order)
         for system in stopped:
             self._hosting.stop_host(system)
-        for peer in admitted:
-            server.admit(peer)
         for peer in dropped:
+            self._traffic.forget(peer)
             server.forget(peer)
 
-    def _send(self, server: IServer, peer: bytes, parcels: list[Parcel[Message]]) -> None:
+    def _send(self, peer: bytes, parcels: list[Parcel[Message]]) -> None:
         try:
-            if not all(server.send(peer, encode(batch)) for batch in in_batches(parcels)):
+            if not self._traffic.send(peer, parcels, self.reactor.now()):
                 self._core.unreachable(peer, self.reactor.now())
         except MessageTooLarge as error:
             self.log.error("a message cannot be sent, and its receiver is cut: %s", error.message)

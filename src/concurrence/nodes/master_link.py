@@ -75,6 +75,7 @@ class MasterLink:
         self._greeting_since = now
         self._pinged = now
         self._ticked = now
+        self._greetings = 0
         self._was_connected = False
         self._auth_failures = 0
         self._retry_at: float | None = None
@@ -166,10 +167,10 @@ class MasterLink:
             self._stretch = 1.0 + _SPREAD * self._chance()
         self.state = LinkState.GREETING
         self._hello_at = self._sent = now
+        self._greetings += 1
+        registration = self.welcome.registration if self.welcome is not None else 0
         hello = self._make_hello(self.welcome is not None)
-        if self.welcome is not None:
-            hello = replace(hello, registration=self.welcome.registration)
-        self.outgoing = [hello]
+        self.outgoing = [replace(hello, registration=registration, greeting=self._greetings)]
 
     def _welcomed(self, welcome: Welcome) -> None:
         if self.state not in (LinkState.GREETING, LinkState.READY):

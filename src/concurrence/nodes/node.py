@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import socket
-import threading
-from collections.abc import Callable
-from types import FrameType
 from typing import ClassVar
 
 from concurrence.component import Component, ComponentManager, ExtensionPoint
@@ -21,6 +17,7 @@ from concurrence.nodes.identity import host_name
 from concurrence.nodes.launching import Launch
 from concurrence.nodes.reactor import Reactor
 from concurrence.nodes.services import NodeHandle, NodeServices
+from concurrence.nodes.stop_signals import NodeSignals
 from concurrence.telemetry.stats import Stats
 from concurrence.transport.api import ITransport
 
@@ -33,6 +30,7 @@ class Node(Component, IApp, abstract=True):
 
     Attributes:
         launch: What the process that started this one asked for; None if a person did.
+        signals: What ends it, or has its config read again.
         stats: Its counters and averages.
     """
 
@@ -53,7 +51,10 @@ class Node(Component, IApp, abstract=True):
         self.reactor = Reactor()
         self.stats = Stats()
         self._beat_due = self._beats = 0.0
-        self._signalled = self._interrupted = False
+        self.signals = NodeSignals(
+            lambda name: self.reactor.post(lambda: self.signalled(name)),
+            lambda: self.reactor.post(self._reload),
+        )
         self._config_watch: ConfigWatch | None = None
         self._running_services: NodeServices | None = None
 
@@ -63,7 +64,8 @@ class Node(Component, IApp, abstract=True):
         return self.node_name or (self.launch.spec.name if self.launch else "") or host_name()
 
     def stop(self, reason: str) -> None:
-        """End the poll loop; on the loop's own thread."""
+        """End the poll loop; on the loop's own thread. Signals are no news from now on."""
+        self.signals.is_ending = True
         self.log.info("stopping: %s", reason)
         self.reactor.stop()
 
@@ -94,10 +96,10 @@ class Node(Component, IApp, abstract=True):
         services.start()
 
     def end_services(self) -> None:
-        """Stop the services, or kill them if somebody has lost patience."""
+        """Stop the services, or kill them if somebody has lost patience: a signal interrupts them."""
         services, self._running_services = self._running_services, None
         if services is not None:
-            (services.kill if self._interrupted else services.stop)()
+            services.end(self.signals)
 
     def measure_loop(self) -> None:
         """From now on measure how late the loop is, and give what is counted its time."""
@@ -131,32 +133,6 @@ class Node(Component, IApp, abstract=True):
                 self.stop("the process that started this node has closed its end")
 
         self.reactor.register(control, on_readable)
-
-    def catch_signals(self) -> Callable[[], None]:
-        """Stop on SIGINT and SIGTERM, read the config on SIGHUP; returns what puts the previous handlers back."""
-        if threading.current_thread() is not threading.main_thread():
-            return lambda: None
-
-        def on_signal(number: int, frame: FrameType | None) -> None:
-            name = signal.Signals(number).name
-            if self._signalled:
-                self._interrupted = True
-                raise KeyboardInterrupt
-            self._signalled = True
-            self.reactor.post(lambda: self.signalled(name))
-
-        def on_hangup(number: int, frame: FrameType | None) -> None:
-            self.reactor.post(self._reload)
-
-        previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-        if hasattr(signal, "SIGHUP"):  # not on Windows
-            previous[signal.SIGHUP] = signal.signal(signal.SIGHUP, on_hangup)
-
-        def restore() -> None:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-
-        return restore
 
     def _reload(self) -> None:
         self.log.info("reading the config again: SIGHUP")

@@ -24,9 +24,7 @@ from concurrence.tasks.waiting import HANDLER, Place, enter, leave
 from concurrence.wire import faults
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import (
-    MAX_CHUNK_TASKS,
     AttachSystem,
-    Cancel,
     PushAccepted,
     PushRejected,
     PushSystem,
@@ -177,12 +175,8 @@ class Owner:
         if counters is None and system == self.tasks.system:
             self._sources.clear()
             self.tasks.disown_children()
+        self.tasks.add_cancel(system, counters)
         self._hand_over(None)
-        if counters is None:
-            self.channel.send(Parcel(Cancel(system)))
-            return
-        for start in range(0, len(counters), MAX_CHUNK_TASKS):
-            self.channel.send(Parcel(Cancel(system, counters[start : start + MAX_CHUNK_TASKS])))
 
     def _hand_over(self, pushed: object) -> None:
         for push in self.tasks.take_pushes():
@@ -378,8 +372,7 @@ class Owner:
 
     def _link_event(self, event: LinkEvent) -> None:
         if event is LinkEvent.FAILED:
-            error = self.channel.error
-            raise error if error is not None else ConnectionFailed("the compute channel failed")
+            raise self.channel.error or ConnectionFailed("the compute channel failed")
         self._call(lambda: self._handlers.link(event))
         if event is LinkEvent.FORGOTTEN:
             fault = faults.Fault(

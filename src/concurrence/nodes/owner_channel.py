@@ -13,10 +13,10 @@ from queue import Empty, SimpleQueue
 from typing import Protocol, TypeAlias
 
 from concurrence.errors import ConcurrenceError, ConnectionFailed, MessageTooLarge, ProtocolError
+from concurrence.nodes.exchange import Exchange
 from concurrence.nodes.master_link import LinkEvent, MasterLink
 from concurrence.nodes.owner_traffic import OwnerTraffic
 from concurrence.nodes.reactor import Reactor
-from concurrence.nodes.sending import send_all
 from concurrence.tasks.ownership import Push
 from concurrence.transport.api import IClient
 from concurrence.wire import faults
@@ -112,10 +112,10 @@ class OwnerChannel:
         self._make_client = make_client
         self._reactor = Reactor()
         self._link = MasterLink(make_hello, address, self._reactor.now(), patience=patience, chance=random.random)
-        self._decoder = decoder_to_owner()
         self._notifications: SimpleQueue[Notification | None] = SimpleQueue()
         self._client: IClient | None = None
-        self._blocked: list[Parcel[Message]] | None = None
+        self._exchange: Exchange[ToOwner] | None = None
+        self._is_watching = False
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="compute-channel", daemon=True)
 
@@ -180,6 +180,7 @@ class OwnerChannel:
     def _run(self) -> None:
         try:
             self._client = self._make_client()
+            self._exchange = Exchange(self._client, self._link, decoder_to_owner(), self._instead)
             self._reactor.register(self._client.pollable, self._drain)
             self._reactor.register(self._client.events_pollable, self._drain)
             self._reactor.on_cycle_end(self._conclude)
@@ -202,16 +203,14 @@ class OwnerChannel:
         self._drain()
 
     def _drain(self) -> None:
-        client = self._client
-        if client is None:
+        client, exchange = self._client, self._exchange
+        if client is None or exchange is None:
             return
         now = self._reactor.now()
-        for event in client.connection_events():
-            self._link.connection(event, now)
-        self._take_events()
+        self._drain_connection_events(client, exchange)
         while (frames := client.receive()) is not None:
             try:
-                parcels = self._decoder.decode(frames)
+                parcels = exchange.received(frames, now)
             except ProtocolError as error:
                 raise ConnectionFailed(f"the master sent what is no message: {error.message}") from error
             for parcel in parcels:
@@ -237,22 +236,19 @@ class OwnerChannel:
         self._link.events.clear()
 
     def _conclude(self) -> None:
-        client = self._client
-        if client is None:
+        client, exchange = self._client, self._exchange
+        if client is None or exchange is None:
             return
         if self._link.wants_reconnect:
             self._link.wants_reconnect = False
+            exchange.lost()
             client.reconnect()
-        self._drain_connection_events(client)
-        parcels = self._blocked or self._collect()
-        if parcels:
-            self._blocked = send_all(client, parcels, self._instead) or None
-            if self._blocked is None:
-                self._reactor.watch_writable(client.pollable, None)
-                self._link.sent(self._reactor.now())
-            else:
-                self._reactor.watch_writable(client.pollable, lambda: None)
-        if self._closing and not (self._blocked and self._link.ready):
+        self._drain_connection_events(client, exchange)
+        exchange.send(self._traffic.take, self._reactor.now())
+        if exchange.is_stuck != self._is_watching:
+            self._is_watching = exchange.is_stuck
+            self._reactor.watch_writable(client.pollable, (lambda: None) if self._is_watching else None)
+        if self._closing and not (exchange.is_blocked and self._link.ready):
             self._reactor.stop()
 
     def _instead(self, parcel: Parcel[Message], error: MessageTooLarge) -> list[Parcel[Message]]:
@@ -269,16 +265,9 @@ class OwnerChannel:
         fault = faults.encode_fault(faults.Fault(faults.KIND_RESULT, text, hint=error.hint))
         return [Parcel(SystemEnded(1, message.system, FAILED), [encode_results([PackedResult(fault)])])]
 
-    def _drain_connection_events(self, client: IClient) -> None:
+    def _drain_connection_events(self, client: IClient, exchange: Exchange[ToOwner]) -> None:
         now = self._reactor.now()
         for event in client.connection_events():
             self._link.connection(event, now)
-            self._blocked = None
+            exchange.lost()
         self._take_events()
-
-    def _collect(self) -> list[Parcel[Message]]:
-        parcels: list[Parcel[Message]] = [Parcel(message) for message in self._link.outgoing]
-        self._link.outgoing.clear()
-        if self._link.ready:
-            parcels.extend(self._traffic.take())
-        return parcels

@@ -14,6 +14,7 @@ from concurrence.errors import ConcurrenceError
 from concurrence.nodes.api import IApp
 from concurrence.nodes.launching import MAX_PACKET, Failed, Launch, LaunchSpec
 from concurrence.nodes.node import Node
+from concurrence.nodes.stop_signals import end_with_the_node
 from concurrence.workers.template import die_with_parent
 
 
@@ -42,6 +43,7 @@ def run(launch: Launch) -> int:
 def main() -> int:
     """Read the spec from the control socket and run; the exit code."""
     die_with_parent(signal.SIGTERM)
+    end_with_the_node()
     control = socket.socket(fileno=int(sys.argv[1]))
     packet = control.recv(MAX_PACKET)
     if not packet:

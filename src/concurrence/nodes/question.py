@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from concurrence.errors import ConnectionFailed, ProtocolError
+from concurrence.errors import ConnectionFailed, MessageTooLarge, ProtocolError
 from concurrence.ids import new_system_id
+from concurrence.nodes.exchange import Exchange
 from concurrence.nodes.identity import Identity
 from concurrence.nodes.master_link import MasterLink
 from concurrence.nodes.reactor import Reactor
@@ -13,7 +14,7 @@ from concurrence.transport.api import IClient, ITransport
 from concurrence.transport.security import Credentials
 from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_to_owner, encode
-from concurrence.wire.messages import Bye, Hello, Message
+from concurrence.wire.messages import Bye, Hello, Message, ToOwner
 
 _TICK_SECONDS = 0.1
 _CONNECT_SECONDS = 5.0
@@ -42,7 +43,6 @@ class Question(Generic[A]):
         self._repeat = repeat
         self._identity = Identity(kind, name, __version__)
         self._system = new_system_id() if kind == "client" else 0
-        self._decoder = decoder_to_owner()
         self._asked = False
         self._answer: Parcel[A] | None = None
 
@@ -80,10 +80,11 @@ class Question(Generic[A]):
         """Turn the loop until there is an answer."""
         patience = min(_CONNECT_SECONDS, self._timeout)
         link = MasterLink(self._hello, address, reactor.now(), patience=patience)
+        exchange = Exchange(client, link, decoder_to_owner(), _refuse)
         deadline = reactor.now() + self._timeout
-        reactor.register(client.pollable, lambda: self._drain(client, link, reactor.now()))
-        reactor.register(client.events_pollable, lambda: self._drain(client, link, reactor.now()))
-        reactor.on_cycle_end(lambda: self._conclude(client, link, reactor.now()))
+        reactor.register(client.pollable, lambda: self._drain(client, link, exchange, reactor.now()))
+        reactor.register(client.events_pollable, lambda: self._drain(client, link, exchange, reactor.now()))
+        reactor.on_cycle_end(lambda: self._conclude(client, link, exchange, reactor.now()))
         while self._answer is None:
             reactor.cycle(_TICK_SECONDS)
             link.tick(reactor.now())
@@ -102,18 +103,20 @@ class Question(Generic[A]):
     def _hello(self, resumes: bool) -> Hello:
         return self._identity.hello(resumes, system=self._system)
 
-    def _drain(self, client: IClient, link: MasterLink, now: float) -> None:
-        self._take_connection_events(client, link, now)
+    def _drain(self, client: IClient, link: MasterLink, exchange: Exchange[ToOwner], now: float) -> None:
+        self._take_connection_events(client, link, exchange, now)
         while (frames := client.receive()) is not None:
             try:
-                parcels = self._decoder.decode(frames)
+                parcels = exchange.received(frames, now)
             except ProtocolError as error:
                 raise ConnectionFailed(f"the master sent what is no message: {error.message}") from error
             for parcel in parcels:
                 if not link.message(parcel.message, now) and isinstance(parcel.message, self._wanted):
                     self._answer = Parcel(parcel.message, parcel.frames)
 
-    def _take_connection_events(self, client: IClient, link: MasterLink, now: float) -> None:
+    def _take_connection_events(
+        self, client: IClient, link: MasterLink, exchange: Exchange[ToOwner], now: float
+    ) -> None:
         for event in client.connection_events():
             if self._asked and event != "connected":
                 if not self._repeat:
@@ -123,16 +126,23 @@ class Question(Generic[A]):
                     )
                 self._asked = False
             link.connection(event, now)
+            exchange.lost()
 
-    def _conclude(self, client: IClient, link: MasterLink, now: float) -> None:
+    def _conclude(self, client: IClient, link: MasterLink, exchange: Exchange[ToOwner], now: float) -> None:
         if link.wants_reconnect:
             link.wants_reconnect = False
+            exchange.lost()
             client.reconnect()
-        self._take_connection_events(client, link, now)
-        parcels: list[Parcel[Message]] = [Parcel(message) for message in link.outgoing]
-        if link.ready and not self._asked:
-            parcels.append(self._parcel)
-        if parcels and client.send(encode(parcels)):
-            link.outgoing.clear()
-            self._asked = self._asked or link.ready
-            link.sent(now)
+        self._take_connection_events(client, link, exchange, now)
+        exchange.send(self._take, now)
+
+    def _take(self) -> list[Parcel[Message]]:
+        """The question, unless it was asked."""
+        if self._asked:
+            return []
+        self._asked = True
+        return [self._parcel]
+
+
+def _refuse(parcel: Parcel[Message], error: MessageTooLarge) -> list[Parcel[Message]]:
+    raise error

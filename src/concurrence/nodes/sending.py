@@ -5,25 +5,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import TypeAlias
 
 from concurrence.errors import MessageTooLarge
-from concurrence.transport.api import IClient
 from concurrence.wire import faults
-from concurrence.wire.codec import Parcel, decode_results, encode, encode_results, in_batches
+from concurrence.wire.codec import Parcel, decode_results, encode_results, in_batches
 from concurrence.wire.messages import REFUSED, ChunkResults, Message, PackedResult
+
+Substitute: TypeAlias = Callable[[Parcel[Message], MessageTooLarge], Sequence[Parcel[Message]]]
+"""Gives what is sent in the place of a parcel that is too large, or raises."""
 
 
 def send_all(
-    client: IClient,
-    parcels: list[Parcel[Message]],
-    substitute: Callable[[Parcel[Message], MessageTooLarge], Sequence[Parcel[Message]]],
+    send: Callable[[Sequence[Parcel[Message]]], bool], parcels: list[Parcel[Message]], substitute: Substitute
 ) -> list[Parcel[Message]]:
     """Send parcels, in as few messages as can be.
 
     Args:
-        client: The connection.
+        send: Sends parcels in one message, or says False.
         parcels: What is to be sent.
-        substitute: Gives what is sent in the place of a parcel that is too large, or raises.
+        substitute: What is sent in the place of one that is too large.
 
     Returns:
         What there is no room for yet; it is to be sent again later.
@@ -31,7 +32,7 @@ def send_all(
     waiting = deque(parcels)
     try:
         for batch in in_batches(parcels):
-            if not client.send(encode(batch)):
+            if not send(batch):
                 return list(waiting)
             for _ in batch:
                 waiting.popleft()
@@ -41,7 +42,7 @@ def send_all(
         return []
     while waiting:
         try:
-            if not client.send(encode([waiting[0]])):
+            if not send([waiting[0]]):
                 return list(waiting)
             waiting.popleft()
         except MessageTooLarge as error:

@@ -12,6 +12,7 @@ from concurrence.env.environment import Environment
 from concurrence.env.lifecycle import Lifecycle
 from concurrence.errors import ComponentError, ConcurrenceError
 from concurrence.nodes.api import INodeService, ITimer, NodeType
+from concurrence.nodes.stop_signals import StopSignals
 from concurrence.telemetry.api import IStats
 
 STOP_SECONDS = 2.0
@@ -125,6 +126,17 @@ class NodeServices:
         """End them now."""
         self._lifecycle.kill()
         self._close()
+
+    def end(self, signals: StopSignals) -> None:
+        """Stop them, or kill them if somebody has lost patience; signals interrupt them."""
+        signals.is_breakable = True
+        try:
+            (self.kill if signals.is_interrupted else self.stop)()
+        except KeyboardInterrupt:
+            self.kill()
+            raise
+        finally:
+            signals.is_breakable = False
 
     def _attach(self, service: INodeService, make_handle: Callable[[str], NodeHandle]) -> bool:
         handle = make_handle(type(service).__name__)

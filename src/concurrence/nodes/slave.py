@@ -11,12 +11,13 @@ from concurrence.env.extension_options import ExtensionOption
 from concurrence.env.options import DurationOption, PathOption
 from concurrence.errors import ProtocolError, UsageError
 from concurrence.nodes.api import NodeType
+from concurrence.nodes.exchange import Exchange
 from concurrence.nodes.identity import Identity, describe_machine
 from concurrence.nodes.keys import at_host_of, connect_path
 from concurrence.nodes.labels import LabelsOption, parse_labels
 from concurrence.nodes.launching import Dismissed, Ready
 from concurrence.nodes.master_link import LinkEvent, MasterLink
-from concurrence.nodes.sending import send_all, smaller_results
+from concurrence.nodes.sending import smaller_results
 from concurrence.nodes.serving import ServingNode
 from concurrence.nodes.slave_pages import SlavePages, SlaveState
 from concurrence.nodes.slave_traffic import SlaveTraffic
@@ -27,7 +28,7 @@ from concurrence.transport.security import Credentials, Role, read_connect_file
 from concurrence.transport.tokens import ApiTokens
 from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_to_slave, encode
-from concurrence.wire.messages import Bye, Drain, Draining, Hello, Message, Pause, ToSlave
+from concurrence.wire.messages import Bye, Drain, Draining, Hello, Pause, ToSlave
 from concurrence.workers.api import ITaskManager
 
 _TICK_SECONDS = 0.25
@@ -64,13 +65,12 @@ class SlaveNode(ServingNode):
     def __init__(self, manager: ComponentManager) -> None:
         super().__init__(manager)
         self._traffic = SlaveTraffic()
-        self._blocked: list[Parcel[Message]] | None = None
         self._client: IClient | None = None
+        self._is_watching = False
         self._source: IWorkSource | None = None
         self._exit_code = 0
         self._drain_state = Draining(is_on=False)
         self._is_dismissed = False
-        self._decoder = decoder_to_slave()
 
     def app_init(self) -> None:
         """Read the options.
@@ -92,7 +92,7 @@ class SlaveNode(ServingNode):
 
     def app_main(self) -> int:
         """Run until stopped; the exit code."""
-        restore = self.catch_signals()
+        self.signals.catch_all()
         try:
             self._manager.start(self.reactor, self._identity.name, self._traffic.say)
             self._connect()
@@ -102,8 +102,9 @@ class SlaveNode(ServingNode):
                 self.launch.answer(Ready())
             self.reactor.run()
         finally:
+            self.signals.is_ending = True
             self._shut_down()
-            restore()
+            self.signals.release()
         if self._link.error is not None:
             raise self._link.error
         if self._is_dismissed and self.launch is not None:
@@ -128,6 +129,7 @@ class SlaveNode(ServingNode):
         address = self._credentials.address
         self._link = MasterLink(self._hello, address, self.reactor.now(), patience=None, chance=random.random)
         self._client = client = self.transport.client(self._credentials)
+        self._exchange = Exchange(client, self._link, decoder_to_slave(), smaller_results)
         self.reactor.register(client.pollable, lambda: self._drain(client))
         self.reactor.register(client.events_pollable, lambda: self._drain(client))
         self.reactor.call_every(_TICK_SECONDS, lambda: self._link.tick(self.reactor.now()))
@@ -166,16 +168,18 @@ class SlaveNode(ServingNode):
             )
 
     def _hello(self, resumes: bool) -> Hello:
-        chunks = self._traffic.held(self._manager.chunks)
+        chunks, left = self._traffic.held(self._manager.chunks, self._manager.left)
         drains = self._drain_state.is_on
-        return self._identity.hello(resumes, slave=self._description, chunks=chunks, drains=drains)
+        return self._identity.hello(resumes, slave=self._description, chunks=chunks, left=left, drains=drains)
 
     def _shut_down(self) -> None:
         try:
             self.close_http()
-            self.end_services()
         finally:
-            self._close_all()
+            try:
+                self.end_services()
+            finally:
+                self._close_all()
 
     def _close_all(self) -> None:
         client = self._client
@@ -194,7 +198,7 @@ class SlaveNode(ServingNode):
         self._take_connection_events(client)
         while (frames := client.receive()) is not None:
             try:
-                parcels = self._decoder.decode(frames)
+                parcels = self._exchange.received(frames, now)
             except ProtocolError as error:
                 self.log.error("bad message from the master: %s", error.message)
                 continue
@@ -230,7 +234,7 @@ class SlaveNode(ServingNode):
         if name != signal.SIGTERM.name or grace <= 0 or is_child or self._drain_state.by_itself:
             self.stop(name)
             return
-        self._signalled = False  # the next one stops it as the first one would without a grace
+        self.signals.forget_the_first()  # the next one stops it as the first one would without a grace
         self.log.info("%s: finishing what runs, for %g s at most; a second signal stops at once", name, grace)
         self._change_drain(Draining(is_on=True, stops=True, by_itself=True))
         self.reactor.call_later(grace, lambda: self.stop(f"what runs did not end within {grace:g} s"))
@@ -255,7 +259,11 @@ class SlaveNode(ServingNode):
         self._traffic.say(Parcel(state))
 
     def _stop_if_drained(self) -> None:
-        if self._drain_state.stops and not (self._manager.chunks or self._traffic.waits or self._blocked):
+        if (
+            self._drain_state.stops
+            and not (self._manager.chunks or self._traffic.waits)
+            and self._exchange.is_settled
+        ):
             self._is_dismissed = True
             self.stop("it was told to, and everything that ran has ended")
 
@@ -263,8 +271,7 @@ class SlaveNode(ServingNode):
         now = self.reactor.now()
         for event in client.connection_events():
             self._link.connection(event, now)
-            if event != "connected":
-                self._blocked = None
+            self._exchange.lost()
         self._take_events()
 
     def _take_events(self) -> None:
@@ -307,27 +314,19 @@ class SlaveNode(ServingNode):
     def _conclude(self, client: IClient) -> None:
         if self._link.wants_reconnect:
             self._link.wants_reconnect = False
+            self._exchange.lost()
             client.reconnect()
         self._take_connection_events(client)
-        if self._blocked or not self._link.ready:
+        if self._exchange.is_blocked or not self._link.ready:
             self._traffic.trim()
-        parcels = self._blocked or self._collect()
-        if parcels:
-            self._send(client, parcels)
+        self._exchange.send(
+            lambda: self._traffic.take(self._manager.chunks), self.reactor.now(), self._traffic.take_claims
+        )
+        self._watch_writable(client)
         if self._drain_state.stops:
             self._stop_if_drained()
 
-    def _send(self, client: IClient, parcels: list[Parcel[Message]]) -> None:
-        self._blocked = send_all(client, parcels, smaller_results) or None
-        if self._blocked is None:
-            self.reactor.watch_writable(client.pollable, None)
-            self._link.sent(self.reactor.now())
-        else:
-            self.reactor.watch_writable(client.pollable, lambda: None)
-
-    def _collect(self) -> list[Parcel[Message]]:
-        parcels: list[Parcel[Message]] = [Parcel(message) for message in self._link.outgoing]
-        self._link.outgoing.clear()
-        if self._link.ready:
-            parcels.extend(self._traffic.take(self._manager.chunks))
-        return parcels
+    def _watch_writable(self, client: IClient) -> None:
+        if self._exchange.is_stuck != self._is_watching:
+            self._is_watching = self._exchange.is_stuck
+            self.reactor.watch_writable(client.pollable, (lambda: None) if self._is_watching else None)

@@ -61,6 +61,9 @@ _SHOW_SECONDS = 0.25
 _WRITE_SECONDS, _WRITE_SHARE = 1.0, 20
 """The unfinished picture is written no more often, and takes no more than this part of the time."""
 
+_WRITE_POINTS = 16_000_000
+"""An unfinished picture with more points is not written: that would keep the client busy for too long at once."""
+
 
 class Mandelbrot(ApplicationNode):
     """Draws the Mandelbrot set and writes it as a PNG file."""
@@ -116,13 +119,14 @@ class Mandelbrot(ApplicationNode):
                     f"comparing all shapes draws figures, which needs the package matplotlib: {error}",
                     hint="Install what the samples need: pip install 'concurrence[samples]'",
                 ) from error
-
-    def start_processing(self) -> None:
-        """Push the work in the chosen shape; from here on everything is a notification."""
         width, height = parse_size(self.size) or (self.width, self.height)
         self._view = view_of(width, height, self.iterations, parse_place(self.zoom))
         self._palette = palette(self.colours, self.iterations)
+        self._canvas = Canvas(self._view)
         self._comparison = Comparison(self._view, self.repeats) if self.compare_all else None
+
+    def start_processing(self) -> None:
+        """Push the work in the chosen shape; from here on everything is a notification."""
         self._begin(self._comparison.next_shape() if self._comparison else self.shape)
 
     def task_finished(self, task: Task, result: Any, error: TaskError | None) -> None:
@@ -156,6 +160,12 @@ class Mandelbrot(ApplicationNode):
         """The task system did not come to its end."""
         self._give_up(str(error))
 
+    def interrupted(self) -> None:
+        """Leave what is drawn."""
+        drawn = self._view.width - self._canvas.missing
+        if drawn and self._comparison is None and not self._write(level=1):
+            self.announce(self.output, f"{drawn} of {self._view.width} columns")
+
     def _begin(self, shape: str) -> None:
         """Push the tasks of one picture."""
         self._canvas = Canvas(self._view)
@@ -183,7 +193,8 @@ class Mandelbrot(ApplicationNode):
         if now - self._shown >= _SHOW_SECONDS:
             self._show()
             self._shown = time.perf_counter()
-        if now >= self._written + _WRITE_SECONDS and self._canvas.missing:
+        is_small = self._view.width * self._view.height <= _WRITE_POINTS
+        if is_small and now >= self._written + _WRITE_SECONDS and self._canvas.missing:
             self._write(level=1)
             took = time.perf_counter() - now
             self._written = time.perf_counter() + max(0.0, _WRITE_SHARE * took - _WRITE_SECONDS)

@@ -82,21 +82,33 @@ def read_folders(folders: Iterable[str], most: int) -> Listing:
         folder = below.popleft()
         try:
             with os.scandir(folder) as found:
-                for entry in found:
-                    entries += 1
-                    if entry.is_dir(follow_symlinks=False):
-                        below.append(entry.path)
-                    elif entry.is_file(follow_symlinks=False):
-                        about = os.lstat(entry.path)
-                        files.append(Seen(entry.path, about.st_size, FileId(about.st_dev, about.st_ino)))
-                    else:
-                        skipped += 1
-            read += 1
+                inside = list(found)
         except GONE:
             vanished += 1
+            continue
         except OSError as error:
             problems.append((folder, error.strerror or str(error)))
+            continue
+        read += 1
+        entries += len(inside)
+        for entry in inside:
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(entry.path)
+                elif entry.is_file(follow_symlinks=False):
+                    files.append(_look_at(entry.path))
+                else:
+                    skipped += 1
+            except GONE:
+                vanished += 1
+            except OSError as error:
+                problems.append((entry.path, error.strerror or str(error)))
     return Listing(files, read, skipped, vanished, problems, list(below))
+
+
+def _look_at(path: str) -> Seen:
+    about = os.lstat(path)
+    return Seen(path, about.st_size, FileId(about.st_dev, about.st_ino))
 
 
 def digest_of(file: Seen) -> bytes:

@@ -273,6 +273,15 @@ class PipelineSystem(ITaskSystem):
             if digest is not None:
                 self.digests.setdefault((file.size, digest), []).append(file.id)
 
+    def is_complete(self, master: ITaskMaster) -> bool:
+        """Nothing is under way, and nothing waits for company: the last batch need not be a whole one."""
+        if master.stats.unfinished:
+            return False
+        if self.waiting:
+            master.push_tasks(list(self.batches(master)))
+            return False
+        return True
+
     def report(self, master: ITaskMaster) -> None:
         """How much there is to hash is known when the last walk has ended."""
         is_walking = master.stats.unfinished > self.hashing

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
 from math import inf
 
 from msgspec import Struct
 
 from concurrence.component import Interface
-from concurrence.scheduling.assigning import assign_parcel
+from concurrence.scheduling.alone import Alone
+from concurrence.scheduling.assigning import assign_parcel, way_seconds
 from concurrence.scheduling.circuit import Outcomes
+from concurrence.scheduling.client_names import client_name
 from concurrence.scheduling.detached import DetachedSystems
 from concurrence.scheduling.fairness import FairShare
 from concurrence.scheduling.functions import FunctionTable
@@ -30,15 +31,6 @@ from concurrence.scheduling.roster import EXACT, Roster
 from concurrence.scheduling.usage import Usages
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import Ping
-
-
-class Alone(Enum):
-    """Why no further slave can ever join a swarm, as its users know it."""
-
-    PRIVATE = "private"
-    """It was started for one run or script, with keys that nobody else has."""
-    INLINE = "inline"
-    """It is one thread of one process."""
 
 
 class Limits(Struct, frozen=True):
@@ -122,20 +114,18 @@ class SwarmState:
         self.detached = DetachedSystems()
         self.outbox = Outbox()
         self.unclaimed: dict[int, float] = {}
-        """Chunks on the work queue that no slave claimed yet, with the time they were offered."""
-        self.changed = False
-        """Whether anything happened in this cycle that may have made room for work."""
+        """Chunks on the work queue that no slave claimed yet, with the time by which they have come there."""
+        self.moving_at = -inf  # when a part of a large message to or from a slave came last
+        self.changed = False  # whether anything happened in this cycle that may have made room for work
         self.asked: dict[str, float] = {}
         """Slaves that were asked for a sign of life before they are given work, and when."""
-        self.slaves_changed = False
-        """Whether a slave came or went since owners were told which there are."""
-        self.slaves_told = -inf
-        """When they were told."""
-        self.behind_at = -inf
-        """When there was last more that had arrived than was taken in."""
+        self.slaves_changed = False  # whether one came or went since owners were told which there are
+        self.slaves_told = -inf  # when they were told
+        self.behind_at = -inf  # when there was last more that had arrived than was taken in
         self._spread: dict[int, int] = {}  # functions that all slaves were sent, as the roster was then
         self._held: dict[int, Job] = {}
         self.reservations = Reservations()
+        self.deadlines: list[tuple[float, int]] = []  # a heap: when which task systems end at the latest
 
     def set_limits(self, limits: Limits) -> None:
         """Adopt other bounds and periods; no owner is refused what it was allowed before."""
@@ -230,15 +220,13 @@ class SwarmState:
             self.reservations.cancel(self.roster, job.system, assignment.spec.resources)
         mean = self.rates.mean(assignment.spec.function)
         seconds = len(assignment.pending) * (CHUNK_SECONDS if mean is None else mean)
-        self.fairness.charge(job, seconds, self.weight_of(job.client))
+        self.fairness.charge(job, seconds, self.weight_of(job))
         return assignment
 
-    def weight_of(self, client: str) -> float:
-        """How much more than others a client may have, as 2 for twice as much."""
-        if not self.limits.weights:
-            return 1.0
-        owner = self.registry.owner(client)
-        return self.limits.weights.get(owner.name, 1.0) if owner is not None else 1.0
+    def weight_of(self, job: Job) -> float:
+        """How much more than others a job's client may have, as 2 for twice as much; also when it has left."""
+        weights = self.limits.weights
+        return weights.get(client_name(job, self.registry, self.detached), 1.0) if weights else 1.0
 
     def direct(self, assignment: Assignment, slave: SlaveNodeRecord) -> None:
         """Send a chunk to one slave."""
@@ -250,9 +238,9 @@ class SwarmState:
     def offer(self, assignment: Assignment, now: float) -> None:
         """Put a chunk on the work queue, where any slave may claim it."""
         self.spread(assignment.spec.function)
-        self.unclaimed[assignment.chunk] = now
-        self.ledger.story.tell(Event.OFFERED, assignment.job.system, assignment.chunk)
         self.outbox.work.append(assign_parcel(assignment))
+        self.unclaimed[assignment.chunk] = now + way_seconds(self.outbox.work[-1])
+        self.ledger.story.tell(Event.OFFERED, assignment.job.system, assignment.chunk)
 
     def give(self, assignment: Assignment, slave: SlaveNodeRecord) -> None:
         """A slave has a chunk."""
@@ -289,10 +277,6 @@ class SwarmState:
         """Whether a slave offers what the next task of the job needs, beyond what its other chunks take of it."""
         spec = job.queue.head()
         return spec is not None and slave.has_free(spec.resources)
-
-    def has_free(self, slave: SlaveNodeRecord, resources: Needs) -> bool:
-        """Whether a slave offers so much, beyond what its chunks take of it."""
-        return slave.has_free(resources)
 
 
 class ITaskScheduler(Interface):

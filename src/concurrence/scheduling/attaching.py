@@ -26,7 +26,7 @@ def refusal(swarm: SwarmState, owner: OwnerNode) -> str:
 
 def detach(swarm: SwarmState, owner: OwnerNode, job: Job) -> None:
     """A client pushed a system that is to outlive it."""
-    detached = Detached(job.system, job.name, owner.origin.key, owner.id)
+    detached = Detached(job.system, job.name, owner.origin.key, owner.id, client=owner.name)
     swarm.detached.open(detached)
     swarm.functions.keep(job.function, detached.keeper)
 

@@ -28,6 +28,7 @@ class Cause(StrEnum):
     ONLY_DRAINING = "only draining slaves"
     OWNER = "owner takes no results"
     STRATEGY = "strategy"
+    RESTING = "slaves rest"
     BUSY = "busy"
     TURN = "turn"
 
@@ -150,6 +151,12 @@ def _by_owner(swarm: SwarmState, job: Job) -> Block | None:
     return Block(Cause.OWNER, _untaken(swarm, owner), _OWNER_FIX)
 
 
+_REST_FIX = (
+    "See what is wrong there: the errors of the tasks that failed name the slave. It is tried again by itself; or "
+    "start another one that offers the same."
+)
+
+
 _OWNER_FIX = (
     "Its handlers take longer than the tasks: let them do less, or raise [masternode] delivery_window and "
     "task_window."
@@ -180,6 +187,11 @@ def _by_strategy(job: Job, spec: TaskSpec) -> Block | None:
 def _by_room(swarm: SwarmState, spec: TaskSpec) -> Block:
     """Whether a slave has room now."""
     able = [slave for slave in swarm.registry.working() if slave.offers(spec.resources)]
+    resting = [slave for slave in able if not slave.circuit.is_closed]
+    able = [slave for slave in able if slave.circuit.is_closed]
+    if not able:
+        how = resting[0].circuit.describe(swarm.ledger.story.now)
+        return Block(Cause.RESTING, f"of the slaves that could run it, {needs.names_of(resting)} {how}", _REST_FIX)
     free = [slave for slave in able if _has_room(swarm, slave, spec)]
     if free:
         return Block(Cause.TURN, f"nothing but its turn: {needs.names_of(free)} has room")

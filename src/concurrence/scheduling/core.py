@@ -135,8 +135,7 @@ class MasterCore:
             self._greet(peer, message, origin(), now)
             return
         if node is None:
-            text = "the first message on a connection must be a hello"
-            self.outbox.send(peer, Parcel(wire.Refusal("hello", text, "", retry=True)))
+            greetings.demand_hello(self.swarm, peer)
             return
         node.heard = now
         handlers = self._of_slaves if isinstance(node, SlaveNodeRecord) else self._of_owners
@@ -148,6 +147,10 @@ class MasterCore:
             handler(self.swarm, node, parcel, now)
         except ProtocolError as error:
             self._reject(node, error)
+
+    def hears(self, peer: bytes, message: wire.Piece | wire.PieceTaken, now: float) -> bool:
+        """A part of a large message came, or the answer to one; False if the peer has not introduced itself."""
+        return greetings.hears(self.swarm, peer, message, now)
 
     def garbage(self, peer: bytes, error: ProtocolError) -> None:
         """A peer sent bytes that are no message: count it, tell it, and end the connection."""
@@ -214,6 +217,7 @@ class MasterCore:
                 self._lost(node, _SILENT)
         for node in registry.silent(now):
             self._lost(node, _SILENT)
+        system_events.end_overdue(self.swarm, now)
         resting.tick(self.swarm, now)
         self.swarm.fairness.admit()
         self.swarm.reservations.prune(self.swarm.ledger.jobs)
@@ -251,6 +255,9 @@ class MasterCore:
 
     def _greet(self, peer: bytes, hello: wire.Hello, origin: Origin, now: float) -> None:
         registry = self.swarm.registry
+        if registry.is_outdated(hello, origin):
+            self.outbox.dropped.append(peer)  # its node has given this connection up
+            return
         try:
             job = system_events.check_system(self.swarm, hello)
             self._check_room(hello)
@@ -273,7 +280,7 @@ class MasterCore:
         if isinstance(node, SlaveNodeRecord):
             draining.greeted(self.swarm, node)
             # One that is not known drops what it has as soon as it hears so.
-            slave_events.reconcile(self.swarm, node, hello.chunks if known else [])
+            slave_events.reconcile(self.swarm, node, hello.chunks if known else [], hello.left)
             self.swarm.slaves_changed = True
         elif isinstance(node, OwnerNode):
             greetings.greet_owner(self.swarm, node, job)

@@ -23,17 +23,19 @@ class Detached:
         name: What people see.
         key: The key of the client that pushed it: who has it may collect the result.
         listener: Node id of the client that is told of it.
+        client: The name of the client that pushed it, by which it is weighed.
 
     Attributes:
         status: How it ended; None while it runs.
         frames: What it ended with.
     """
 
-    def __init__(self, system: int, name: str, key: str, listener: str) -> None:
+    def __init__(self, system: int, name: str, key: str, listener: str, *, client: str = "") -> None:
         self.system = system
         self.name = name
         self.key = key
         self.listener: str | None = listener
+        self.client = client
         self.status: int | None = None
         self.frames: tuple[Frame, ...] = ()
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.ledger.jobs import Job
-from concurrence.scheduling.registry import OwnerNode
+from concurrence.scheduling.registry import OwnerNode, SlaveNodeRecord
 from concurrence.scheduling.roster import EXACT
 from concurrence.wire.codec import Parcel
-from concurrence.wire.messages import PushAccepted, SlaveEntry, SlaveList
+from concurrence.wire.messages import Cancel, Piece, PieceTaken, PushAccepted, Refusal, SlaveEntry, SlaveList
 
 SECONDS_PER_SLAVE = 0.001
 """The list of slaves is sent again after at least so long for each that is on it: otherwise thousands that come
@@ -37,6 +37,8 @@ def greet_owner(swarm: SwarmState, owner: OwnerNode, job: Job | None) -> None:
         swarm.outbox.send(owner.peer, Parcel(_slave_list(swarm)))
     for system in owner.systems:
         swarm.ledger.jobs[system].changed = True
+    if owner.is_cancelled:
+        swarm.outbox.send(owner.peer, Parcel(Cancel(owner.hello.system)))
     for rejection in owner.rejections:
         swarm.outbox.send(owner.peer, Parcel(rejection))
     if owner.accepted_push:
@@ -60,3 +62,27 @@ def tell_slaves(swarm: SwarmState, now: float) -> None:
 
 def _slave_list(swarm: SwarmState) -> SlaveList:
     return SlaveList([SlaveEntry(slave.name, slave.workers) for slave in swarm.registry.working()])
+
+
+def demand_hello(swarm: SwarmState, peer: bytes) -> None:
+    """Somebody spoke who has not introduced itself."""
+    text = "the first message on a connection must be a hello"
+    swarm.outbox.send(peer, Parcel(Refusal("hello", text, "", retry=True)))
+
+
+def hears(swarm: SwarmState, peer: bytes, message: Piece | PieceTaken, now: float) -> bool:
+    """A part of a large message came, or the answer to one: a sign of life, and more may follow.
+
+    Returns:
+        Whether the peer has introduced itself; of others no part is taken.
+    """
+    node = swarm.registry.at(peer)
+    if node is None:
+        demand_hello(swarm, peer)
+        return False
+    node.heard = now
+    if isinstance(node, SlaveNodeRecord):
+        swarm.moving_at = now
+    if isinstance(message, Piece):
+        swarm.outbox.send(peer, Parcel(PieceTaken(message.number)))
+    return True

@@ -51,7 +51,7 @@ def _attach_system(swarm: SwarmState, node: Any, parcel: Parcel[wire.AttachSyste
 
 
 def _cancel(swarm: SwarmState, node: Any, parcel: Parcel[wire.Cancel], now: float) -> None:
-    owner_events.cancel(swarm, node, parcel.message)
+    owner_events.cancel(swarm, node, parcel)
     swarm.changed = True
 
 

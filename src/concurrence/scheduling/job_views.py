@@ -70,9 +70,20 @@ class JobView(Struct, frozen=True):
 
 
 def names_of_all(swarm: SwarmState) -> dict[int, str]:
-    """The names of all jobs that can be meant, those that ended included, by system."""
-    names = {job.system: job.name for job in swarm.past.ended}
-    names.update({system: job.name for system, job in swarm.ledger.jobs.items()})
+    """The names of all jobs that can be meant, those that ended included, by system; empty if they have none.
+
+    Plain tasks go by their client's name. Of the jobs that ended the last one has its name, unless another one
+    that has not ended goes by it.
+    """
+    names: dict[int, str] = {}
+    for system, job in swarm.ledger.jobs.items():
+        client = swarm.client_of(job) if job.next_counter else None
+        names[system] = job.name or (client.name if client is not None else "")
+    taken = set(names.values())
+    for ended in reversed(swarm.past.ended):
+        name = ended.name or ended.client
+        names.setdefault(ended.system, "" if name in taken else name)
+        taken.add(name)
     return names
 
 
@@ -119,7 +130,7 @@ def _view(swarm: SwarmState, job: Job, short: str, now: float, seen: blocking.Se
         text=job.text,
         priority=spec.priority if spec is not None else 0,
         weight=job.weight,
-        client_weight=swarm.weight_of(job.client),
+        client_weight=swarm.weight_of(job),
         age=max(0.0, now - job.opened),
         busy=job.busy,
         waits_for=block.why if block is not None else "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from concurrence.scheduling.api import Alone
+from concurrence.scheduling.alone import Alone
 from concurrence.scheduling.load import Needs
 from concurrence.scheduling.registry import SlaveNodeRecord
 

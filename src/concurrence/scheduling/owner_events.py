@@ -70,16 +70,54 @@ def push_tasks(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[PushTasks]) -
     swarm.outbox.promise(owner.peer, Parcel(PushAccepted(message.push)))
 
 
-def cancel(swarm: SwarmState, owner: OwnerNode, message: Cancel) -> None:
-    """An owner cancels tasks, or a whole system that it pushed; a client also what such a system pushed."""
+def cancel(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[Cancel]) -> None:
+    """An owner cancels tasks, or a whole system that it pushed; a client also what such a system pushed.
+
+    A cancellation that is repeated is recognised: meanwhile more may have been pushed.
+    """
+    message = parcel.message
+    if message.push:
+        if message.push > owner.accepted_push:
+            owner.accepted_push = message.push
+            swarm.outbox.entries.append(JournalEntry(owner.id, parcel))
+            _cancel(swarm, owner, message)
+        swarm.outbox.promise(owner.peer, Parcel(PushAccepted(owner.accepted_push)))
+    else:
+        _cancel(swarm, owner, message)
+
+
+def _cancel(swarm: SwarmState, owner: OwnerNode, message: Cancel) -> None:
     job = swarm.ledger.jobs.get(message.system)
-    if job is None or owner.id not in (job.owner, job.pusher, job.client):
+    if job is None:
+        return
+    is_client = swarm.client_of(job) is owner
+    if not is_client and owner.id not in (job.owner, job.pusher):
         return
     if job.owner != owner.id and message.counters is None:
-        who = "its client" if owner.id == job.client else "the task system that pushed it"
+        who = "its client" if is_client else "the task system that pushed it"
         cancel_system(swarm, job, who)
         return
+    if message.counters is None:
+        owner.is_cancelled = False
     cancel_tasks(swarm, job, message.counters, "its owner")
+
+
+def cancel_everything(swarm: SwarmState, job: Job, by: str) -> int:
+    """Cancel the plain tasks of a client, those too that it would push from iterables or on behalf of tasks.
+
+    Args:
+        swarm: The state.
+        job: The client's job.
+        by: Who wants that, for people.
+
+    Returns:
+        How many were unfinished.
+    """
+    owner = swarm.registry.owner(job.owner)
+    if owner is not None:
+        owner.is_cancelled = True
+        swarm.outbox.send(owner.peer, Parcel(Cancel(job.system)))
+    return cancel_tasks(swarm, job, None, by)
 
 
 def cancel_system(swarm: SwarmState, job: Job, by: str) -> None:

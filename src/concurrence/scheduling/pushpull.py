@@ -2,26 +2,34 @@
 
 A PUSH socket can neither aim nor recall. So whose turn it is is decided before the socket; no more is on it
 than the slaves announced credit for; slaves report what they claimed; what nobody claims although a slave
-idles is pushed again, and the late copy is fenced by its chunk number; retries and work with resource labels
-go to a slave directly. Pure.
+idles is pushed again, and the late copy is fenced by its chunk number; retries, large tasks and work with resource
+labels go to a slave directly. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from concurrence.component import Component
+from concurrence.component import Component, ComponentManager
 from concurrence.scheduling.api import ITaskScheduler, SwarmState
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.ledger.story import Event
 from concurrence.scheduling.load import Needs
 from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.scheduling.resting import is_postponed, preferred
+from concurrence.scheduling.tails import Tails
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import TakeBack
 
 UNCLAIMED_SECONDS = 0.25
 """A chunk that lies on the socket for longer, while a slave idles, is stuck in a busy slave's buffers."""
+
+LARGE_BYTES = 256 * 1024
+"""A task with larger arguments is sent to a slave: the work queue hands a message to whoever is next, and who that
+is shows only when all of it has come."""
+
+MOVING_SECONDS = 2.0
+"""The same while large messages pass to or from slaves, behind which work and claims wait."""
 
 SPEAKS_SECONDS = 0.5
 """What was given out before, and got lost or failed, goes to who has spoken since, as long as anybody has."""
@@ -31,7 +39,15 @@ SILENT_HEARTBEATS = 1.5
 
 
 class ZMQTaskScheduler(Component, ITaskScheduler):
-    """Pushes chunks onto the global work queue."""
+    """Pushes chunks onto the global work queue.
+
+    Args:
+        manager: The manager that the component belongs to.
+    """
+
+    def __init__(self, manager: ComponentManager) -> None:
+        super().__init__(manager)
+        self._tails = Tails()
 
     @property
     def uses_work_queue(self) -> bool:
@@ -49,7 +65,7 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
             spec = job.queue.head()
             if spec is None or (len(unclaimed) >= roster.idle_workers and swarm.rates.is_long(spec.function)):
                 swarm.set_aside(job)
-            elif not spec.resources and job.queue.head_attempt() <= 1:
+            elif not spec.resources and _may_be_pulled(job):
                 swarm.offer(swarm.form_chunk(job, credit, now), now)
             elif not self._direct(swarm, job, spec.resources, now):
                 if spec.resources:
@@ -98,18 +114,31 @@ class ZMQTaskScheduler(Component, ITaskScheduler):
     def tick(self, swarm: SwarmState, now: float) -> None:
         """Push again what nobody claimed although somebody could, or nobody will because all slaves drain.
 
+        And take back what is stuck at a slave behind a task that takes long.
+
         A master that does not keep up has claims that it has not read: pushed again, what they are of would be
         done twice, and leave the master further behind.
         """
+        self._tails.take_back(swarm, now)
         if not swarm.unclaimed or (len(swarm.roster.connected) and not len(swarm.roster.idle)):
             return
+        patience = MOVING_SECONDS if now - swarm.moving_at < MOVING_SECONDS else UNCLAIMED_SECONDS
         stuck: list[int] = []
         is_behind = now - swarm.behind_at < UNCLAIMED_SECONDS
-        patience = max(UNCLAIMED_SECONDS, swarm.limits.lease) if is_behind else UNCLAIMED_SECONDS
+        if is_behind:
+            patience = max(patience, swarm.limits.lease)
         for chunk, offered in swarm.unclaimed.items():  # in the order in which they were offered
+            if offered > now:
+                continue  # it is large, and takes its time to come
             if now - offered < patience:
                 break
             stuck.append(chunk)
         for chunk in reversed(stuck):  # so that the oldest comes first again
             del swarm.unclaimed[chunk]
             swarm.ledger.recall(chunk)
+
+
+def _may_be_pulled(job: Job) -> bool:
+    """Whether what is next of a job may go to whichever slave pulls it: not what came back, nor what is large."""
+    record = job.queue.head_record()
+    return record is None or (record.attempt <= 1 and record.size <= LARGE_BYTES)

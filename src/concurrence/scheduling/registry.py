@@ -74,6 +74,7 @@ class OwnerNode(Node):
         systems: Those of the task systems that it pushed; of a client also the one of its plain tasks.
         known: Digests of code that it was sent on this connection.
         rejections: Pushes that were not accepted, newest last: told again when it comes back.
+        is_cancelled: Whether an administrator cancelled all of its tasks, and it has not answered that.
     """
 
     def __init__(self, hello: Hello, origin: Origin, now: float) -> None:
@@ -83,6 +84,7 @@ class OwnerNode(Node):
         self.systems: set[int] = set()
         self.known: set[bytes] = set()
         self.rejections: deque[PushRejected] = deque(maxlen=MAX_REJECTIONS)
+        self.is_cancelled = False
 
 
 class SlaveNodeRecord(Node, SlaveLoad):
@@ -241,6 +243,13 @@ class Registry:
             is_aware = hello.registration in (0, node.registration)
             return Greeting(self._bind(node, peer, now), is_aware, previous)
         return Greeting(self._bind(self._make(hello, origin, now), peer, now), False)
+
+    def is_outdated(self, hello: Hello, origin: Origin) -> bool:
+        """Whether a newer greeting of the same incarnation has come: this one was sent before, and is late."""
+        node = self._nodes.get(hello.node)
+        if node is None or node.hello.session != hello.session or node.origin.key != origin.key:
+            return False
+        return 0 < hello.greeting < node.hello.greeting
 
     def disconnect(self, peer: bytes) -> Node | None:
         """The connection is gone; the node stays until its lease runs out."""

@@ -77,9 +77,21 @@ def give_trials(swarm: SwarmState, now: float) -> None:
         is_due = slave.circuit.state is CircuitState.TRIAL and slave.peer is not None
         if not is_due or slave.is_draining or slave.chunks or not slave.workers:
             continue
-        job = swarm.next_job(lambda job, slave=slave: swarm.can_run(slave, job))
+        looked_at: list[Job] = []
+        job = swarm.next_job(lambda job, slave=slave, jobs=looked_at: _has_any_for(slave, job, jobs))
         if job is not None:
             swarm.direct(swarm.take(job, 1, now), slave)
+        for each in looked_at:
+            each.queue.release()
+        swarm.fairness.end_round()  # what this slave cannot run others may, now
+
+
+def _has_any_for(slave: SlaveNodeRecord, job: Job, looked_at: list[Job]) -> bool:
+    """Whether a slave can run anything of a job; what it cannot is on hold then."""
+    looked_at.append(job)
+    while (spec := job.queue.head()) is not None and not slave.has_free(spec.resources):
+        job.queue.hold(spec.resources)
+    return spec is not None
 
 
 def _judge(swarm: SwarmState, slave: SlaveNodeRecord, now: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from math import isfinite
 
@@ -124,15 +124,28 @@ def need_function(swarm: SwarmState, slave: SlaveNodeRecord, message: NeedFuncti
     swarm.define(slave, message.number)
 
 
-def reconcile(swarm: SwarmState, slave: SlaveNodeRecord, held: list[int]) -> None:
-    """A slave resumed: give out again what got lost on the way to it, take back what it should not have."""
+def reconcile(
+    swarm: SwarmState, slave: SlaveNodeRecord, held: list[int], left: Mapping[int, Sequence[int]]
+) -> None:
+    """A slave resumed: give out again what got lost on the way to or from it, take back what it should not have.
+
+    Args:
+        swarm: The state.
+        slave: The slave.
+        held: The chunks that it has.
+        left: Of those of which results may be lost, the tasks that it will still answer.
+    """
     slave.known.clear()
     holding = set(held)
     _lose(swarm, slave, slave.chunks.keys() - holding, f"slave {slave.name} came back without it")
     for chunk in sorted(holding):
         swarm.unclaimed.pop(chunk, None)
         assignment = swarm.ledger.assignments.get(chunk)
-        if assignment is None or assignment.slave not in (None, slave.id):
+        is_own = assignment is not None and assignment.slave in (None, slave.id)
+        if is_own and chunk in left:
+            swarm.ledger.lose(chunk, None, f"slave {slave.name} came back without its result", but=left[chunk])
+            assignment = swarm.ledger.assignments.get(chunk)
+        if assignment is None or not is_own:
             swarm.outbox.send(slave.peer, Parcel(TakeBack(chunk, kill=True)))
             swarm.roster.free(slave, chunk)
         else:

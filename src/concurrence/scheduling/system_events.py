@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import heappop, heappush
 
 from concurrence.errors import ProtocolError, Refused
 from concurrence.journal.api import JournalEntry
@@ -81,6 +82,9 @@ def push_system(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[PushSystem])
     job.opened = swarm.ledger.story.now
     job.root = parent.root if parent.function else job.system
     job.function = function
+    if message.timeout:
+        job.timeout = message.timeout
+        heappush(swarm.deadlines, (job.opened + message.timeout, job.system))
     if message.detached:
         attaching.detach(swarm, owner, job)
     job.ticket = swarm.new_ticket()
@@ -123,6 +127,19 @@ def system_ended(swarm: SwarmState, owner: OwnerNode, parcel: Parcel[SystemEnded
         raise ProtocolError(f"{owner.name} ended the system {job.system:x}, which is that of its plain tasks")
     swarm.usages.system_ended(job.client, parcel.message.busy, swarm.ledger.story.now)
     end_system(swarm, job, parcel.message.status, parcel.frames)
+
+
+def end_overdue(swarm: SwarmState, now: float) -> None:
+    """End the task systems that have taken longer than they may."""
+    while swarm.deadlines and swarm.deadlines[0][0] <= now:
+        due, system = heappop(swarm.deadlines)
+        job = swarm.ledger.jobs.get(system)
+        if job is None or job.opened + job.timeout != due:
+            continue  # it has ended
+        text = f"the task system {job.name} took longer than its time-out of {job.timeout:g} s"
+        hint = "Raise its timeout, or let it push less."
+        fault = faults.Fault(faults.KIND_TIMEOUT, text, hint=hint)
+        end_system(swarm, job, LOST, [encode_results([PackedResult(faults.encode_fault(fault))])], "timed out")
 
 
 def report_progress(swarm: SwarmState, owner: OwnerNode, message: ReportProgress) -> None:

@@ -69,6 +69,7 @@ class SwarmLoop:
         """
         channel = self._connection.open()
         self._owner = owner = ScriptOwner(channel, self._connection)
+        owner.stop_feeds = self._stop_feeds
         deadline = time.monotonic() + self._connection.connect_timeout + _SETTLED_SECONDS
         while not (owner.knows_slaves or self._stopping) and time.monotonic() < deadline:
             self.cycle(_SETTLED_SECONDS)

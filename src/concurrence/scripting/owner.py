@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from concurrence.tasks.values import describe_error
 from concurrence.tasks.waiting import CALLBACK
 from concurrence.wire import faults
 from concurrence.wire.codec import Parcel
-from concurrence.wire.messages import AskUsage, Output, Progress, SlaveList, ToOwner, Usage
+from concurrence.wire.messages import AskUsage, Cancel, Output, Progress, SlaveList, ToOwner, Usage
 
 _MAX_QUESTIONS = 16  # that wait for an answer
 
@@ -59,6 +59,7 @@ class ScriptOwner(Owner):
         ended_systems: The same for task systems.
         slaves: Those that are connected, as far as the master said.
         knows_slaves: Whether it has said so.
+        stop_feeds: Ends what pushes tasks as room comes.
         progress: How the task systems are that were pushed here, and those that they pushed.
     """
 
@@ -68,6 +69,7 @@ class ScriptOwner(Owner):
         self.ended_systems: list[tuple[SystemId, Any, TaskError | None]] = []
         self.slaves: list[SlaveSummary] = connection.slaves()
         self.knows_slaves = False
+        self.stop_feeds: Callable[[], None] = _nothing
         self.progress: dict[int, Progress] = {}
         self._answers: dict[int, SimpleQueue[Usage]] = {}
         self._questions = 0
@@ -121,6 +123,12 @@ class ScriptOwner(Owner):
             listed = [SlaveSummary(slave.name, slave.workers) for slave in message.slaves]
             self.slaves = listed or self._connection.slaves()  # the slave of a private swarm is on its way
             self.knows_slaves = True
+        elif isinstance(message, Cancel):
+            self._connection.log.warning(
+                "an administrator cancelled all tasks; what waits to be pushed is dropped"
+            )
+            self.stop_feeds()
+            self.cancel(self.tasks.system, None)
         elif isinstance(message, Progress):
             self.progress[message.system] = message
         elif isinstance(message, Usage) and (answer := self._answers.pop(message.request, None)) is not None:
@@ -149,6 +157,10 @@ class ScriptOwner(Owner):
 
     def idle(self) -> None:
         """Whoever waits for it is told at the end of the cycle."""
+
+
+def _nothing() -> None:
+    """There are no feeds yet."""
 
 
 class ThisProcess:

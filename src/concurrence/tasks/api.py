@@ -212,6 +212,9 @@ class ITaskSystem(ABC):
     name: str = ""
     weight: float = 1.0
     """How much more of the swarm than other systems of the same client it may have: 2 for twice as much."""
+    timeout: float | timedelta | None = None
+    """Seconds from when it was accepted, or a ``timedelta``, after which it is ended with all that it pushed; its
+    error has the kind ``timeout``. None for no limit."""
     max_depth: int = 1_000
     """How many of its tasks may push one another in a row; beyond it the task that pushes fails."""
 

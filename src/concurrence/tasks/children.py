@@ -87,7 +87,7 @@ def pack_child(task: object) -> bytes:
             f"{type(task).__name__!r} was pushed, and only tasks can be: {task!r:.200}",
             hint="Of a @task function push f.task(...); f(...) runs it here and now.",
         )
-    checked_options(task.label, task.priority, task.max_retries, task.timeout, task.resources or None)
+    checked_options(task, task.priority, task.max_retries, task.timeout, task.resources or None)
     try:
         packed = pickle.dumps(task, 5)
     except Exception:  # noqa: BLE001  # whatever it was, cloudpickle has the last word

@@ -17,7 +17,17 @@ from concurrence.tasks.options import checked_options, wrong
 if TYPE_CHECKING:
     from datetime import timedelta
 
-_SHORT = reprlib.Repr()
+
+class _Short(reprlib.Repr):
+    """Shows values in a few characters; of bytes it does not look at all, which may be many megabytes."""
+
+    def repr_bytes(self, value: bytes | bytearray, level: int) -> str:
+        return self.repr_instance(value if len(value) <= self.maxother else value[: self.maxother], level)
+
+    repr_bytearray = repr_bytes
+
+
+_SHORT = _Short()
 _SHORT.maxstring = _SHORT.maxother = 30
 _MAX_SHOWN = 5  # arguments of a call that people see
 

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Mapping
 from datetime import timedelta
 from numbers import Real
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from concurrence.errors import UsageError
 from concurrence.wire.fields import MAX_AMOUNT, MAX_NAME, MAX_RESOURCES, MAX_WEIGHT, MIN_WEIGHT
@@ -18,6 +18,15 @@ MAX_SECONDS = 1e9
 
 _TIMEOUT = "a number of seconds above 0 or a datetime.timedelta, as in timeout=1.5; None for no limit"
 _RESOURCES = f'at most {MAX_RESOURCES} names with amounts above 0, as in resources={{"gpu": 1}}'
+
+
+class ILabelled(Protocol):
+    """A task. Its label is asked for when it is needed: to make it may take long, of large arguments."""
+
+    @property
+    def label(self) -> str:
+        """What people see."""
+        ...
 
 
 class Options(NamedTuple):
@@ -54,7 +63,20 @@ def checked_weight(owner: str, weight: Any) -> float:
     return float(weight)
 
 
-def checked_options(owner: str, priority: Any, retries: Any, timeout: Any, resources: Any) -> Options:
+def checked_timeout(owner: str | ILabelled, timeout: Any) -> float:
+    """A time-out as messages carry it: 0 for none.
+
+    Args:
+        owner: Whose it is, for the error.
+        timeout: Seconds, a ``timedelta`` or None.
+
+    Raises:
+        UsageError: It means nothing.
+    """
+    return 0.0 if timeout is None else _seconds(owner, timeout)
+
+
+def checked_options(owner: str | ILabelled, priority: Any, retries: Any, timeout: Any, resources: Any) -> Options:
     """The options of a task as messages carry them.
 
     Args:
@@ -70,17 +92,18 @@ def checked_options(owner: str, priority: Any, retries: Any, timeout: Any, resou
     return Options(
         _whole(owner, "priority", priority, -MAX_WHOLE),
         _whole(owner, "retries", retries, 0),
-        0.0 if timeout is None else _seconds(owner, timeout),
+        checked_timeout(owner, timeout),
         {} if resources is None else _amounts(owner, resources),
     )
 
 
-def wrong(owner: str, option: str, value: object, accepted: str) -> UsageError:
+def wrong(owner: str | ILabelled, option: str, value: object, accepted: str) -> UsageError:
     """The error of an option that cannot mean anything."""
-    return UsageError(f"{owner}: the option {option}={value!r:.100} means nothing", hint=f"Give {accepted}.")
+    shown = owner if isinstance(owner, str) else owner.label
+    return UsageError(f"{shown}: the option {option}={value!r:.100} means nothing", hint=f"Give {accepted}.")
 
 
-def _whole(owner: str, option: str, value: Any, least: int) -> int:
+def _whole(owner: str | ILabelled, option: str, value: Any, least: int) -> int:
     try:
         number = None if isinstance(value, bool) else operator.index(value)  # NumPy's integers too
     except TypeError:
@@ -90,14 +113,14 @@ def _whole(owner: str, option: str, value: Any, least: int) -> int:
     return number
 
 
-def _seconds(owner: str, value: Any) -> float:
+def _seconds(owner: str | ILabelled, value: Any) -> float:
     seconds = value.total_seconds() if isinstance(value, timedelta) else _number(value)
     if not 0 < seconds <= MAX_SECONDS:
         raise wrong(owner, "timeout", value, _TIMEOUT)
     return seconds
 
 
-def _amounts(owner: str, value: Any) -> dict[str, float]:
+def _amounts(owner: str | ILabelled, value: Any) -> dict[str, float]:
     shown: object = value
     given: Mapping[Any, Any] | None = cast("Mapping[Any, Any]", value) if isinstance(value, Mapping) else None
     if given is None or len(given) > MAX_RESOURCES:

@@ -15,7 +15,7 @@ from concurrence.ids import SystemId, TaskId
 from concurrence.tasks.api import ITaskSystem, Task, TaskCounts
 from concurrence.tasks.children import Offspring, unpack_children
 from concurrence.tasks.definitions import SentDefinitions
-from concurrence.tasks.options import Options, checked_options, checked_weight
+from concurrence.tasks.options import Options, checked_options, checked_timeout, checked_weight
 from concurrence.tasks.packing import PackedFunction, TaskPacker
 from concurrence.tasks.source_lines import with_source_lines
 from concurrence.tasks.values import rebuild_exception, unpack_result
@@ -24,7 +24,9 @@ from concurrence.wire.codec import Frame, Parcel, decode_results, decode_tasks, 
 from concurrence.wire.messages import (
     CANCELLED,
     FINISHED,
+    MAX_CHUNK_TASKS,
     AttachSystem,
+    Cancel,
     Message,
     PackedTask,
     PushSystem,
@@ -161,13 +163,13 @@ class OwnedTasks:
         batch = self._batch
         if batch is None or batch.key != key or batch.is_full(size):
             # Checked here, once for all that are alike: looking at each task would be felt.
-            options = checked_options(task.label, *key[1:])
+            options = checked_options(task, *key[1:])
             self._close_batch()
             batch = self._batch = _Batch(key, number, options)
         counter = next(self._counter)
         if call.buffers:
             # Copied: the author may change an array as soon as push_task returns, and it may be sent again.
-            batch.frames.extend(bytes(buffer) for buffer in call.buffers)
+            batch.frames.extend(bytes(buffer) for buffer in call.buffers)  # bytes are not copied
         batch.tasks.append(PackedTask(counter, call.arguments, len(call.buffers)))
         batch.bytes += size
         task_id = task.task_id = TaskId(self.system, counter)
@@ -191,13 +193,13 @@ class OwnedTasks:
         """
         packed = self._packer.pack_system(system)
         name = system.name or type(system).__name__
-        weight = checked_weight(name, system.weight)
+        weight, timeout = checked_weight(name, system.weight), checked_timeout(name, system.timeout)
         self._close_batch()
         number = self._sent.define(packed)
         self._systems[system_id] = packed
         push = next(self._push_number)
         parcels = self._sent.take()
-        parcels.append(Parcel(PushSystem(push, system_id, number, name, weight, detached)))
+        parcels.append(Parcel(PushSystem(push, system_id, number, name, weight, detached, timeout)))
         self._pushes.append(Push(push, parcels, 0, len(packed.blob)))
 
     def add_attachment(self, system_id: SystemId) -> None:
@@ -205,6 +207,14 @@ class OwnedTasks:
         self._close_batch()
         push = next(self._push_number)
         self._pushes.append(Push(push, [Parcel(AttachSystem(push, system_id))], 0, 0))
+
+    def add_cancel(self, system_id: SystemId, counters: list[int] | None) -> None:
+        """Cancel tasks of a system, or all of it with None: in turn with what is pushed."""
+        self._close_batch()
+        for start in range(0, len(counters) if counters is not None else 1, MAX_CHUNK_TASKS):
+            part = counters[start : start + MAX_CHUNK_TASKS] if counters is not None else None
+            push = next(self._push_number)
+            self._pushes.append(Push(push, [Parcel(Cancel(system_id, part, push))], 0, 0))
 
     def disown_children(self) -> None:
         """Everything is cancelled: what ends all the same bears no children any more."""

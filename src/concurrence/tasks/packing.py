@@ -22,7 +22,9 @@ from concurrence.tasks.shared import ContentName
 from concurrence.tasks.shared_blobs import is_shared
 from concurrence.tasks.stateless import is_plain, is_stateless
 from concurrence.tasks.values import (
+    LARGE_BYTES,
     Buffers,
+    bytes_apart,
     can_be_pickled,
     pack_value,
     packing_error,
@@ -159,6 +161,8 @@ class TaskPacker:
         buffers = Buffers()
         try:
             arguments = pickle.dumps(content, 5, buffer_callback=buffers)
+            if len(arguments) >= LARGE_BYTES:
+                arguments = bytes_apart(content, arguments, buffers, 2 if type(task) is FunctionTask else 1)
         except Exception:  # noqa: BLE001  # whatever it was, cloudpickle has the last word
             return self._pack_slowly(function, task, content)
         if _MAIN in arguments:

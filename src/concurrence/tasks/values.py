@@ -23,11 +23,15 @@ from concurrence.wire.faults import Fault
 MIN_BUFFER_BYTES = 32 * 1024
 """Smaller buffers stay within the pickled bytes: a frame of its own costs more than a copy."""
 
+LARGE_BYTES = 256 * 1024
+"""Bytes below this stay there too, as copying them costs less than results that leave one by one."""
+
 MAX_EXCEPTION_BYTES = 1_048_576
 """Larger exceptions travel as text only."""
 
 _MAIN = b"__main__"
 _MAX_DEPTH = 8
+_MAX_APART = 16  # large bytes of one value that become frames
 _log = logging.getLogger(__name__)
 
 
@@ -42,8 +46,54 @@ class Buffers(list[Frame]):
             return True  # not contiguous: pickle itself says what it thinks of that
         if view.nbytes < MIN_BUFFER_BYTES:
             return True
-        self.append(view)
+        owner = view.obj
+        self.append(owner if type(owner) is bytes and len(owner) == view.nbytes else view)
         return False
+
+
+class _LargeBytes:
+    """Pickled as a buffer out of band, and unpickled as the bytes: pickle itself keeps bytes in band."""
+
+    __slots__ = ("_content",)
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return bytes, (pickle.PickleBuffer(self._content),)
+
+
+def bytes_apart(value: Any, payload: bytes, buffers: Buffers, depth: int) -> bytes:
+    """Pickle a value once more, so that large bytes on top of it become buffers out of band.
+
+    Args:
+        value: What was pickled.
+        payload: As it was pickled; it stands if there are no such bytes.
+        buffers: What is out of band of it.
+        depth: How many containers may lie around the bytes. They are copied, so nothing within may refer to them.
+    """
+    found: dict[int, _LargeBytes] = {}
+    apart = _bytes_apart(value, depth, found)
+    if not found:
+        return payload
+    buffers.clear()
+    return pickle.dumps(apart, 5, buffer_callback=buffers)
+
+
+def _bytes_apart(value: Any, depth: int, found: dict[int, _LargeBytes]) -> Any:
+    """The value with large bytes wrapped."""
+    kind = cast("type[Any]", type(value))
+    if kind is bytes:
+        known = found.get(id(value))
+        if known is None and len(value) >= LARGE_BYTES and len(found) < _MAX_APART:
+            known = found[id(value)] = _LargeBytes(value)
+        return value if known is None else known
+    if depth and kind is dict:
+        return {key: _bytes_apart(each, depth - 1, found) for key, each in value.items()}
+    if depth and (kind is tuple or kind is list):
+        items: Any = [_bytes_apart(each, depth - 1, found) for each in value]
+        return items if kind is list else tuple(items)
+    return value
 
 
 def pack_value(value: Any, label: str = "the result") -> tuple[bytes, list[Frame]]:
@@ -59,6 +109,8 @@ def pack_value(value: Any, label: str = "the result") -> tuple[bytes, list[Frame
     buffers = Buffers()
     try:
         payload = pickle.dumps(value, 5, buffer_callback=buffers)
+        if len(payload) >= LARGE_BYTES:
+            payload = bytes_apart(value, payload, buffers, 1)
     except Exception:  # noqa: BLE001  # whatever it was, cloudpickle has the last word
         return _pack_slowly(value, label)
     if _MAIN in payload:

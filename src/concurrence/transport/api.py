@@ -53,6 +53,11 @@ class IServer(Protocol):
     """The master's end of the compute channel."""
 
     @property
+    def max_frame_bytes(self) -> int:
+        """The largest frame that is sent or taken."""
+        ...
+
+    @property
     def pollable(self) -> Any:
         """What a poll loop waits on: a ZeroMQ socket, a file descriptor or a :class:`SplitPollable`."""
         ...
@@ -107,6 +112,11 @@ class IServer(Protocol):
 
 class IClient(Protocol):
     """A client's, host's or slave's end of the compute channel; reconnects below by itself."""
+
+    @property
+    def max_frame_bytes(self) -> int:
+        """The largest frame that is sent or taken."""
+        ...
 
     @property
     def pollable(self) -> Any:

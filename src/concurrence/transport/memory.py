@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from concurrence.component import Component, ComponentManager
-from concurrence.errors import UsageError
 from concurrence.transport.addresses import split_address
 from concurrence.transport.api import ITransport, Origin, PeerId
 from concurrence.transport.memory_network import MemoryNetwork, Signal, copied
 from concurrence.transport.memory_work import MemoryWorkQueue, MemoryWorkSource
+from concurrence.transport.origins import Origins
 from concurrence.transport.security import Credentials, KeyRing
 from concurrence.wire.codec import Frame
 
 _QUEUE_MESSAGES = 1000
+_MAX_FRAME_BYTES = 1 << 40  # memory is the limit
 _MAX_ENDED = 65_536
 
 _EndT = TypeVar("_EndT", "MemoryServer", "MemoryClient", MemoryWorkQueue, MemoryWorkSource)
@@ -41,9 +42,14 @@ class MemoryServer:
         self._signal = Signal()
         self._inbox: deque[tuple[PeerId, MemoryClient, Origin, list[Frame]]] = deque()
         self._peers: dict[PeerId, MemoryClient] = {}
-        self._origins: dict[PeerId, Origin] = {}
+        self._origins = Origins()
         self._ended: deque[PeerId] = deque(maxlen=_MAX_ENDED)
         network.listen(address, self)
+
+    @property
+    def max_frame_bytes(self) -> int:
+        """The largest frame that is sent or taken."""
+        return _MAX_FRAME_BYTES
 
     @property
     def pollable(self) -> int:
@@ -83,15 +89,8 @@ class MemoryServer:
             return found
 
     def origin(self, peer: PeerId) -> Origin:
-        """Who the peer is.
-
-        Raises:
-            UsageError: It has sent nothing yet, or was forgotten.
-        """
-        try:
-            return self._origins[peer]
-        except KeyError:
-            raise UsageError(f"peer {peer.hex()} has sent nothing, or was forgotten") from None
+        """Who the peer is; see :meth:`IServer.origin`."""
+        return self._origins.of(peer)
 
     def admit(self, peer: PeerId) -> None:
         """The peer has introduced itself; here nobody is cut off who does not."""
@@ -148,6 +147,11 @@ class MemoryClient:
         self._waiting = 0
         self._signal.set_writable(False)
         network.seek(self)
+
+    @property
+    def max_frame_bytes(self) -> int:
+        """The largest frame that is sent or taken."""
+        return _MAX_FRAME_BYTES
 
     @property
     def pollable(self) -> int:

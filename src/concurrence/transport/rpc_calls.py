@@ -70,6 +70,7 @@ class Calls:
         self._log = log
         self._number = 0
         self._unanswered: dict[int, str] = {}
+        self._end: CallFailed | None = None
 
     @property
     def unanswered(self) -> int:
@@ -81,8 +82,11 @@ class Calls:
 
         Raises:
             Backpressure: Too many calls have no answer yet.
+            CallFailed: No call can be answered any more; see :meth:`end`.
             UsageError: An argument is no plain data.
         """
+        if self._end is not None:
+            raise self._end.with_traceback(None)
         if len(self._unanswered) >= MAX_UNANSWERED:
             raise Backpressure(
                 f"{MAX_UNANSWERED} remote calls have no answer yet", hint="Make further calls as answers come."
@@ -128,6 +132,12 @@ class Calls:
         """
         for number in [each for each in self._unanswered if each not in but]:
             self.lose(number, CallLost(reason, hint="Call again, if the method may run twice."))
+
+    def end(self, error: CallFailed) -> None:
+        """No call will be answered any more: fail all that have no answer, and refuse further ones. Repeatable."""
+        self._end = self._end or error
+        for number in list(self._unanswered):
+            self.lose(number, self._end)
 
     def _fail(self, name: str, error: CallFailed) -> None:
         if not self._notify(f"{name}_failed", error):

@@ -11,7 +11,7 @@ from concurrence.transport.addresses import split_address
 from concurrence.transport.api import IClient, IReactor, ITransport
 from concurrence.transport.remote import ApiRequest
 from concurrence.transport.rpc_calls import Calls, RpcProxy, notify
-from concurrence.transport.rpc_errors import CallFailed
+from concurrence.transport.rpc_errors import CallFailed, CallLost
 from concurrence.transport.rpc_loop import Turning
 from concurrence.transport.rpc_methods import RemoteMethods
 from concurrence.transport.security import Credentials, Role
@@ -26,7 +26,9 @@ class RpcClient(Turning):
     """Calls the methods of a server, and offers methods to it.
 
     Calls made without a connection wait for one. When a connection is lost, those that were sent on it fail with
-    :class:`~concurrence.transport.rpc_errors.CallLost`; it is made anew with growing pauses.
+    :class:`~concurrence.transport.rpc_errors.CallLost`; it is made anew with growing pauses. So each call ends
+    with an answer or a failure. After :meth:`close`, or when the server refused the key, calls raise
+    :class:`~concurrence.transport.rpc_errors.CallFailed`.
 
     Args:
         client: A transport's client.
@@ -79,13 +81,16 @@ class RpcClient(Turning):
                     self._take(parcel)
             except ProtocolError as error:
                 _log.warning("bad message from the server: %s", error.message)
+                self._lose("the server sent what cannot be read: this answer, or that to another call")
         self._take_events()
         self._flush()
 
     def close(self) -> None:
-        """Close; what was sent is still flushed for a moment. Repeatable."""
+        """Close; what was sent is still flushed for a moment, and calls without an answer fail. Repeatable."""
         self.stop()
+        self._waiting.clear()
         self._client.close()
+        self._calls.end(CallLost("the client was closed before the answer came"))
 
     def pollables(self) -> list[tuple[Any, bool]]:
         """What wakes :meth:`turn`."""
@@ -97,21 +102,25 @@ class RpcClient(Turning):
                 self._waiting.appendleft(Parcel(RpcHello(RPC_VERSION)))
                 notify(self.handler, "connected", _log)
             elif event == "disconnected":
-                unsent = {each.message.number for each in self._waiting if isinstance(each.message, RpcCall)}
-                self._waiting = deque(each for each in self._waiting if isinstance(each.message, RpcCall))
-                self._calls.lose_all(unsent, "the connection was lost before the answer came")
-                notify(self.handler, "disconnected", _log)
+                self._lost("the connection was lost before the answer came")
             else:
                 self._refused()
+
+    def _lost(self, reason: str) -> None:
+        self._waiting = deque(each for each in self._waiting if isinstance(each.message, RpcCall))
+        self._lose(reason)
+        notify(self.handler, "disconnected", _log)
+
+    def _lose(self, reason: str) -> None:
+        unsent = {each.message.number for each in self._waiting if isinstance(each.message, RpcCall)}
+        self._calls.lose_all(unsent, reason)
 
     def _refused(self) -> None:
         error = AuthenticationFailed(
             "the server does not accept this key, or is another one", hint="Fetch a fresh connect file."
         )
-        waiting, self._waiting = self._waiting, deque()
-        for parcel in waiting:
-            if isinstance(parcel.message, RpcCall):
-                self._calls.lose(parcel.message.number, CallFailed(error.message, hint=error.hint))
+        self._waiting.clear()
+        self._calls.end(CallFailed(error.message, hint=error.hint))
         if not notify(self.handler, "refused", _log, error):
             _log.error("%s", error)
 
@@ -134,18 +143,19 @@ class RpcClient(Turning):
         self._flush()
         if len(self._waiting) > _MAX_WAITING:  # only answers can be so many: the calls are bounded
             self._client.reconnect()
-            self._waiting.clear()
+            self._lost("the server took no answers, so that the connection was made anew")
 
     def _flush(self) -> None:
         while self._waiting:
+            message = self._waiting[0].message
             try:
                 if not self._client.send(encode([self._waiting[0]])):
                     break
+                self._waiting.popleft()
             except MessageTooLarge as error:
                 _log.error("a call or answer cannot be sent: %s", error.message)
-                message = self._waiting[0].message
+                self._waiting.popleft()
                 if isinstance(message, RpcCall):
                     self._calls.lose(message.number, CallFailed(error.message, hint=error.hint))
-            self._waiting.popleft()
         if self._reactor is not None:
             self._reactor.watch_writable(self._client.pollable, self.work if self._waiting else None)

@@ -16,7 +16,7 @@ from concurrence.transport.rpc_loop import Turning
 from concurrence.transport.rpc_methods import RemoteMethods
 from concurrence.transport.security import KeyRing
 from concurrence.wire.codec import MessageDecoder, Parcel, encode
-from concurrence.wire.rpc_messages import RpcCall, RpcFailure, RpcHello, RpcMessage, RpcResult
+from concurrence.wire.rpc_messages import RpcCall, RpcHello, RpcMessage
 
 MAX_PEERS = 10_000
 """Connections that are remembered; beyond it the one that was silent for longest is forgotten."""
@@ -80,6 +80,7 @@ class RpcServer(Turning):
         self._server = server
         self._forget = forget or server.forget
         self._peers: dict[PeerId, RpcPeer] = {}  # who spoke last comes last
+        self._dropped: dict[PeerId, None] = {}  # who could not be answered; not heard again until it connects anew
         self._decoder: MessageDecoder[RpcMessage] = MessageDecoder(list[RpcMessage])
 
     def __repr__(self) -> str:
@@ -105,16 +106,15 @@ class RpcServer(Turning):
         """Who called and is not known to have gone."""
         return list(self._peers.values())
 
-    def take(
-        self, peer: PeerId, parcel: Parcel[RpcMessage], forget: Callable[[PeerId], None] | None = None
-    ) -> None:
+    def take(self, peer: PeerId, parcel: Parcel[RpcMessage]) -> None:
         """A message came: run what it calls, or tell of an answer.
 
         Args:
             peer: Who sent it.
             parcel: The message.
-            forget: Called instead of the transport's own ``forget`` when a peer is forgotten for it.
         """
+        if peer in self._dropped:
+            return
         caller = self._peers.pop(peer, None)
         if caller is None:
             caller = RpcPeer(self, peer, self._server.origin(peer))
@@ -128,7 +128,9 @@ class RpcServer(Turning):
         if isinstance(message, RpcCall):
             if len(parcel.frames) != 1:
                 raise ProtocolError("a remote call has other than one frame of arguments")
-            self._reply(caller, self.methods.answer(message, parcel.frames[0], caller, caller.request))
+            answer = self.methods.answer(message, parcel.frames[0], caller, caller.request)
+            if not self._send(caller, answer):
+                self._drop(caller)
         elif not isinstance(message, RpcHello):
             caller.calls.take(message, parcel.frames[0] if parcel.frames else b"")
 
@@ -170,9 +172,13 @@ class RpcServer(Turning):
         """What wakes :meth:`turn`."""
         return [(self._server.pollable, False)]
 
-    def _reply(self, peer: RpcPeer, parcel: Parcel[RpcResult | RpcFailure]) -> None:
-        if not self._send(peer, parcel):
-            self.lose(peer, "it takes no answers")
+    def _drop(self, peer: RpcPeer) -> None:
+        """An answer cannot be sent. Without its connection, the caller hears that it will get none."""
+        self.lose(peer, "it takes no answers")
+        self._dropped[peer.id] = None
+        if len(self._dropped) > MAX_PEERS:
+            del self._dropped[next(iter(self._dropped))]
+        self._forget(peer.id)
 
     def _send(self, peer: RpcPeer, parcel: Parcel[RpcMessage]) -> bool:
         try:

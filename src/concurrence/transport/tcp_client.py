@@ -22,12 +22,7 @@ class TCPClient(DialingEnd):
     """A client that connects already.
 
     After ``auth_failed`` it rests until :meth:`reconnect`: the key is wrong and asking again will not help.
-
-    Args:
-        destination: Whom to connect to.
-        alarm: Tells when it is time to try again.
-        max_frame_bytes: The largest frame that is sent or taken.
-        on_close: Called once, after the sockets are closed.
+    Its arguments are those of every :class:`DialingEnd`.
     """
 
     def __init__(
@@ -37,8 +32,7 @@ class TCPClient(DialingEnd):
         max_frame_bytes: int,
         on_close: Callable[[TCPClient], None],
     ) -> None:
-        super().__init__(destination, alarm, max_frame_bytes)
-        self._on_close = on_close
+        super().__init__(destination, alarm, max_frame_bytes, on_close)
         self._writable = Ready()
         self._events_ready = Ready()
         self._news = Bell()
@@ -92,10 +86,7 @@ class TCPClient(DialingEnd):
         if self._is_closed:
             return
         self._drop(time.monotonic() + LINGER_SECONDS)
-        self._close()
-        for each in (self._events_ready, self._writable, self._news):
-            each.close()
-        self._on_close(self)
+        self._close(self._events_ready, self._writable, self._news)
 
     def _opened(self, link: Link) -> None:
         self._inbox.clear()  # what a lost connection held is gone: the new one begins with a greeting

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 from concurrence.errors import ProtocolError
 from concurrence.transport.tcp_connector import Connector, Destination, Outcome
@@ -18,10 +20,18 @@ class DialingEnd:
     Args:
         destination: Whom to connect to.
         alarm: Tells when it is time to try again.
-        max_frame_bytes: The largest frame that is taken.
+        max_frame_bytes: The largest frame that is sent or taken.
+        on_close: Called once, after the sockets are closed.
     """
 
-    def __init__(self, destination: Destination, alarm: AlarmClock, max_frame_bytes: int) -> None:
+    def __init__(
+        self,
+        destination: Destination,
+        alarm: AlarmClock,
+        max_frame_bytes: int,
+        on_close: Callable[[Any], None],
+    ) -> None:
+        self._on_close = on_close
         self._address = destination.address
         self._max_frame_bytes = max_frame_bytes
         self._is_closed = False
@@ -37,6 +47,11 @@ class DialingEnd:
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "connected" if self._stream is not None else "not connected"
         return f"{type(self).__name__}({self._address}, {state})"
+
+    @property
+    def max_frame_bytes(self) -> int:
+        """The largest frame that is sent or taken."""
+        return self._max_frame_bytes
 
     def receive(self) -> list[Frame] | None:
         """The next message, or None if there is none now."""
@@ -108,11 +123,14 @@ class DialingEnd:
     def _closing(self, link: Link) -> None:
         """The connection is about to be closed."""
 
-    def _close(self) -> None:
+    def _close(self, *others: Ready | Bell) -> None:
         self._is_closed = True
         self._connector.rest()
         self._ready.close()
         self._bell.close()
+        for each in others:
+            each.close()
+        self._on_close(self)
 
     # --- what is ready ---
 

@@ -15,6 +15,7 @@ from concurrence.transport.tcp_connector import Destination
 from concurrence.transport.tcp_handshake import Channel
 from concurrence.transport.tcp_link import Link
 from concurrence.transport.tcp_listener import Listener, bind
+from concurrence.transport.tcp_listening import Listen
 from concurrence.transport.tcp_poll import AlarmClock, Bell, Ready
 from concurrence.transport.tcp_server import TCPServer
 from concurrence.transport.tcp_tls import ClientTLS, ServerTLS, client_tls, is_loopback, server_tls
@@ -80,9 +81,7 @@ class Ends:
     def _forget(self, end: TCPServer | TCPClient | TCPWorkQueue | TCPWorkSource) -> None:
         self._open.pop(end, None)
 
-    def _listening(
-        self, address: str, keys: KeyRing, channel: Channel, roles: Collection[Role]
-    ) -> Callable[[Ready, Bell, Callable[[Link, Origin], None]], Listener]:
+    def _listening(self, address: str, keys: KeyRing, channel: Channel, roles: Collection[Role]) -> Listen:
         self._check(address)
         if self._uses_tls and self._server_tls is None:
             self._server_tls = server_tls()

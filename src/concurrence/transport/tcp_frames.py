@@ -5,18 +5,17 @@ A message is its number of frames in 4 bytes, the length of each in 8, all big-e
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Sequence
 
 from concurrence.errors import MessageTooLarge, ProtocolError
 from concurrence.transport.api import LARGE_FRAME_BYTES
+from concurrence.wire.buffers import flat, room_for, too_large
 from concurrence.wire.codec import Frame
 from concurrence.wire.messages import MAX_FRAMES
 
 _COUNT_BYTES = 4
 _SIZE_BYTES = 8
-_MAPPED_BYTES = 4 * 1024 * 1024
 
 
 def message_parts(frames: Sequence[Frame], max_frame_bytes: int) -> tuple[list[memoryview], int]:
@@ -29,32 +28,15 @@ def message_parts(frames: Sequence[Frame], max_frame_bytes: int) -> tuple[list[m
     Raises:
         MessageTooLarge: A frame exceeds the limit. The other end would cut the connection, for ever again.
     """
-    views = [_flat(frame) for frame in frames]
+    views = [flat(frame) for frame in frames]
     sizes = [view.nbytes for view in views]
     largest = max(sizes)
     if largest > max_frame_bytes:
-        raise MessageTooLarge(
-            f"a frame of {largest:,} bytes exceeds the limit of {max_frame_bytes:,}",
-            hint="Split the task or its result, or raise [transport] max_frame on every machine.",
-        )
+        raise too_large(largest, max_frame_bytes)
     if len(sizes) > MAX_FRAMES:
         raise MessageTooLarge(f"a message of {len(sizes):,} frames exceeds the limit of {MAX_FRAMES:,}")
     head = struct.pack(f"!I{len(sizes)}Q", len(sizes), *sizes)
     return [memoryview(head), *(view for view in views if view.nbytes)], len(head) + sum(sizes)
-
-
-def _flat(frame: Frame) -> memoryview:
-    view = memoryview(frame)
-    if not view.c_contiguous:
-        return memoryview(view.tobytes())
-    return view.cast("B") if view.nbytes else memoryview(b"")
-
-
-def _room_for(size: int) -> memoryview:
-    if size < _MAPPED_BYTES:
-        return memoryview(bytearray(size))
-    # A bytearray is written to when it is made; these pages come as they are filled: a length alone costs nothing.
-    return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 class FrameReader:
@@ -154,4 +136,4 @@ class FrameReader:
             return
         self._need = self._sizes[position]
         if self._need >= LARGE_FRAME_BYTES:
-            self._large, self._filled = _room_for(self._need), 0
+            self._large, self._filled = room_for(self._need), 0

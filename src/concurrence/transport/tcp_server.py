@@ -7,13 +7,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from concurrence.errors import ProtocolError, UsageError
+from concurrence.errors import ProtocolError
 from concurrence.transport.api import Origin, PeerId
-from concurrence.transport.rejections import Rejections
+from concurrence.transport.origins import Origins
 from concurrence.transport.tcp_frames import message_parts
 from concurrence.transport.tcp_link import LINGER_SECONDS, ConnectionLost, Link
-from concurrence.transport.tcp_listener import Listener
-from concurrence.transport.tcp_poll import READ, WRITE, AlarmClock, Bell, Ready
+from concurrence.transport.tcp_listening import Connection, Listen, ListeningEnd
+from concurrence.transport.tcp_poll import AlarmClock, Bell
 from concurrence.transport.tcp_stream import Stream, read_buffer
 from concurrence.wire.codec import Frame
 
@@ -24,83 +24,47 @@ _MAX_ENDED = 65_536
 _MAX_DROPS_A_CALL = 64  # so that a peer that floods cannot keep the owner's loop in receive()
 
 
-class _Peer:
-    """A connection whose other end is known."""
+class _Peer(Connection):
+    """A connection to somebody, whose messages come from its stream."""
 
-    __slots__ = ("id", "is_blocked", "link", "origin", "stream")
+    __slots__ = ("id", "stream")
 
     def __init__(self, identity: PeerId, origin: Origin, stream: Stream) -> None:
+        super().__init__(stream.link, origin)
         self.id = identity
-        self.link = stream.link
-        self.origin = origin
         self.stream = stream
-        self.is_blocked = False
 
 
-class TCPServer:
-    """A server that listens already.
-
-    Args:
-        listen: Makes the listener, given what it polls with, its bell and who is told of newcomers.
-        alarm: Tells when time is over.
-        max_frame_bytes: The largest frame that is sent or taken.
-        on_close: Called once, after the sockets are closed.
-    """
+class TCPServer(ListeningEnd[_Peer]):
+    """A server that listens already; its arguments are those of every :class:`ListeningEnd`."""
 
     def __init__(
-        self,
-        listen: Callable[[Ready, Bell, Callable[[Link, Origin], None]], Listener],
-        alarm: AlarmClock,
-        max_frame_bytes: int,
-        on_close: Callable[[TCPServer], None],
+        self, listen: Listen, alarm: AlarmClock, max_frame_bytes: int, on_close: Callable[[TCPServer], None]
     ) -> None:
-        self._alarm = alarm
-        self._max_frame_bytes = max_frame_bytes
-        self._on_close = on_close
-        self._is_closed = False
-        self._ready = Ready()
-        self._bell = Bell()
         self._peers: dict[PeerId, _Peer] = {}
-        self._origins: dict[PeerId, Origin] = {}
-        self._readable: dict[_Peer, None] = {}  # in the order of their turns
+        self._origins = Origins()
         self._inbox: deque[tuple[_Peer, list[Frame]]] = deque()
         self._buffer = read_buffer()
         self._numbers = itertools.count(1)
         self._ended: deque[PeerId] = deque(maxlen=_MAX_ENDED)
         self._strangers: dict[_Peer, float] = {}  # whose peer has not introduced itself, and until when it may
         self._hello_bell = Bell()
-        self._ready.watch(self._bell.fileno(), self._on_bell)
+        super().__init__(listen, alarm, max_frame_bytes, on_close, (self._hello_bell,))
         self._ready.watch(self._hello_bell.fileno(), self._cut_strangers)
-        try:
-            self._listener = listen(self._ready, self._bell, self._admit)
-        except BaseException:
-            for each in (self._bell, self._hello_bell, self._ready):
-                each.close()
-            raise
 
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else f"{len(self._peers)} peers"
         return f"TCPServer({self.address}, {state})"
 
     @property
+    def max_frame_bytes(self) -> int:
+        """The largest frame that is sent or taken."""
+        return self._max_frame_bytes
+
+    @property
     def pollable(self) -> int:
         """A descriptor that is readable when there is something to receive, or to be done by receiving."""
         return self._ready.fileno()
-
-    @property
-    def address(self) -> str:
-        """Where it really listens, as ``tcp://host:port``."""
-        return self._listener.address
-
-    @property
-    def rejections(self) -> Rejections:
-        """How often something was turned away here."""
-        return self._listener.rejections
-
-    @property
-    def half_open(self) -> int:
-        """How many connections have not proven yet who they are."""
-        return self._listener.half_open
 
     def receive(self) -> tuple[PeerId, list[Frame]] | None:
         """The next message of a peer that may send one, or None if there is none now."""
@@ -156,15 +120,8 @@ class TCPServer:
         return found
 
     def origin(self, peer: PeerId) -> Origin:
-        """Who the peer is.
-
-        Raises:
-            UsageError: It has sent nothing yet, or was forgotten.
-        """
-        try:
-            return self._origins[peer]
-        except KeyError:
-            raise UsageError(f"peer {peer.hex()} has sent nothing, or was forgotten") from None
+        """Who the peer is; see :meth:`IServer.origin`."""
+        return self._origins.of(peer)
 
     def admit(self, peer: PeerId) -> None:
         """The peer has introduced itself: its connection is kept."""
@@ -183,20 +140,7 @@ class TCPServer:
         """Stop listening; what was sent to live peers is still flushed for a moment. Repeatable."""
         if self._is_closed:
             return
-        self._is_closed = True
-        self._listener.close()
-        deadline = time.monotonic() + LINGER_SECONDS
-        for peer in list(self._peers.values()):
-            self._lose(peer, deadline)
-        for bell in (self._bell, self._hello_bell):
-            self._alarm.set(bell, None)
-            bell.close()
-        self._ready.close()
-        self._on_close(self)
-
-    def _on_bell(self, events: int) -> None:
-        self._bell.silence()
-        self._listener.look()
+        self._close(self._peers.values(), time.monotonic() + LINGER_SECONDS)
 
     def _estrange(self, peer: _Peer) -> None:
         self._strangers.pop(peer, None)  # so that they stay in the order of their deadlines
@@ -217,25 +161,8 @@ class TCPServer:
     def _admit(self, link: Link, origin: Origin) -> None:
         identity = b"\0" + next(self._numbers).to_bytes(8, "big")
         peer = self._peers[identity] = _Peer(identity, origin, Stream(link, self._max_frame_bytes))
-        self._watch(peer)
+        self._welcome(peer)
         self._estrange(peer)
-        self._readable[peer] = None  # TLS may hold what came already
-
-    def _watch(self, peer: _Peer) -> None:
-        peer.is_blocked = peer.link.waits_to_send
-        events = READ | (WRITE if peer.is_blocked else 0)
-        self._ready.watch(peer.link.fileno(), lambda events: self._on_ready(peer, events), events)
-
-    def _on_ready(self, peer: _Peer, events: int) -> None:
-        if events & ~WRITE:
-            self._readable[peer] = None
-        if events & WRITE:
-            try:
-                peer.link.flush()
-            except ConnectionLost:
-                self._lose(peer)
-            else:
-                self._watch(peer)
 
     def _read(self, peer: _Peer) -> None:
         try:
@@ -256,19 +183,8 @@ class TCPServer:
         self._origins[peer.id] = peer.origin  # also if it was forgotten and speaks again
         return True
 
-    def _has_role(self, origin: Origin) -> bool:
-        return self._listener.keys.role_of(origin.key) is origin.role
-
-    def _reject(self, peer: _Peer, reason: str) -> None:
-        self.rejections.dropped += 1
-        self._listener.log.reject(reason, peer.origin.address)
-        self._lose(peer)
-
-    def _lose(self, peer: _Peer, flush_until: float | None = None) -> None:
-        if self._peers.pop(peer.id, None) is not None:
-            self._ended.append(peer.id)
-        self._readable.pop(peer, None)
-        self._strangers.pop(peer, None)
-        if peer.link.fileno() >= 0:
-            self._ready.unwatch(peer.link.fileno())
-        peer.link.close(flush_until)
+    def _lose(self, connection: _Peer, flush_until: float | None = None) -> None:
+        if self._peers.pop(connection.id, None) is not None:
+            self._ended.append(connection.id)
+        self._strangers.pop(connection, None)
+        self._let_go(connection, flush_until)

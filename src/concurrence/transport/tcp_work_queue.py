@@ -10,12 +10,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from concurrence.transport.api import Origin, SplitPollable
-from concurrence.transport.rejections import Rejections
 from concurrence.transport.tcp_dialing import ignore
 from concurrence.transport.tcp_frames import message_parts
 from concurrence.transport.tcp_link import ConnectionLost, Link
-from concurrence.transport.tcp_listener import Listener
-from concurrence.transport.tcp_poll import READ, WRITE, AlarmClock, Bell, Ready
+from concurrence.transport.tcp_listening import Connection, Listen, ListeningEnd
+from concurrence.transport.tcp_poll import AlarmClock, Bell, Ready
 from concurrence.wire.codec import Frame
 
 ASKED_FOR = 2
@@ -26,60 +25,34 @@ PAUSE = 2
 RESUME = 3
 
 
-class _Puller:
+class _Puller(Connection):
     """A slave that is connected."""
 
-    __slots__ = ("asked", "is_blocked", "is_paused", "link", "origin")
+    __slots__ = ("asked", "is_paused")
 
     def __init__(self, link: Link, origin: Origin) -> None:
-        self.link = link
-        self.origin = origin
+        super().__init__(link, origin)
         self.asked = 0
         self.is_paused = False
-        self.is_blocked = False
 
     @property
     def has_room(self) -> bool:
         return self.asked > 0 and not self.is_paused
 
 
-class TCPWorkQueue:
-    """The master's end, which listens already.
-
-    Args:
-        listen: Makes the listener, given what it polls with, its bell and who is told of newcomers.
-        alarm: Tells when time is over.
-        max_frame_bytes: The largest frame that is sent.
-        on_close: Called once, after the sockets are closed.
-    """
+class TCPWorkQueue(ListeningEnd[_Puller]):
+    """The master's end, which listens already; its arguments are those of every :class:`ListeningEnd`."""
 
     def __init__(
-        self,
-        listen: Callable[[Ready, Bell, Callable[[Link, Origin], None]], Listener],
-        alarm: AlarmClock,
-        max_frame_bytes: int,
-        on_close: Callable[[TCPWorkQueue], None],
+        self, listen: Listen, alarm: AlarmClock, max_frame_bytes: int, on_close: Callable[[TCPWorkQueue], None]
     ) -> None:
-        self._alarm = alarm
-        self._max_frame_bytes = max_frame_bytes
-        self._on_close = on_close
-        self._is_closed = False
-        self._ready = Ready()
-        self._bell = Bell()
         self._room = Bell()
         self._writable = Ready()
         self._pullers: deque[_Puller] = deque()  # whose turn it is comes first
-        self._readable: dict[_Puller, None] = {}
         self._buffer = memoryview(bytearray(4096))
-        self._ready.watch(self._bell.fileno(), self._on_bell)
+        super().__init__(listen, alarm, max_frame_bytes, on_close, (self._writable, self._room))
         for descriptor in (self._room.fileno(), self._ready.fileno()):
             self._writable.watch(descriptor, ignore)
-        try:
-            self._listener = listen(self._ready, self._bell, self._admit)
-        except BaseException:
-            for each in (self._writable, self._ready, self._room, self._bell):
-                each.close()
-            raise
         self._revision = self._listener.keys.revision
 
     def __repr__(self) -> str:
@@ -90,16 +63,6 @@ class TCPWorkQueue:
     def pollable(self) -> SplitPollable:
         """Two descriptors: one for :meth:`tend`, one for sending."""
         return SplitPollable(self._ready.fileno(), self._writable.fileno())
-
-    @property
-    def address(self) -> str:
-        """Where it really listens."""
-        return self._listener.address
-
-    @property
-    def rejections(self) -> Rejections:
-        """How often something was turned away here."""
-        return self._listener.rejections
 
     def send(self, frames: Sequence[Frame]) -> bool:
         """Hand it to the next slave that asked; False if none did.
@@ -137,41 +100,13 @@ class TCPWorkQueue:
 
     def close(self) -> None:
         """Close, dropping what nobody pulled. Repeatable."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        self._listener.close()
-        for puller in list(self._pullers):
-            self._lose(puller)
-        self._alarm.set(self._bell, None)
-        for each in (self._writable, self._ready, self._room, self._bell):
-            each.close()
-        self._on_close(self)
-
-    def _on_bell(self, events: int) -> None:
-        self._bell.silence()
-        self._listener.look()
+        if not self._is_closed:
+            self._close(self._pullers)
 
     def _admit(self, link: Link, origin: Origin) -> None:
         puller = _Puller(link, origin)
         self._pullers.append(puller)
-        self._readable[puller] = None  # TLS may hold what came already
-        self._watch(puller)
-
-    def _watch(self, puller: _Puller) -> None:
-        events = READ | (WRITE if puller.link.waits_to_send else 0)
-        self._ready.watch(puller.link.fileno(), lambda events: self._on_ready(puller, events), events)
-
-    def _on_ready(self, puller: _Puller, events: int) -> None:
-        if events & ~WRITE:
-            self._readable[puller] = None
-        if events & WRITE:
-            try:
-                puller.link.flush()
-            except ConnectionLost:
-                self._lose(puller)
-            else:
-                self._watch(puller)
+        self._welcome(puller)
 
     def _read(self, puller: _Puller) -> None:
         try:
@@ -182,9 +117,7 @@ class TCPWorkQueue:
         if count is None:
             return
         if not self._obey(puller, self._buffer[:count]):
-            self.rejections.dropped += 1
-            self._listener.log.reject("it asked for work in another way than slaves do", puller.origin.address)
-            self._lose(puller)
+            self._reject(puller, "it asked for work in another way than slaves do")
         elif puller.link.may_hold_more(count, len(self._buffer)):
             self._readable[puller] = None
 
@@ -206,10 +139,8 @@ class TCPWorkQueue:
             return
         self._revision = keys.revision
         for puller in list(self._pullers):
-            if keys.role_of(puller.origin.key) is not puller.origin.role:
-                self.rejections.dropped += 1
-                self._listener.log.reject("its key was revoked", puller.origin.address)
-                self._lose(puller)
+            if not self._has_role(puller.origin):
+                self._reject(puller, "its key was revoked")
 
     def _update(self) -> None:
         if any(puller.has_room for puller in self._pullers):
@@ -217,10 +148,7 @@ class TCPWorkQueue:
         else:
             self._room.silence()
 
-    def _lose(self, puller: _Puller) -> None:
-        if puller in self._pullers:
-            self._pullers.remove(puller)
-        self._readable.pop(puller, None)
-        if puller.link.fileno() >= 0:
-            self._ready.unwatch(puller.link.fileno())
-        puller.link.close()
+    def _lose(self, connection: _Puller, flush_until: float | None = None) -> None:
+        if connection in self._pullers:
+            self._pullers.remove(connection)
+        self._let_go(connection, flush_until)

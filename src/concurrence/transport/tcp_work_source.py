@@ -17,14 +17,7 @@ _LOOKS = 5
 
 
 class TCPWorkSource(DialingEnd):
-    """A slave's end, which connects already.
-
-    Args:
-        destination: Where the work comes from.
-        alarm: Tells when it is time to try again.
-        max_frame_bytes: The largest frame that is taken.
-        on_close: Called once, after the sockets are closed.
-    """
+    """A slave's end, which connects already; its arguments are those of every :class:`DialingEnd`."""
 
     def __init__(
         self,
@@ -33,8 +26,7 @@ class TCPWorkSource(DialingEnd):
         max_frame_bytes: int,
         on_close: Callable[[TCPWorkSource], None],
     ) -> None:
-        super().__init__(destination, alarm, max_frame_bytes)
-        self._on_close = on_close
+        super().__init__(destination, alarm, max_frame_bytes, on_close)
         self._is_paused = False
         self._asked = 0
         self._connector.start()
@@ -78,7 +70,6 @@ class TCPWorkSource(DialingEnd):
         if not self._is_closed:
             self._drop()
             self._close()
-            self._on_close(self)
 
     def _opened(self, link: Link) -> None:
         self._asked = 0

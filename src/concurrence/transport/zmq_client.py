@@ -62,6 +62,11 @@ class ZMQClient:
         return f"ZMQClient({self._address}, {state})"
 
     @property
+    def max_frame_bytes(self) -> int:
+        """The largest frame that is sent or taken."""
+        return self._max_frame_bytes
+
+    @property
     def pollable(self) -> zmq.Socket[bytes]:
         """The DEALER."""
         return self._socket
@@ -79,14 +84,14 @@ class ZMQClient:
     def send(self, frames: Sequence[Frame]) -> bool:
         """Send without blocking; False if nothing more is taken now.
 
-        Nothing is taken while the owner has not read that a connection was lost. So the first message on a
-        new connection is one that was meant for it.
+        Nothing is taken without a connection, nor while the owner has not read that one was lost. So the first
+        message on a new connection is one that was meant for it.
 
         Raises:
             MessageTooLarge: A frame exceeds the limit.
         """
         self._drain()
-        if "disconnected" in self._unread:
+        if not self._is_connected or "disconnected" in self._unread:
             return False
         return send_frames(self._socket, frames, self._max_frame_bytes)
 
@@ -117,6 +122,12 @@ class ZMQClient:
         with suppress(zmq.ZMQError):  # libzmq has let go of the address when it gave up by itself
             self._socket.disconnect(self._address)
 
+    def _let_go_of_the_last_one(self) -> None:
+        # A DEALER goes on queueing for a connection that is gone until it hears of that from ZeroMQ's thread. It
+        # listens when it is asked for events, and when it sends only every now and then. ZeroMQ's thread told it
+        # before it made this connection.
+        self._socket.getsockopt(zmq.EVENTS)
+
     def _drain(self) -> None:
         while int(self._monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             message = parse_monitor_message(self._monitor.recv_multipart())
@@ -125,6 +136,7 @@ class ZMQClient:
     def _observe(self, event: int) -> None:
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self._is_connected = self._was_connected = True
+            self._let_go_of_the_last_one()
             self._unread.append("connected")
         elif event == zmq.EVENT_DISCONNECTED:
             if self._is_connected:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import zmq
 
-from concurrence.errors import UsageError
 from concurrence.transport.addresses import plain_address
 from concurrence.transport.api import Origin, PeerId
+from concurrence.transport.origins import Origins
 from concurrence.transport.rejections import Rejections
 from concurrence.transport.zmq_gate import Entrance, PeerName, peer_name
 from concurrence.transport.zmq_sockets import payload, receive_parts, send_frames
@@ -41,13 +41,18 @@ class ZMQServer:
         self._entrance = entrance
         self._max_frame_bytes = max_frame_bytes
         self._on_close = on_close
-        self._origins: dict[PeerId, Origin] = {}
+        self._origins = Origins()
         self._names: dict[PeerId, PeerName] = {}
         self._at: dict[PeerName, PeerId] = {}
 
     def __repr__(self) -> str:
         state = "closed" if self._socket.closed else f"{len(self._origins)} peers"
         return f"ZMQServer({self._address}, {state})"
+
+    @property
+    def max_frame_bytes(self) -> int:
+        """The largest frame that is sent or taken."""
+        return self._max_frame_bytes
 
     @property
     def pollable(self) -> zmq.Socket[bytes]:
@@ -97,15 +102,8 @@ class ZMQServer:
         return found
 
     def origin(self, peer: PeerId) -> Origin:
-        """Who the peer is.
-
-        Raises:
-            UsageError: It has sent nothing yet, or was forgotten.
-        """
-        try:
-            return self._origins[peer]
-        except KeyError:
-            raise UsageError(f"peer {peer.hex()} has sent nothing, or was forgotten") from None
+        """Who the peer is; see :meth:`IServer.origin`."""
+        return self._origins.of(peer)
 
     def admit(self, peer: PeerId) -> None:
         """The peer has introduced itself: its connection is kept."""

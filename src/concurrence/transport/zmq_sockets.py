@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 
 import zmq
 
-from concurrence.errors import AddressInUse, ConcurrenceError, MessageTooLarge, UsageError
+from concurrence.errors import AddressInUse, ConcurrenceError, UsageError
 from concurrence.transport.addresses import split_address
 from concurrence.transport.api import LARGE_FRAME_BYTES
 from concurrence.transport.security import KeyPair
+from concurrence.wire.buffers import too_large
 from concurrence.wire.codec import Frame
 
 LINGER_MS = 1000
@@ -148,10 +149,7 @@ def _sendable(frame: Frame, max_frame_bytes: int) -> tuple[Frame, bool]:
         size = frame.nbytes
         frame = frame if frame.c_contiguous else frame.tobytes()
     if size > max_frame_bytes:
-        raise MessageTooLarge(
-            f"a frame of {size:,} bytes exceeds the limit of {max_frame_bytes:,}",
-            hint="Split the task or its result, or raise [transport] max_frame on every machine.",
-        )
+        raise too_large(size, max_frame_bytes)
     return frame, size < _COPIED_BYTES
 
 

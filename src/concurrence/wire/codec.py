@@ -72,7 +72,7 @@ def encode(parcels: Iterable[Parcel[Message]]) -> list[Frame]:
 
 _SMALL = 8_192  # bytes of a message without its lists and texts: a few names of up to 4 KiB each
 BATCH_FRAMES = 8_192
-BATCH_BYTES = 64 * 1024 * 1024
+BATCH_BYTES = 512 * 1024
 
 
 def in_batches(parcels: Sequence[Parcel[Message]]) -> Iterator[Sequence[Parcel[Message]]]:

@@ -27,6 +27,7 @@ Name: TypeAlias = Annotated[str, Meta(max_length=MAX_NAME)]
 Text: TypeAlias = Annotated[str, Meta(max_length=131_072)]
 Frames: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_FRAMES)]
 Counters: TypeAlias = Annotated[list[Number], Meta(max_length=MAX_CHUNK_TASKS)]
+Sizes: TypeAlias = Annotated[list[Number], Meta(max_length=MAX_FRAMES)]
 Statuses: TypeAlias = Annotated[bytes, Meta(max_length=MAX_CHUNK_TASKS)]
 Resources: TypeAlias = Annotated[dict[Name, Seconds], Meta(max_length=MAX_RESOURCES)]
 

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
 
-from concurrence.wire.fields import Counters, Message, Name, Number, Resources, Seconds, Text
+from msgspec import Meta, Struct
+
+from concurrence.wire.fields import (
+    MAX_CHUNK_TASKS,
+    Bodied,
+    Counters,
+    Message,
+    Name,
+    Number,
+    Resources,
+    Seconds,
+    Sizes,
+    Text,
+)
 from concurrence.wire.result_messages import Progress
 
 
@@ -51,6 +64,9 @@ class Hello(Message, frozen=True, array_like=True, gc=False, tag=1):
         chunks: What a slave that resumes still has, so that what got lost on the way is given out again.
         drains: Whether a slave takes no work, because it was told to drain.
         registration: The one that the newest welcome named; 0 before there was any.
+        greeting: Counts the greetings of this incarnation: one that comes late, on a connection that was given up
+            for another, must not take the place of a newer one.
+        left: Of those chunks of which results may be lost: the tasks that the slave will still answer.
     """
 
     protocol: Number
@@ -68,6 +84,8 @@ class Hello(Message, frozen=True, array_like=True, gc=False, tag=1):
     chunks: Counters = []  # noqa: RUF012  copied for each message
     drains: bool = False
     registration: Number = 0
+    greeting: Number = 0
+    left: Annotated[dict[Number, Counters], Meta(max_length=MAX_CHUNK_TASKS)] = {}  # noqa: RUF012  the same
 
 
 class Welcome(Message, frozen=True, array_like=True, gc=False, tag=2):
@@ -125,6 +143,26 @@ class Bye(Message, frozen=True, array_like=True, gc=False, tag=6):
     """The sender leaves on purpose; what an owner still has at the master is cancelled."""
 
     reason: Text = ""
+
+
+class Piece(Bodied, frozen=True, array_like=True, gc=False, tag=91):
+    """A part of a transport message that is too large to travel whole: see :mod:`concurrence.wire.pieces`.
+
+    Its body frames are what comes next of the frames of that message: each but the first begins a new one.
+
+    Attributes:
+        number: Higher by one than that of the piece before it; of the first piece of a message, higher.
+        sizes: Of the first piece: the bytes of each frame of the whole message. Of others nothing.
+    """
+
+    number: Number
+    sizes: Sizes = []  # noqa: RUF012  copied for each message
+
+
+class PieceTaken(Message, frozen=True, array_like=True, gc=False, tag=92):
+    """The answer to pieces: this one came, and all before it. More may follow."""
+
+    number: Number
 
 
 class Pause(Message, frozen=True, array_like=True, gc=False, tag=90):

@@ -51,6 +51,8 @@ from concurrence.wire.link_messages import (
     Hello,
     NodeStatus,
     Pause,
+    Piece,
+    PieceTaken,
     Ping,
     Pong,
     Refusal,
@@ -104,20 +106,22 @@ from concurrence.wire.task_messages import (
 from concurrence.wire.usage_messages import AskUsage, SlaveUsage, Usage
 
 FromOwner: TypeAlias = (
-    Hello | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | PushTasks | PushSystem
-    | AttachSystem | Cancel | Delivered | SystemEnded | ReportProgress | Output | StatusRequest | CallApi
-    | AskUsage
+    Hello | Ping | Pong | Piece | PieceTaken | Bye | DefineBundle | DefineFunction | ForgetFunction | PushTasks
+    | PushSystem | AttachSystem | Cancel | Delivered | SystemEnded | ReportProgress | Output | StatusRequest
+    | CallApi | AskUsage
 )  # fmt: skip
 ToOwner: TypeAlias = (
-    Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | PushAccepted | PushRejected | Results
-    | SystemResult | Progress | Output | SlaveList | Status | ApiAnswer | Usage
+    Welcome | Refusal | Ping | Pong | Piece | PieceTaken | Bye | DefineBundle | DefineFunction | PushAccepted
+    | PushRejected | Results | SystemResult | Progress | Output | SlaveList | Status | ApiAnswer | Usage
+    | Cancel
 )  # fmt: skip
 FromSlave: TypeAlias = (
-    Hello | Ping | Pong | Bye | NeedFunction | ChunkResults | AttemptLost | Claimed | Output | Draining
+    Hello | Ping | Pong | Piece | PieceTaken | Bye | NeedFunction | ChunkResults | AttemptLost | Claimed | Output
+    | Draining
 )  # fmt: skip
 ToSlave: TypeAlias = (
-    Welcome | Refusal | Ping | Pong | Bye | DefineBundle | DefineFunction | ForgetFunction | Assign | TakeBack
-    | Drain | Pause
+    Welcome | Refusal | Ping | Pong | Piece | PieceTaken | Bye | DefineBundle | DefineFunction | ForgetFunction
+    | Assign | TakeBack | Drain | Pause
 )  # fmt: skip
 FromCaller: TypeAlias = RpcHello | RpcCall | RpcResult | RpcFailure
 ToMaster: TypeAlias = FromOwner | FromSlave | FromCaller
@@ -179,6 +183,8 @@ __all__ = [
     "PackedResult",
     "PackedTask",
     "Pause",
+    "Piece",
+    "PieceTaken",
     "Ping",
     "Pong",
     "Progress",

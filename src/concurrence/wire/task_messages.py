@@ -124,6 +124,7 @@ class PushSystem(Message, frozen=True, array_like=True, gc=False, tag=21):
         name: What people see.
         weight: How much more than other systems of its client it may have.
         detached: Whether it goes on without its client, and is collected by :class:`AttachSystem`.
+        timeout: Seconds after which it is ended; 0 for no limit.
     """
 
     push: Number
@@ -132,6 +133,7 @@ class PushSystem(Message, frozen=True, array_like=True, gc=False, tag=21):
     name: Name
     weight: Annotated[float, Meta(ge=MIN_WEIGHT, le=MAX_WEIGHT)] = 1.0
     detached: bool = False
+    timeout: Seconds = 0.0
 
 
 class AttachSystem(Message, frozen=True, array_like=True, gc=False, tag=70):
@@ -190,7 +192,18 @@ class TakeBack(Message, frozen=True, array_like=True, gc=False, tag=25):
 
 
 class Cancel(Message, frozen=True, array_like=True, gc=False, tag=26):
-    """An owner cancels tasks of a system, or the whole system if ``counters`` is None."""
+    """An owner cancels tasks of a system, or the whole system.
+
+    To an owner: an administrator cancelled all of its tasks, and it should push no more of what it was pushing. It
+    answers by cancelling all of them itself.
+
+    Attributes:
+        system: The system.
+        counters: Which of its tasks; None for the whole system.
+        push: Its number among the pushes of the owner's session: it is answered as these are, and done once,
+            between those before it and those after it, whatever connections break. 0 if it is not answered.
+    """
 
     system: Number
     counters: Counters | None = None
+    push: Number = 0

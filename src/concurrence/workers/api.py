@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from concurrence.component import Interface
@@ -45,6 +45,14 @@ class ITaskManager(Interface):
     @abstractmethod
     def chunks(self) -> list[int]:
         """The numbers of the chunks that are here."""
+
+    def left(self, chunk: int) -> Sequence[int] | None:
+        """The tasks of a chunk that are here and were not answered yet; None, the default, if that is not kept.
+
+        After the connection to the master broke it tells which results may be lost; otherwise all of a chunk runs
+        again of which some were sent.
+        """
+        return None
 
     @abstractmethod
     def handle(self, parcel: Parcel[ToSlave]) -> None:

@@ -143,6 +143,10 @@ class GenericTaskManager(Component, ITaskManager):
         """The numbers of the chunks that are here."""
         return self._slots.chunks
 
+    def left(self, chunk: int) -> list[int]:
+        """The tasks of a chunk that are here and were not answered yet."""
+        return self._slots.left(chunk)
+
     @property
     def held(self) -> int:
         """How many chunks are here."""

@@ -194,6 +194,11 @@ class Chunk:
         """The numbers of its tasks, in order; for reading."""
         return self._counters
 
+    @property
+    def left(self) -> list[int]:
+        """Those of them that were not answered yet."""
+        return [counter for counter in self._counters if counter not in self.done]
+
     def counter_at(self, index: int | None) -> int | None:
         """The number of the task at an index; None if there is none."""
         counters = self.counters()

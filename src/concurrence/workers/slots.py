@@ -92,6 +92,10 @@ class Slots:
         """The numbers of the chunks that are here."""
         return list(self._chunks)
 
+    def left(self, number: int) -> list[int]:
+        """The tasks of a chunk that are here and were not answered yet."""
+        return self._chunks[number].left if number in self._chunks else []
+
     @property
     def states(self) -> dict[int, WorkerState]:
         """The workers that run or are to be started, by number; for reading."""

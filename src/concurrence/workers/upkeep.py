@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 import time
 from types import ModuleType
 from typing import Final
@@ -25,6 +26,9 @@ except ImportError:  # Windows
 _OUT_OF_THE_WAY: Final = 200
 _CHECK_PERIOD: Final = 1.0  # seconds between two looks at this process's own memory
 _RESET_PEAK = b"5"
+_TIMERS: Final = tuple(
+    getattr(signal, name) for name in ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF") if hasattr(signal, name)
+)
 
 
 class Upkeep:
@@ -51,9 +55,14 @@ class Upkeep:
         with contextlib.suppress(OSError):
             self._peak = out_of_the_way(os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC))
         self._stream = os.fstat(self._output)
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, ()) if hasattr(signal, "pthread_sigmask") else None
 
     def before_chunk(self) -> None:
         """Put everything back."""
+        for timer in _TIMERS:  # what one task left would kill the worker of another
+            signal.setitimer(timer, 0.0)
+        if self._mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         self._interrupts.install()
         os.umask(self._umask)
         if self._folder is not None:

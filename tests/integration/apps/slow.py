@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Iterable
@@ -55,6 +56,45 @@ class SlowTasks(Reporting):
         self.say(f"ended {task.name}")
 
 
+class AmongQuick(SlowTasks):
+    """Pushes a slow task amid quick ones, that are known to be quick by then: they travel together."""
+
+    def start_processing(self) -> None:
+        self.before = self.count
+        self.push_tasks([Slow(n, 0.0) for n in range(self.count)])
+
+    def work_finished(self, result: Any, system_id: int) -> None:
+        if not self.before:
+            super().work_finished(result, system_id)
+            return
+        first, self.before = self.before, 0
+        seconds = [0.0, 0.0, self.seconds, *[0.0] * self.quick]
+        self.push_tasks([Slow(first + n, each) for n, each in enumerate(seconds)])
+
+
+class WithoutEnd(SlowTasks):
+    """Has always more to push."""
+
+    def start_processing(self) -> None:
+        self.push_tasks(Slow(n, self.seconds) for n in itertools.count())
+
+    def task_finished(self, task: Task, result: Any, error: TaskError | None) -> None:
+        self.ends[task.name] = self.ends.get(task.name, 0) + 1
+        if error is not None:
+            self.extra["error"] = error.message
+
+
+class CancelsWhenTold(SlowTasks):
+    """Cancels everything once a test has made a file."""
+
+    def start_processing(self) -> None:
+        super().start_processing()
+        while not (probe() / "cancel").exists():
+            time.sleep(0.02)
+        self.cancel()
+        self.say("cancelled")
+
+
 class GoesOn(SlowTasks):
     """Pushes lost tasks again."""
 
@@ -89,5 +129,10 @@ class OneSlowSystem(ITaskSystem):
 class SlowSystem(SlowTasks):
     """The same as a task system."""
 
+    limit = FloatOption("slow", "limit", 0.0, "How long the system may take; 0 for as long as it likes.")
+
     def get_task_system(self) -> ITaskSystem:
-        return OneSlowSystem(self.count, self.seconds)
+        system = OneSlowSystem(self.count, self.seconds)
+        if self.limit:
+            system.timeout = self.limit
+        return system

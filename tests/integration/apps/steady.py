@@ -17,6 +17,8 @@ from concurrence import ApplicationNode, BoolOption, FloatOption, IntOption, Sha
 class Step(Task):
     """Leaves a file at its begin and its end, takes a while, and returns its number and some ballast."""
 
+    weight = b""
+
     def __init__(self, n: int, seconds: float, size: int = 0, ballast: Shared[bytes] | None = None) -> None:
         super().__init__(f"step {n}")
         self.n = n
@@ -56,6 +58,9 @@ class Steady(ApplicationNode):
     count = IntOption("steady", "count", 20, "How many.")
     seconds = FloatOption("steady", "seconds", 0.2, "How long each.")
     size = IntOption("steady", "size", 0, "Bytes of ballast that each returns.")
+    weight = IntOption(
+        "steady", "weight", 0, "Bytes of ballast that every second one takes, in place of returning any."
+    )
     shared = IntOption("steady", "shared", 0, "Bytes of an object that all share.")
     retries = IntOption("steady", "retries", 0, "How often each is tried again.")
     fails = BoolOption("steady", "fails", False, "Whether they fail on bad machines.")
@@ -73,7 +78,10 @@ class Steady(ApplicationNode):
         ballast = Shared(os.urandom(self.shared)) if self.shared else None
         kind = FailsOn if self.fails else Step
         for n in range(self.count):
-            step = kind(n, self.seconds, self.size, ballast)
+            is_heavy = self.weight > 0 and n % 2 == 1
+            step = kind(n, self.seconds, 0 if is_heavy else self.size, ballast)
+            if is_heavy:
+                step.weight = os.urandom(self.weight)
             step.max_retries = self.retries
             yield step
 

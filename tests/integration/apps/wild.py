@@ -19,6 +19,8 @@ from reporting import Reporting, leave, probe
 from concurrence import IntOption, ITaskMaster, ITaskSystem, Task, TaskError
 
 MEBI = 1024 * 1024
+BOMB_DEPTH = 5  # generations: 63 processes if nobody ends it
+BOMB_SECONDS = 60.0
 MOST_CHILDREN = 60  # whatever becomes of the limit of 20, this test starts no more, and none lives for long
 
 
@@ -108,6 +110,34 @@ def segfault_in_a_thread(folder: str) -> None:
     thread = threading.Thread(target=ctypes.string_at, args=(0,))
     thread.start()
     time.sleep(20)
+
+
+def fork_bomb(folder: str) -> None:
+    """Each process starts two like itself, and all of them are deaf. Whatever becomes of them it stops by itself:
+    after so many generations, and each process after so many seconds.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    _explode(folder, time.monotonic() + BOMB_SECONDS, BOMB_DEPTH)
+
+
+def _explode(folder: str, end: float, depth: int) -> None:
+    Path(folder, f"forked-{os.getpid()}").touch()
+    for _ in range(2 if depth > 0 else 0):
+        if os.fork() == 0:
+            try:
+                _explode(folder, end, depth - 1)
+            finally:
+                os._exit(0)
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(left)
+
+
+class ForkBomb(Reporting):
+    """One, with a time-out, among tasks that do no harm."""
+
+    def start_processing(self) -> None:
+        self.push_task(Call(fork_bomb, timeout=5.0))
+        self.push_tasks(Square(n) for n in range(50))
 
 
 class Wild(Reporting):

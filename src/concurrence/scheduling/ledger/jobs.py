@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -36,6 +36,7 @@ class Job:
         pusher: Node id of whoever pushed the system and hears its end: its client, or the host of another system.
         root: The system that a client pushed and that led to this one; often itself.
         depth: How many systems, each pushed by the one before, led to this one; 0 for what a client pushed.
+        timeout: Seconds after which the system is ended; 0 for no limit.
         weight: How much more than other systems of its client it may have, as 2 for twice as much.
         delayed: Tasks that failed and are tried again later, by counter.
         ticket: What the system's host must show.
@@ -55,6 +56,7 @@ class Job:
         self.root = system
         self.depth = 0
         self.weight = 1.0
+        self.timeout = 0.0
         self.owner = owner
         self.name = name
         self.queue = RunQueue()
@@ -163,6 +165,13 @@ class Assignment:
 
     def __iter__(self) -> Iterator[TaskRecord]:
         return iter(self.pending.values())
+
+    def part_from(self, but: Collection[int]) -> dict[int, TaskRecord]:
+        """Nothing more is expected of this chunk but of these tasks; returns the others, which are unfinished."""
+        lost = self.pending
+        self.pending = {counter: lost.pop(counter) for counter in but if counter in lost}
+        self.cancelled.intersection_update(but)
+        return lost
 
     def note_failure(self, record: TaskRecord) -> None:
         """Remember where a task failed, so that it is tried somewhere else."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from concurrence.errors import ProtocolError
 from concurrence.scheduling.ledger.delays import Delays
@@ -222,13 +222,14 @@ class Ledger:
         self.story.tell(Event.FINISHED, job.system, assignment.chunk, counters)
         return Settled(assignment, Ended(counters, statuses), done, len(counters), len(counters), size)
 
-    def lose(self, chunk: int, running: int | None, why: str = "") -> Settled | None:
-        """The worker that had this chunk died; everything unfinished is queued again.
+    def lose(self, chunk: int, running: int | None, why: str = "", *, but: Collection[int] = ()) -> Settled | None:
+        """The worker that had this chunk died, or results of it are lost; everything unfinished is queued again.
 
         Args:
             chunk: The assignment.
             running: The task that was running, which alone is charged; None if none was.
             why: For the story.
+            but: Tasks that its slave has, and will answer.
 
         Returns:
             The consequences, with the charged task among the ended ones, as ``LOST``, if it killed too many;
@@ -237,16 +238,18 @@ class Ledger:
         assignment = self.assignments.get(chunk)
         if assignment is None:
             return None
-        self._drop(assignment)
+        lost = assignment.part_from(but)
+        done = not (assignment.pending or assignment.cancelled)
+        if done:
+            self._drop(assignment)
         job = assignment.job
         job.changed = True
-        fresh = len(assignment.pending)
+        fresh = len(lost)
         job.running -= fresh
-        charged = assignment.pending.pop(running, None) if running is not None else None
-        lost = list(assignment.pending.values())
-        self._requeue(assignment, lost, next_attempt=True)
-        self._tell(Event.RECALLED, assignment, lost, why)
-        assignment.pending.clear()
+        charged = lost.pop(running, None) if running is not None else None
+        again = list(lost.values())
+        self._requeue(assignment, again, next_attempt=True)
+        self._tell(Event.RECALLED, assignment, again, why)
         ended: Ended | None = None
         if charged is not None:
             charged.deaths += 1
@@ -258,7 +261,7 @@ class Ledger:
                 self._requeue(assignment, [charged], next_attempt=True)
                 assignment.note_failure(charged)
                 self._tell(Event.CHARGED, assignment, [charged], why)
-        return Settled(assignment, ended, True, fresh)
+        return Settled(assignment, ended, done, fresh)
 
     def recall(self, chunk: int) -> Assignment | None:
         """Give up a chunk that nobody claimed: its tasks are queued again, before the others."""

@@ -45,6 +45,9 @@ class Scenario(Struct, frozen=True, kw_only=True):
         faults: Whether things go wrong.
         fault_rate: Faults in a second of virtual time, for each ten slaves.
         latency: One way, in seconds; what each link adds to it is up to twice as much.
+        bandwidth: Bytes a second that pass each link in each direction; 0 for any number.
+        payload: Bytes of ballast of large tasks: one in ten takes it as an argument, another one returns it. Then
+            every message is encoded, and what is larger than 32 KiB travels in pieces.
         lease: Seconds of silence after which a node is given up.
         heartbeats: Whether nodes give signs of life; without them nobody is given up.
         cycle_seconds: What one turn of the master's loop costs.
@@ -74,6 +77,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
     faults: bool = False
     fault_rate: float = 1.0
     latency: float = 0.0005
+    bandwidth: float = 0.0
+    payload: int = 0
     lease: float = 10.0
     heartbeats: bool = True
     cycle_seconds: float = 0.0001
@@ -91,7 +96,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
         least = {
             "slaves": 1, "tasks": 1, "clients": 1, "kinds": 1, "workers": 1, "spread": 1.0, "lease": 0.5,
             "check_every": 0, "systems": 0, "labels": 0.0, "latency": 0.0, "cycle_seconds": 0.0,
-            "message_seconds": 0.0, "patience": 0.0, "fault_rate": 0.0,
+            "message_seconds": 0.0, "patience": 0.0, "fault_rate": 0.0, "bandwidth": 0.0, "payload": 0,
         }  # fmt: skip
         for name, low in least.items():
             if getattr(self, name) < low:

@@ -92,7 +92,9 @@ class Checks:
 
     def _check_delivery(self, message: Results, jobs: dict[int, Job]) -> None:
         tasks = self._world.workload.by_system[message.system]
-        job = jobs[message.system]
+        job = jobs.get(message.system)
+        if job is None:
+            return  # its system was closed in the same turn: nobody is told any more
         known, newest, told = self._delivered.get(message.system, (None, 0, bytearray()))
         if known is not job:  # its client was forgotten, and came again with what it had heard nothing of
             newest, told = 0, bytearray(tasks.count)

@@ -14,7 +14,7 @@ from concurrence.tasks.packing import TaskPacker
 from concurrence.testing.simulation.api import Violation
 from concurrence.testing.simulation.client_owner import KINDS, NoCode, OwnersHandlers
 from concurrence.testing.simulation.owner import SimulatedOwner
-from concurrence.testing.simulation.workload import ClientTasks, SystemPlan
+from concurrence.testing.simulation.workload import ClientTasks, SystemPlan, is_large_argument
 from concurrence.testing.simulation.world import World
 from concurrence.wire.messages import PROTOCOL_VERSION, Hello
 
@@ -68,6 +68,8 @@ class SimulatedClient(SimulatedOwner):
             is_plain = not (group.priority or group.max_retries or group.timeout or group.resources)
             for number in range(group.first, group.end):
                 task = kind(number)
+                if is_large_argument(self._world.scenario, number):
+                    task.ballast = bytes(self._world.scenario.payload)
                 if not is_plain:
                     task.priority = group.priority
                     task.max_retries = group.max_retries

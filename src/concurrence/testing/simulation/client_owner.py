@@ -20,11 +20,13 @@ from concurrence.wire.messages import Message, ToOwner, Welcome
 
 
 class SimulatedTask(Task):
-    """A task that is nothing but its number.
+    """A task that is nothing but its number, and ballast if it is large.
 
     Args:
         number: Its number among those of its client.
     """
+
+    ballast = b""
 
     def __init__(self, number: int) -> None:
         self.number = number

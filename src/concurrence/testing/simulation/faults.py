@@ -246,13 +246,14 @@ class Faults:
         return True
 
     def _have_work(self, slave: SimulatedSlave) -> None:
-        """It is to work again, as soon as the master knows it."""
+        """It is to work again; said until it does, because a master that is killed may not have passed it on."""
         if slave.is_gone:
             return
         self._quiet_in(2 * self._lease)
-        if self._swarm.master.drain(slave.node, is_on=False):
+        is_told = self._swarm.master.drain(slave.node, is_on=False)
+        if is_told:
             self._tell("{} is to work again", slave.name)
-        else:
+        if slave.drains or not is_told:
             self._world.timeline.after(0.5, self._have_work, slave)
 
     # --- task systems ---

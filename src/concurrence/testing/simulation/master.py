@@ -12,13 +12,14 @@ from concurrence.scheduling.api import ITaskScheduler, Limits
 from concurrence.scheduling.core import MasterCore
 from concurrence.scheduling.outbox import HostOrder
 from concurrence.testing.simulation.api import Violation
+from concurrence.testing.simulation.exchanges import SimulatedTraffic
 from concurrence.testing.simulation.network import Connection
 from concurrence.testing.simulation.work_queue import WorkQueue
 from concurrence.testing.simulation.world import World
 from concurrence.transport.api import Origin
 from concurrence.transport.security import Role
 from concurrence.wire.codec import Parcel, decoder_for_master
-from concurrence.wire.messages import Assign, Bye, Message
+from concurrence.wire.messages import Assign, Bye, Hello, Message, Piece, PieceTaken
 
 TICK_SECONDS = 0.25
 _DRAIN = 512
@@ -85,6 +86,7 @@ class SimulatedMaster:
             new_ticket=lambda: f"{self._world.random.getrandbits(64):x}",
             first_chunk=1 + (self.incarnations - 1) * _CHUNKS_OF_ONE_MASTER,
         )
+        self._traffic = SimulatedTraffic(self._world, self.core)
         if scheduler.uses_work_queue:
             self.core.work_address = "tcp://work"
         self._gate: DurabilityGate[tuple[bytes, Parcel[Message]]] = DurabilityGate()
@@ -151,11 +153,17 @@ class SimulatedMaster:
     def _take(self, connection: Connection, payload: Any, now: float) -> None:
         core = self.core
         story = self._world.story
-        connection.link.node.heard(now)
         for parcel in self._network.decoded(self._decoder, payload):
             if story.is_kept:
                 story.tell("{} -> master: {}", connection.link.node.name, parcel)
-            core.receive(connection.peer, parcel, lambda: _origin(connection), now)
+            message = parcel.message
+            wholes: list[Parcel[Any]] = [parcel]
+            if isinstance(message, Hello | Piece | PieceTaken):
+                wholes = self._traffic.take(connection.peer, Parcel(message, parcel.frames), now)
+            for whole in wholes:
+                core.receive(connection.peer, whole, lambda: _origin(connection), now)
+        if core.swarm.registry.at(connection.peer) is not None:  # what comes before a greeting counts for nothing
+            connection.link.node.heard(now)
         if core.rejected:
             raise Violation(f"the master rejected what {connection.link.node.name} sent")
 
@@ -171,6 +179,7 @@ class SimulatedMaster:
         for peer, parcel in self._gate.release():
             outgoing.setdefault(peer, []).append(parcel)
         work, hosts, stopped, news = outbox.work, outbox.hosts, outbox.stopped_hosts, outbox.news
+        dropped = outbox.dropped
         self._backlog += work
         outbox.clear()
         for line in news:
@@ -179,6 +188,8 @@ class SimulatedMaster:
         for peer, parcels in outgoing.items():
             self._send(peer, parcels, now)
         self._push_work()
+        for peer in dropped:
+            self._traffic.forget(peer)
         for order in hosts:
             self.hosting.start_host(order)
         for system in stopped:
@@ -199,7 +210,7 @@ class SimulatedMaster:
         return True
 
     def _send(self, peer: bytes, parcels: list[Parcel[Message]], now: float) -> None:
-        if not self._network.send(peer, parcels):
+        if not self._traffic.send(peer, parcels, now):
             self.core.unreachable(peer, now)
             self._wake()
 
@@ -216,7 +227,7 @@ class SimulatedMaster:
         """Say goodbye to everybody, as a master does that is stopped on purpose."""
         for node in self.core.swarm.registry:
             if node.peer is not None:
-                self._network.send(node.peer, [Parcel(Bye("the master stops"))])
+                self._network.send(node.peer, self._network.encoded([Parcel(Bye("the master stops"))]))
 
 
 def _origin(connection: Connection) -> Origin:

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, Protocol
 
 from concurrence.testing.simulation.timeline import Timeline
-from concurrence.wire.codec import MessageDecoder, Parcel, encode, frame_size, in_batches
+from concurrence.wire.codec import MessageDecoder, Parcel, encode, frame_size
 
 _RETRY_SECONDS = 0.1  # what ZeroMQ waits before it tries again
 _LONGEST_DELAY = 1.0
@@ -28,8 +28,8 @@ class INetworkNode(Protocol):
         """``connected`` or ``disconnected``."""
         ...
 
-    def receive(self, parcels: list[Parcel[Any]]) -> None:
-        """Messages of the master."""
+    def receive(self, payload: Any) -> None:
+        """A message of the master."""
         ...
 
     def heard(self, now: float) -> None:
@@ -56,15 +56,17 @@ class Connection:
         up: When the last message of the node arrives; the next one does not before.
         down: The same in the other direction.
         flying: Messages of the node that are under way.
+        up_free: When the line has taken what the node sent last.
+        down_free: The same in the other direction.
     """
 
-    __slots__ = ("down", "flying", "is_dead", "lingers", "link", "peer", "up")
+    __slots__ = ("down", "down_free", "flying", "is_dead", "lingers", "link", "peer", "up", "up_free")
 
     def __init__(self, link: Link, peer: bytes) -> None:
         self.link = link
         self.peer = peer
         self.is_dead = self.lingers = False
-        self.up = self.down = 0.0
+        self.up = self.down = self.up_free = self.down_free = 0.0
         self.flying: list[Any] = []
 
 
@@ -75,6 +77,7 @@ class Network:
         timeline: The time.
         random: What its whims are drawn from.
         codec: Whether messages are encoded.
+        bandwidth: Bytes a second that pass each link in each direction; 0 for any number.
 
     Attributes:
         master: Who is at the other end of all links.
@@ -83,10 +86,11 @@ class Network:
         bytes: Their size.
     """
 
-    def __init__(self, timeline: Timeline, random: Random, *, codec: bool) -> None:
+    def __init__(self, timeline: Timeline, random: Random, *, codec: bool, bandwidth: float = 0.0) -> None:
         self.timeline = timeline
         self.random = random
         self.codec = codec
+        self.bandwidth = bandwidth
         self.master: IMasterEnd
         self.open: dict[bytes, Connection] = {}
         self._ended: list[bytes] = []
@@ -99,25 +103,26 @@ class Network:
         self._next += 1
         return b"\0" + self._next.to_bytes(4, "big")
 
-    def payloads(self, parcels: Sequence[Parcel[Any]]) -> list[Any]:
-        """What travels: the frames of each message, or the parcels themselves."""
-        if not self.codec:
-            self.messages += 1
-            for parcel in parcels:
-                for frame in parcel.frames:
-                    self.bytes += len(frame)
-            return [parcels]
-        found: list[Any] = []
-        for batch in in_batches(parcels):
-            self.messages += 1
-            frames = encode(batch)
-            self.bytes += sum(map(frame_size, frames))
-            found.append(frames)
-        return found
+    def encoded(self, parcels: Sequence[Parcel[Any]]) -> Any:
+        """What travels: the frames of a message, or the parcels themselves."""
+        return encode(parcels) if self.codec else list(parcels)
 
     def decoded(self, decoder: MessageDecoder[Any], payload: Any) -> list[Parcel[Any]]:
         """The parcels of what travelled."""
         return decoder.decode(payload) if self.codec else payload
+
+    def size(self, payload: Any) -> int:
+        """Bytes of what travels; without the codec those of bodies."""
+        if self.codec:
+            return sum(map(frame_size, payload))
+        return sum(frame_size(frame) for parcel in payload for frame in parcel.frames)
+
+    def count(self, payload: Any) -> float:
+        """Something is sent: the seconds that a line takes for it."""
+        size = self.size(payload)
+        self.messages += 1
+        self.bytes += size
+        return size / self.bandwidth if self.bandwidth else 0.0
 
     def closed(self, peer: bytes) -> None:
         """The master hears that a connection has ended."""
@@ -129,13 +134,12 @@ class Network:
         found, self._ended = self._ended, []
         return found
 
-    def send(self, peer: bytes, parcels: Sequence[Parcel[Any]]) -> bool:
+    def send(self, peer: bytes, payload: Any) -> bool:
         """The master sends; False if it knows that nobody is there."""
         connection = self.open.get(peer)
         if connection is None:
             return False
-        for payload in self.payloads(parcels):
-            connection.link.bring_down(connection, payload)
+        connection.link.bring_down(connection, payload)
         return True
 
 
@@ -145,11 +149,10 @@ class Link:
     Args:
         network: The network.
         node: The node.
-        decoder: Of what the master sends there.
         latency: One way, in seconds.
     """
 
-    def __init__(self, network: Network, node: INetworkNode, decoder: MessageDecoder[Any], latency: float) -> None:
+    def __init__(self, network: Network, node: INetworkNode, latency: float) -> None:
         self.network = network
         self.node = node
         self.latency = latency
@@ -157,7 +160,6 @@ class Link:
         self.is_cut = False
         self.is_closed = False
         self.current: Connection | None = None
-        self._decoder = decoder
         self._held: list[tuple[bool, Connection, Any]] = []
         self._stale: list[Any] = []
         self._attempt = 0
@@ -269,18 +271,20 @@ class Link:
 
     # --- messages ---
 
-    def send(self, parcels: Sequence[Parcel[Any]]) -> None:
-        """The node sends; what has no connection is lost."""
+    def send(self, payload: Any) -> bool:
+        """The node sends; False if there is no connection."""
         connection = self.current
         if connection is None:
-            return
-        for payload in self.network.payloads(parcels):
-            self._bring_up(connection, payload)
+            return False
+        self._bring_up(connection, payload)
+        return True
 
     def _bring_up(self, connection: Connection, payload: Any) -> None:
+        seconds = self.network.count(payload)
         if connection.is_dead:
             return
-        connection.up = max(connection.up, self.network.timeline.now + self.delay())
+        connection.up_free = max(connection.up_free, self.network.timeline.now) + seconds
+        connection.up = max(connection.up, connection.up_free + self.delay())
         connection.flying.append(payload)
         self.network.timeline.at(connection.up, self._arrived_up, connection)
 
@@ -297,9 +301,11 @@ class Link:
 
     def bring_down(self, connection: Connection, payload: Any) -> None:
         """The master sends on this connection."""
+        seconds = self.network.count(payload)
         if connection.is_dead:
             return
-        connection.down = max(connection.down, self.network.timeline.now + self.delay())
+        connection.down_free = max(connection.down_free, self.network.timeline.now) + seconds
+        connection.down = max(connection.down, connection.down_free + self.delay())
         self.network.timeline.at(connection.down, self._arrived_down, (connection, payload))
 
     def _arrived_down(self, sent: tuple[Connection, Any]) -> None:
@@ -311,4 +317,4 @@ class Link:
         if self.is_cut:
             self._held.append((False, connection, payload))
         else:
-            self.node.receive(self.network.decoded(self._decoder, payload))
+            self.node.receive(payload)

@@ -10,6 +10,7 @@ from concurrence.nodes.master_link import LinkEvent, MasterLink
 from concurrence.nodes.owner import Owner
 from concurrence.nodes.owner_channel import Notification
 from concurrence.testing.simulation.client_owner import OwnersChannel
+from concurrence.testing.simulation.exchanges import SimulatedExchange
 from concurrence.testing.simulation.network import Link
 from concurrence.testing.simulation.systems import SimulatedSystem
 from concurrence.testing.simulation.workload import ClientTasks, SystemPlan
@@ -55,7 +56,8 @@ class SimulatedOwner(ABC):
         self._ticking = False
         self._next_system = SystemId(0)
         self.master_link = MasterLink(self._hello, "the master", world.timeline.now, patience=patience)
-        self.link = Link(world.network, self, _to_owner, world.scenario.latency * (1 + world.random.random()))
+        self.link = Link(world.network, self, world.scenario.latency * (1 + world.random.random()))
+        self.exchange = SimulatedExchange(world, self.link, self.master_link, _to_owner)
         self._channel = OwnersChannel(self.master_link)
 
     def __repr__(self) -> str:
@@ -125,18 +127,19 @@ class SimulatedOwner(ABC):
         if self.is_gone:
             return
         self.master_link.connection(event, self._timeline.now)
+        self.exchange.lost()
         self._take_events()
         self.conclude()
         if not self._ticking:
             self._ticking = True
             self._timeline.after(0.25, self._tick)
 
-    def receive(self, parcels: list[Parcel[Any]]) -> None:
-        """Messages of the master."""
+    def receive(self, payload: Any) -> None:
+        """A message of the master."""
         if self.is_gone:
             return
         story = self._world.story
-        for parcel in parcels:
+        for parcel in self.exchange.received(payload, self._timeline.now):
             if story.is_kept:
                 story.tell("master -> {}: {}", self.name, parcel)
             if self.master_link.message(parcel.message, self._timeline.now):
@@ -173,14 +176,9 @@ class SimulatedOwner(ABC):
         link = self.master_link
         if link.wants_reconnect:
             link.wants_reconnect = False
+            self.exchange.lost()
             self.link.reconnect()
-        parcels: list[Parcel[Any]] = [Parcel(message) for message in link.outgoing]
-        link.outgoing = []
-        if link.ready:
-            parcels += self._channel.traffic.take()
-        if parcels and self.link.current is not None:
-            self.link.send(parcels)
-            link.sent(self._timeline.now)
+        self.exchange.send(self._channel.traffic.take, self._timeline.now)
 
     # --- the main thread ---
 

@@ -18,6 +18,7 @@ from concurrence.testing.simulation.client import SimulatedClient
 from concurrence.testing.simulation.faults import Faults
 from concurrence.testing.simulation.master import SimulatedMaster
 from concurrence.testing.simulation.swarm import Swarm
+from concurrence.testing.simulation.workload import transfer_seconds
 from concurrence.testing.simulation.world import World
 
 _NEVER = 1e12
@@ -25,6 +26,7 @@ _COLLECTING = (50_000, 20, 100)
 _LOOK_SECONDS = 1.0
 _SETTLED_LEASES = 3.0
 _SETTLED_SECONDS = 3.0
+_SETTLED_LARGE = 8.0  # results of what nobody waits for any more may still be under way, one after the other
 _ENOUGH_SECONDS = 30.0
 
 Progress = Callable[[int, int, float], None]
@@ -84,9 +86,10 @@ class Simulator:
         for number, work in enumerate(world.workload.clients, 1):
             told, system_told = self.checks.told, self.checks.system_told
             self.swarm.clients.append(SimulatedClient(world, f"client {number}", work, told, system_told))
-        self.faults = Faults(world, self.swarm, self._bound) if scenario.faults else None
+        moving = transfer_seconds(scenario)
+        self.faults = Faults(world, self.swarm, self._bound + moving / 4) if scenario.faults else None
         slowest = min(plan.speed for plan in plans)
-        enough = _ENOUGH_SECONDS + 3 * scenario.lease + 4 * world.workload.longest / slowest
+        enough = _ENOUGH_SECONDS + 3 * scenario.lease + 4 * world.workload.longest / slowest + moving
         self._patience = scenario.patience or enough
         self._settled_at: float | None = None
         world.timeline.after(_LOOK_SECONDS, self._look)
@@ -143,6 +146,8 @@ class Simulator:
             if self.faults is not None:
                 self.faults.stop()
         wait = _SETTLED_LEASES * self._scenario.lease if self.faults is not None else _SETTLED_SECONDS
+        if self._scenario.bandwidth:
+            wait += _SETTLED_LARGE * self._scenario.payload / self._scenario.bandwidth
         if not self._scenario.check_every:
             wait = 0.0
         if now - max(self._settled_at, self.swarm.quiet_since) >= wait:

@@ -8,6 +8,7 @@ from typing import Any
 from concurrence.nodes.master_link import LinkEvent, LinkState, MasterLink
 from concurrence.nodes.slave_traffic import SlaveTraffic
 from concurrence.testing.simulation.api import Violation
+from concurrence.testing.simulation.exchanges import SimulatedExchange
 from concurrence.testing.simulation.manager import SimulatedManager
 from concurrence.testing.simulation.network import Link
 from concurrence.testing.simulation.work_queue import Pipe, WorkQueue
@@ -67,7 +68,8 @@ class SimulatedSlave:
         self._ticking = False
         self._drain_state = Draining(is_on=False)
         self.master_link = MasterLink(self._hello, "the master", world.timeline.now, patience=None)
-        self.link = Link(world.network, self, _to_slave, world.scenario.latency * (1 + world.random.random()))
+        self.link = Link(world.network, self, world.scenario.latency * (1 + world.random.random()))
+        self.exchange = SimulatedExchange(world, self.link, self.master_link, _to_slave)
         self.manager = SimulatedManager(world, plan, self)
         self.manager.apply(self.manager.slots.start())
         self.link.connect(world.random.random() * 0.05)
@@ -96,6 +98,11 @@ class SimulatedSlave:
                 self._waiting = waiting[position:] + self._waiting
                 return
             action(argument)
+
+    @property
+    def drains(self) -> bool:
+        """Whether it takes no more work, as far as it knows."""
+        return self._drain_state.is_on
 
     def terminate(self, grace: float) -> None:
         """It is told to stop, and first finishes what runs, for so many seconds at most."""
@@ -134,7 +141,8 @@ class SimulatedSlave:
         if self.is_gone:
             return
         if self.master_link.ready:
-            self.link.send([*self._traffic.take(()), Parcel(Bye("the slave stops"))])
+            farewell = [*self._traffic.take(()), Parcel(Bye("the slave stops"))]
+            self.link.send(self._world.network.encoded(farewell))
         self._end()
         self.link.leave()
         self._left(self)
@@ -171,20 +179,21 @@ class SimulatedSlave:
 
     def _connection(self, event: str) -> None:
         self.master_link.connection(event, self._timeline.now)
+        self.exchange.lost()
         self._take_events()
         self.conclude()
         if not self._ticking:
             self._ticking = True
             self._timeline.after(0.25, self._tick)
 
-    def receive(self, parcels: list[Parcel[Any]]) -> None:
-        """Messages of the master."""
-        self.do(self._received, parcels)
+    def receive(self, payload: Any) -> None:
+        """A message of the master."""
+        self.do(self._received, payload)
 
-    def _received(self, parcels: list[Parcel[Any]]) -> None:
+    def _received(self, payload: Any) -> None:
         link, now = self.master_link, self._timeline.now
         story = self._world.story
-        for parcel in parcels:
+        for parcel in self.exchange.received(payload, now):
             if story.is_kept:
                 story.tell("master -> {}: {}", self.name, parcel)
             if link.message(parcel.message, now):
@@ -267,25 +276,24 @@ class SimulatedSlave:
         link = self.master_link
         if link.wants_reconnect:
             link.wants_reconnect = False
+            self.exchange.lost()
             self.link.reconnect()
-        parcels: list[Parcel[Any]] = []
-        if link.outgoing:
-            parcels = [Parcel(message) for message in link.outgoing]
-            link.outgoing = []
-        if link.ready:
-            parcels += self._traffic.take(self.manager.slots.chunks)
-        if parcels and self.link.current is not None:
-            self.link.send(parcels)
-            link.sent(self._timeline.now)
-        if self._drain_state.stops and not (self.manager.slots.chunks or self._traffic.waits) and not self.is_gone:
-            self.leave()
+        self.exchange.send(
+            lambda: self._traffic.take(self.manager.slots.chunks), self._timeline.now, self._traffic.take_claims
+        )
+        if self._drain_state.stops and not self.is_gone:
+            has_more = self.manager.slots.chunks or self._traffic.waits
+            if not has_more and self.exchange.is_settled:
+                self.leave()
 
     def _hello(self, resumes: bool) -> Hello:
         plan = self.plan
         labels = dict(plan.labels)
+        slots = self.manager.slots
+        chunks, left = self._traffic.held(slots.chunks, slots.left)
         description = SlaveDescription(
             plan.workers,
-            self.manager.slots.credit,
+            slots.credit,
             plan.workers,
             1 << 30,
             "simulated",
@@ -295,8 +303,7 @@ class SimulatedSlave:
         )
         return Hello(
             PROTOCOL_VERSION, "simulated", self.kind, self.node, self._session, self.name, "3", 1, resumes=resumes,
-            slave=description, chunks=self._traffic.held(self.manager.slots.chunks),
-            drains=self._drain_state.is_on,
+            slave=description, chunks=chunks, left=left, drains=self._drain_state.is_on,
         )  # fmt: skip
 
     def say(self, parcel: Parcel[FromSlave]) -> None:

@@ -8,10 +8,15 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from random import Random
 
+from msgspec.structs import replace
+
 from concurrence.component import Component, ComponentManager
 from concurrence.scheduling.api import ITaskScheduler, ITaskScheduleStrategy
 from concurrence.testing.simulation.api import Durations, Report, Scenario
 from concurrence.testing.simulation.simulator import Progress, Simulator
+
+_SLOW_SHARE = 0.2  # of swarms with large tasks on slow lines
+_PAYLOAD = 800_000  # more than may be under way at a time
 
 
 def components_of(manager: ComponentManager) -> list[type[Component]]:
@@ -87,10 +92,11 @@ def drawn(seed: int, policy: str) -> Scenario:
         policy: The task scheduler.
     """
     random = Random(f"{seed} scenario")
+    lines = Random(f"{seed} lines")  # of their own, so that they change nothing else
     strategies = ("GenericTaskScheduleStrategy",) * 3 + ("LeastLoadedStrategy", "RoundRobinStrategy")
     strategy = random.choice(strategies)
     clients = random.choice((1, 1, 2, 3))
-    return Scenario(
+    scenario = Scenario(
         slaves=random.randint(1, 6),
         tasks=random.choice((20, 60, 150)) + clients,
         seed=seed,
@@ -111,3 +117,7 @@ def drawn(seed: int, policy: str) -> Scenario:
         systems=random.choice((0, 0, 1, 3)),
         weighted=random.random() < 0.3,
     )
+    if lines.random() >= _SLOW_SHARE:
+        return scenario
+    # What is large takes so many leases on its way.
+    return replace(scenario, payload=_PAYLOAD, bandwidth=_PAYLOAD / scenario.lease / lines.choice((0.3, 1.5, 3.0)))

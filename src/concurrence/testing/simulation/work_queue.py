@@ -31,7 +31,7 @@ class Pipe:
         self.is_closed = False
         self.is_dead = False
         self.is_known = False
-        self.last = 0.0
+        self.last = self.free = 0.0
         self.flying: deque[Any] = deque()
         self.arrived: deque[Any] = deque()
         self.bytes = 0
@@ -112,10 +112,11 @@ class WorkQueue:
         return False
 
     def _bring(self, pipe: Pipe, parcel: Parcel[Any]) -> None:
-        (payload,) = self._network.payloads([parcel])
+        payload = self._network.encoded([parcel])
+        pipe.free = max(pipe.free, self._network.timeline.now) + self._network.count(payload)
         pipe.bytes += self._size(payload)
         pipe.flying.append(payload)
-        pipe.last = max(pipe.last, self._network.timeline.now + pipe.link.delay())
+        pipe.last = max(pipe.last, pipe.free + pipe.link.delay())
         self._network.timeline.at(pipe.last, self._arrived, pipe)
 
     def _size(self, payload: Any) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from math import inf
 
 from concurrence.testing.simulation.api import Violation
-from concurrence.testing.simulation.workload import FAILS, HANGS, KILLS, ClientTasks
+from concurrence.testing.simulation.workload import FAILS, HANGS, KILLS, ClientTasks, is_large_result
 from concurrence.testing.simulation.world import World
 from concurrence.wire.codec import Parcel, encode_results
 from concurrence.wire.faults import KIND_CANCELLED, KIND_EXCEPTION, KIND_TIMEOUT, Fault, encode_fault
@@ -236,7 +236,8 @@ class SimulatedWorker:
             return outcome - INTERRUPTED, _INTERRUPTIONS[outcome - INTERRUPTED]
         chunk = self.chunk
         number = chunk.counters()[index] if chunk is not None else 0
-        return FINISHED, pickle.dumps(number, 5)
+        ballast = self._world.scenario.payload if is_large_result(self._world.scenario, number) else 0
+        return FINISHED, pickle.dumps(number, 5) + bytes(ballast)  # behind its end a pickle may have anything
 
     def _results(self, chunk: Chunk, busy: float) -> Parcel[ChunkResults]:
         counters = chunk.counters()

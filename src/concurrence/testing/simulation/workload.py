@@ -26,6 +26,26 @@ GPU: Mapping[str, float] = {"gpu": 1.0}
 CORES: Mapping[str, float] = {"cpu": 2.0}
 
 
+_LARGE_EVERY = 10
+
+
+def is_large_argument(scenario: Scenario, number: int) -> bool:
+    """Whether a task takes ballast."""
+    return scenario.payload > 0 and number % _LARGE_EVERY == 0
+
+
+def is_large_result(scenario: Scenario, number: int) -> bool:
+    """Whether a task returns ballast."""
+    return scenario.payload > 0 and number % _LARGE_EVERY == _LARGE_EVERY // 2
+
+
+def transfer_seconds(scenario: Scenario) -> float:
+    """What one line takes for the ballast of all tasks, on both of its ways."""
+    if not scenario.bandwidth:
+        return 0.0
+    return 4.0 * scenario.payload * (scenario.tasks // _LARGE_EVERY + scenario.clients) / scenario.bandwidth
+
+
 class Group(Struct, frozen=True):
     """Tasks of one client that are alike in everything but what they take.
 

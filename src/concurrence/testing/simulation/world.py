@@ -31,7 +31,9 @@ class World:
         self.random = Random(f"{scenario.seed} world")
         self.timeline = Timeline()
         self.story = Story(self.timeline, is_kept=scenario.check_every > 0)
-        self.network = Network(self.timeline, Random(f"{scenario.seed} network"), codec=scenario.codec)
+        codec = scenario.codec or scenario.payload > 0  # sizes count then, and they are those of real messages
+        random = Random(f"{scenario.seed} network")
+        self.network = Network(self.timeline, random, codec=codec, bandwidth=scenario.bandwidth)
         self.workload = Workload(scenario, Random(f"{scenario.seed} workload"))
         self.executed = 0
         self.useful = 0.0
