@@ -32,10 +32,10 @@ def larger(data: bytes) -> bytes:
 
 
 class Slow(ITaskSystem):
-    """Takes half a second to think of its tasks."""
+    """Takes two seconds to think of its tasks."""
 
     def generate_tasks(self, master: ITaskMaster) -> list[Task]:
-        time.sleep(0.5)
+        time.sleep(2.0)
         return [task(burn).task(0.05) for _ in range(4)]
 
     def task_finished(self, master: ITaskMaster, task: Task, result: Any, error: TaskError | None) -> None:
@@ -72,8 +72,8 @@ def test_a_task_system_that_thinks_leaves_the_swarm_without_work() -> None:
         swarm.push_tasksystem(Slow()).result(60)
         report = swarm.report()
     check_sums(report, 1)
-    assert report.split.starved >= 0.4
-    assert report.owner >= 0.4
+    assert report.split.starved >= 0.5  # less what the first chunk was under way, on a busy machine
+    assert report.owner >= 1.9
     assert report.finished == 4
 
 

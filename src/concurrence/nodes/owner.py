@@ -71,15 +71,13 @@ class Owner:
         place: Place = HANDLER,
         new_system: Callable[[], SystemId] = new_system_id,
     ) -> None:
-        self.channel = channel
-        self.tasks = tasks
+        self.channel, self.tasks = channel, tasks
         self.systems: set[SystemId] = set()
         self.busy, self.moved = 0.0, 0
         self.rest = Rest(channel)
         self.source = ("", 0)
         self._handlers = handlers
-        self.patience = patience
-        self._place = place
+        self.patience, self._place = patience, place
         self._new_system = new_system
         self._sources = Sources()
         self._pushes, self._room = PushesUnderWay(), room.Room(channel, tasks)

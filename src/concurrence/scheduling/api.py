@@ -110,9 +110,7 @@ class SwarmState:
         """The slaves that are given no work because everything failed on them."""
         self.fairness = FairShare()
         self.functions = FunctionTable(limits.code_window)
-        self.past = Past()
-        self.measures = Measures()
-        self.usages = Usages()
+        self.past, self.measures, self.usages = Past(), Measures(), Usages()
         self.detached = DetachedSystems()
         self.outbox = Outbox()
         self.unclaimed: dict[int, float] = {}
@@ -214,9 +212,8 @@ class SwarmState:
 
     def take(self, job: Job, size: int, now: float) -> Assignment:
         """Take a chunk of at most so many tasks from a job, and charge it to the client."""
-        since = job.queue.head_since()
+        waited = max(0.0, now - job.queue.head_since())
         assignment = self.ledger.take(job, size, now)
-        waited = max(0.0, now - since)
         self.measures.queue.observe(waited, len(assignment.pending))
         self.usages.waited(job.client, waited, len(assignment.pending))
         if assignment.spec.resources:
