@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from concurrence.component import Component, ComponentManager
 from concurrence.env.config import Config
 from concurrence.scheduling.api import ITaskScheduler, Limits
+from concurrence.scheduling.circuit import LONGEST_REST
 from concurrence.testing.simulation.api import Report, Scenario, Violation
 from concurrence.testing.simulation.checks import Checks, summarise
 from concurrence.testing.simulation.client import SimulatedClient
@@ -134,9 +135,13 @@ class Simulator:
             self._progress(self._scenario.tasks - left, self._scenario.tasks, now)
         if left == 0 and not any(client.open_systems for client in alive):
             self.settle()
-        elif now - max(world.last_end, self.swarm.quiet_since) > self._patience:
-            raise Violation(self.swarm.explain(now, self._patience))
+        elif now - max(world.last_end, self.swarm.quiet_since) > self._enough():
+            raise Violation(self.swarm.explain(now, self._enough()))
         world.timeline.after(_LOOK_SECONDS, self._look)
+
+    def _enough(self) -> float:
+        """Seconds in which some task must end: more if the one slave that can run what is left may be resting."""
+        return self._patience + (LONGEST_REST if self.master.core.swarm.resting else 0.0)
 
     def settle(self) -> None:
         """All tasks ended: what is left of faults and late messages comes to its end too."""
