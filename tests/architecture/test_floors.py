@@ -116,6 +116,7 @@ ALLOWED_BESIDES: dict[str, set[str]] = {
     # What strategies are tried with, and what task managers pull from, in the tests that their authors inherit.
     "concurrence.scheduling.generic": {"testing"},
     "concurrence.transport.memory": {"testing"},
+    "concurrence.scheduling.circuit": {"testing"},
     "concurrence.scheduling.core": {"nodes", "testing"},
     "concurrence.scheduling.ledger": {"nodes", "testing"},
     "concurrence.scheduling.outbox": {"nodes", "testing"},

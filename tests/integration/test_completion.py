@@ -59,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("concurrence run z", ["zebra"]),
         ("concurrence run Z", ["Zebra"]),
         ("concurrence run zebra --set ze", ["zebra.stripes="]),
-        ("concurrence run --set m", ["mandelbrot.", "masternode."]),
+        ("concurrence run --set m", ["mandelbrot.", "masternode.", "md5."]),
         ("concurrence run --set zebra.stripes=", []),
         ("concurrence config get zebra.", ["zebra.stripes"]),
         ("concurrence run no-such-app", []),

@@ -175,14 +175,14 @@ def test_a_line_of_the_config_swaps_a_part(
 
 
 def test_the_host_of_a_task_system_has_the_transport_of_a_plug_in(swarm: Swarm, env: str) -> None:
-    small = ["mandelbrot.width=60", "mandelbrot.height=40"]
+    small = ["mandelbrot.width=60", "mandelbrot.height=40", "mandelbrot.shape=system-optimized"]
     run(swarm, env, "mandelbrot", "node.transport=MarkingTransport", *small)
     assert (marks(swarm, "server"), marks(swarm, "client")) == (1, 3)
 
 
 def test_the_host_of_a_task_system_has_what_the_transport_of_a_plug_in_is_made_of(swarm: Swarm, env: str) -> None:
-    made = "wrapping.inner=MarkingTransport", "mandelbrot.width=60", "mandelbrot.height=40"
-    run(swarm, env, "mandelbrot", "node.transport=WrappingTransport", *made)
+    small = "mandelbrot.width=60", "mandelbrot.height=40", "mandelbrot.shape=system-optimized"
+    run(swarm, env, "mandelbrot", "node.transport=WrappingTransport", "wrapping.inner=MarkingTransport", *small)
     assert (marks(swarm, "server"), marks(swarm, "client")) == (1, 3)
 
 

@@ -266,3 +266,8 @@ def test_batches_keep_within_every_limit() -> None:
         assert sum(map(codec.frame_size, frames)) <= codec.BATCH_BYTES + codec.MAX_HEADER_BYTES
         got += [parcel.message for parcel in decoder.decode(frames)]
     assert got == [parcel.message for parcel in parcels]
+
+
+def test_what_was_taken_back_has_not_ended() -> None:
+    statuses = bytes([wire.FINISHED, wire.RETURNED, wire.FAILED, wire.CANCELLED])
+    assert wire.ChunkResults(1, 4, [1, 2, 3, 4], statuses, 0.0).ended == 3

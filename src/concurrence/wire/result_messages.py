@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from concurrence.wire.fields import Bodied, Counters, Frames, Message, Name, Number, Seconds, Statuses, Text
+from concurrence.wire.fields import (
+    RETURNED,
+    Bodied,
+    Counters,
+    Frames,
+    Message,
+    Name,
+    Number,
+    Seconds,
+    Statuses,
+    Text,
+)
 
 
 class PackedResult(Struct, frozen=True, array_like=True, gc=False):
@@ -36,6 +47,11 @@ class ChunkResults(Bodied, frozen=True, array_like=True, gc=False, tag=30):
     handling: Seconds = 0.0
     sending: Seconds = 0.0
     waited: Seconds = 0.0
+
+    @property
+    def ended(self) -> int:
+        """How many of these tasks came to an end; the others were taken back before they began."""
+        return len(self.counters) - self.statuses.count(RETURNED)
 
 
 class AttemptLost(Message, frozen=True, array_like=True, gc=False, tag=31):
