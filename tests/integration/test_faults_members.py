@@ -134,8 +134,10 @@ def test_a_slave_on_which_everything_fails_is_left_alone_until_it_is_mended(swar
     assert "everything failed there" in notes["attic"]
     broken.unlink()
     assert_exactly_once(swarm, run.ends_well())
-    # Its six chunks, what was under way to it, and nothing more.
-    assert len(swarm.probes("failed-*")) < 60
+    # Until one has succeeded elsewhere nobody can know whose fault it is; and what fails is tried elsewhere.
+    failed = [name.split(".")[0] for name in swarm.probes("failed-*")]
+    assert len(failed) < 300
+    assert max(failed.count(each) for each in failed) <= 2
     run = steady(swarm, "count=200", "seconds=0.05", "fails=true")
     master.wait_for("slave attic did well on trial", 60.0)
     assert_exactly_once(swarm, run.ends_well())
