@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from swarm_story import SYSTEM, Master, Owner, Slave, counters_of, ends, fault_of, machine
+from swarm_story import SYSTEM, Master, Owner, Slave, counters_of, ends, fault_of, hello, machine
 
 from concurrence.scheduling.owner_events import cancel_everything
 from concurrence.wire import faults
@@ -366,3 +366,17 @@ def test_a_greeting_that_comes_late_on_a_connection_that_was_given_up_changes_no
     assert slave.messages(Pong) == [Pong(1)]
     newer = master.slave("s", session="1", greeting=3, resumes=True)
     assert newer.one(Welcome).known
+
+
+def test_a_connection_on_which_a_node_greets_anew_in_the_cycle_that_gave_it_up_is_kept() -> None:
+    """A master that was held up finds the lease over and the greeting there: what follows it must not be lost."""
+    master = Master()
+    slave = master.slave("s", session="1", greeting=1)
+    while not master.core.outbox.dropped:
+        master.now += 0.25
+        master.core.tick(master.now)
+        assert master.now < 1_000.0, "its lease does not end"
+    assert master.core.outbox.dropped == [slave.name]
+    slave.say(hello("slave", "s", slave=machine(), session="1", greeting=2))
+    assert master.dropped == []
+    assert [welcome.known for welcome in slave.messages(Welcome)] == [False, False]

@@ -274,6 +274,8 @@ class MasterCore:
             self._lost(replaced, "another incarnation took its place")
         self._away.pop(node.id, None)
         self.outbox.admitted.append(peer)
+        # It may greet on the very connection with which it was given up in this cycle: that begins anew.
+        self.outbox.dropped = [dropped for dropped in self.outbox.dropped if dropped != peer]
         self.swarm.changed = True
         self.outbox.tell(node, f"{'is back' if known else 'registered'} from {origin.address}")
         self.outbox.send(peer, Parcel(self._welcome(node, known=known)))
