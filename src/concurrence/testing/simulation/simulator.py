@@ -90,7 +90,8 @@ class Simulator:
         moving = transfer_seconds(scenario)
         self.faults = Faults(world, self.swarm, self._bound + moving / 4) if scenario.faults else None
         slowest = min(plan.speed for plan in plans)
-        enough = _ENOUGH_SECONDS + 3 * scenario.lease + 4 * world.workload.longest / slowest + moving
+        working = 4 * world.workload.longest / slowest + world.workload.longest_hang
+        enough = _ENOUGH_SECONDS + 3 * scenario.lease + working + moving
         self._patience = scenario.patience or enough
         self._settled_at: float | None = None
         world.timeline.after(_LOOK_SECONDS, self._look)

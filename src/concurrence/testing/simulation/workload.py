@@ -191,6 +191,8 @@ class Workload:
         self.all = [*self.clients, *(plan.work for plan in self.systems.values())]
         self.by_system = {tasks.system: tasks for tasks in self.all}
         self.longest = max(max(tasks.seconds) for tasks in self.all)
+        groups = [group for tasks in self.all for group in tasks.groups]
+        self.longest_hang = max((group.timeout or 0.0) * (group.max_retries + 1) for group in groups)
 
     def _add_systems(self, client: ClientTasks) -> None:
         """Systems for a client, some of which push others."""
