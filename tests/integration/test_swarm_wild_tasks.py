@@ -27,7 +27,7 @@ def check_idle(swarm: Swarm) -> None:
 
 def test_each_wild_task_ends_once_with_its_reason_and_hurts_no_other(swarm: Swarm) -> None:
     master = swarm.master()
-    slave = swarm.slave("attic", *LIMITS, workers=3)
+    slave = swarm.slave("attic", *LIMITS, "taskmanager.kill_grace=3s", workers=3)
     before = resident(master, slave)
     report = swarm.run("wild.py:Wild").ends_well(100.0)
     check_squares(report, 300)
