@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from relay import Relay
 from swarmkit import Program, Swarm, until
 
 POLICIES = ("ZMQTaskScheduler", "GenericTaskScheduler")
@@ -84,3 +87,13 @@ def memory(program: Program) -> int:
 def port_of(swarm: Swarm, role: str = "slave") -> int:
     """The port of the master's compute channel."""
     return int(swarm.credentials(role).address.rpartition(":")[2])
+
+
+@contextmanager
+def relayed(swarm: Swarm, role: str = "slave") -> Generator[Relay]:
+    """A relay before the port that nodes of a role connect to; ``connect_through`` leads through it."""
+    relay = Relay(port_of(swarm, role))
+    try:
+        yield relay
+    finally:
+        relay.close()

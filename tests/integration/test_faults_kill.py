@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import psutil
 import pytest
@@ -19,22 +18,13 @@ from faultkit import (
     idle,
     memory,
     policy,
-    port_of,
+    relayed,
     started,
     steady,
     worker_of,
 )
 from relay import IN, OUT, Relay
 from swarmkit import Program, Swarm, until
-
-
-@contextmanager
-def relayed(swarm: Swarm, role: str = "slave") -> Generator[Relay]:
-    relay = Relay(port_of(swarm, role))
-    try:
-        yield relay
-    finally:
-        relay.close()
 
 
 class Victims:

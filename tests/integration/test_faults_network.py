@@ -15,12 +15,12 @@ from faultkit import (
     assert_exactly_once,
     idle,
     policy,
-    port_of,
+    relayed,
     started,
     steady,
 )
 from netkit import Network, needs_network, network
-from relay import IN, OUT, Relay
+from relay import IN, OUT
 from swarmkit import Program, Swarm, until
 
 
@@ -141,15 +141,6 @@ def test_large_results_pass_a_thin_line(swarm: Swarm) -> None:
         report = run.ends_well()  # takes longer than the lease, in which pings wait behind results
         assert_exactly_once(swarm, report)
         assert report["events"] == []
-
-
-@contextmanager
-def relayed(swarm: Swarm, role: str) -> Generator[Relay]:
-    relay = Relay(port_of(swarm, role))
-    try:
-        yield relay
-    finally:
-        relay.close()
 
 
 @pytest.mark.parametrize("scheduler", SECOND_POLICY)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
-
 import pytest
-from faultkit import POLICIES, assert_exactly_once, idle, policy, port_of, steady
-from relay import IN, OUT, Relay
+from faultkit import POLICIES, assert_exactly_once, idle, policy, relayed, steady
+from relay import IN, OUT
 from swarmkit import Swarm, until
 
 RATE = 1_000_000
@@ -21,19 +18,10 @@ def swarm_transport(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@contextmanager
-def slow_line(swarm: Swarm, role: str) -> Generator[Relay]:
-    relay = Relay(port_of(swarm, role))
-    try:
-        yield relay
-    finally:
-        relay.close()
-
-
 @pytest.mark.parametrize("scheduler", POLICIES)
 def test_messages_that_take_longer_than_the_lease_arrive_once(swarm: Swarm, scheduler: str) -> None:
     swarm.master(policy(scheduler), *LEASE)
-    with slow_line(swarm, "slave") as to_slave, slow_line(swarm, "client") as to_client:
+    with relayed(swarm, "slave") as to_slave, relayed(swarm, "client") as to_client:
         slave = swarm.slave("attic", workers=2, connect=swarm.connect_through(to_slave.port, "slave"))
         until(lambda: swarm.status().nodes)
         for relay in (to_slave, to_client):
