@@ -4,6 +4,7 @@ import pickle
 from itertools import product
 from typing import cast
 
+import numpy as np
 import pytest
 from fake_master import FakeMaster
 
@@ -38,6 +39,15 @@ def test_the_lowest_energies_are_those_of_an_exhaustive_search(length: int) -> N
     energies = [energy_by_definition(numbers) for numbers in product((1, -1), repeat=length)]
     assert lowest_energy(length) == min(energies)
     assert [energy(sequence, length) for sequence in range(2**length)] == energies
+
+
+def test_so_are_those_of_longer_ones() -> None:
+    bits = np.array([number.bit_count() for number in range(2**19)], np.int32)
+    for length in range(14, 21):
+        sequences = np.arange(2 ** (length - 1), dtype=np.int64)  # the others are the same with all signs turned
+        overlaps = [(2 ** (length - shift) - 1, length - shift, shift) for shift in range(1, length)]
+        sums = [size - 2 * bits[(sequences ^ (sequences >> shift)) & mask] for mask, size, shift in overlaps]
+        assert lowest_energy(length) == int(np.sum(np.square(sums), axis=0).min())
 
 
 def test_the_table_ends_where_it_says() -> None:
