@@ -81,8 +81,9 @@ def test_random_bytes(served: Served) -> None:
                 connection.sendall(chance.randbytes(chance.randrange(1, 3_000)) + b"\r\n\r\n")
             except ConnectionError:
                 continue
-    # Who leaves before he is heard is not counted.
-    until(lambda: served.refused("bytes") >= 75, SECONDS)
+            # Who leaves before he is heard is not counted.
+            until_closed(connection)
+    assert served.refused("bytes") == 150
     assert is_well(served)
 
 

@@ -22,6 +22,13 @@ def leave(folder: str, name: str) -> str:
     return path.name
 
 
+def leave_pid(folder: str, name: str) -> None:
+    """Leave a file of this name with the number of this process; whoever sees the file finds the number in it."""
+    draft = Path(folder) / f".{name}.{os.urandom(4).hex()}"
+    draft.write_text(str(os.getpid()))
+    draft.rename(Path(folder) / name)
+
+
 def describe(error: TaskError) -> dict[str, Any]:
     """An error as plain data."""
     return {

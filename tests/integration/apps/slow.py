@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
-from reporting import Reporting, leave, probe
+from reporting import Reporting, leave, leave_pid, probe
 
 from concurrence import FloatOption, IntOption, ITaskMaster, ITaskSystem, Task, TaskError
 
@@ -27,8 +26,8 @@ class Slow(Task):
         self.folder = str(probe())
 
     def __call__(self) -> int:
+        leave_pid(self.folder, f"pid-{self.n}")
         leave(self.folder, f"start-{self.n}")
-        (Path(self.folder) / f"pid-{self.n}").write_text(str(os.getpid()))
         until = time.monotonic() + self.seconds
         while time.monotonic() < until and not (Path(self.folder) / RELEASE).exists():
             time.sleep(min(0.05, self.seconds))
@@ -114,7 +113,7 @@ class OneSlowSystem(ITaskSystem):
         self.total = 0
 
     def init_system(self, master: ITaskMaster) -> None:
-        (Path(self.folder) / "host").write_text(str(os.getpid()))
+        leave_pid(self.folder, "host")
 
     def generate_tasks(self, master: ITaskMaster) -> Iterable[Task]:
         return [Slow(n, self.seconds) for n in range(self.count)]

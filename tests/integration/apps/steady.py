@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from reporting import leave, probe
+from reporting import leave, leave_pid, probe
 
 from concurrence import ApplicationNode, BoolOption, FloatOption, IntOption, Shared, Task, TaskError
 
@@ -28,8 +28,8 @@ class Step(Task):
         self.folder = str(probe())
 
     def __call__(self) -> tuple[int, bytes]:
+        leave_pid(self.folder, f"worker-{self.n}")
         leave(self.folder, f"start-{self.n}")
-        (Path(self.folder) / f"worker-{self.n}").write_text(str(os.getpid()))
         if self.ballast is not None:
             assert len(self.ballast.value) > 0
         until = time.monotonic() + self.seconds
