@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 from concurrence.env.environment import Environment
 from concurrence.errors import UsageError
+from concurrence.nodes.own_address import own_address
 from concurrence.transport.security import (
     MASTER_FILE,
     Credentials,
@@ -21,7 +21,6 @@ from concurrence.transport.tokens import ApiTokens
 
 PUBLISHED_ROLES = (Role.CLIENT, Role.SLAVE, Role.ADMIN)
 _WILDCARDS = ("0.0.0.0", "::", "*")
-_DOCUMENTATION_ADDRESS = ("192.0.2.1", 9)  # RFC 5737: leads nowhere, and nothing is sent
 
 
 def connect_path(environment: Environment, role: Role) -> Path:
@@ -109,7 +108,7 @@ def reachable(address: str, advertised: str) -> str:
         return f"tcp://{advertised}:{port}"
     if host.strip("[]") not in _WILDCARDS:
         return address
-    return f"tcp://{_own_address()}:{port}"
+    return f"tcp://{own_address()}:{port}"
 
 
 def reachable_url(url: str, advertised: str) -> str:
@@ -133,12 +132,3 @@ def at_host_of(address: str, other: str) -> str:
     if not separator:
         raise UsageError(f"{other!r} is not an address: expected tcp://host:port")
     return f"tcp://{host}:{address.rpartition(':')[2]}"
-
-
-def _own_address() -> str:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(_DOCUMENTATION_ADDRESS)
-        except OSError:  # no route to anywhere: a machine on its own
-            return "127.0.0.1"
-        return str(probe.getsockname()[0])
