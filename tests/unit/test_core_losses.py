@@ -205,6 +205,20 @@ class TestLoss:
         master.wait(1.25)
         assert not len(master.core.swarm.registry)
 
+    def test_the_log_tells_a_lost_connection_from_silence(self) -> None:
+        master = Master()
+        master.slave().vanish()
+        master.core.tick(master.now)
+        master.now += 1.25
+        master.core.tick(master.now)
+        assert any("its connection has ended" in line for line in master.core.outbox.news)
+        master.cycle()
+        master.slave("silent")
+        master.core.tick(master.now + 4.0)
+        master.core.tick(master.now + 8.0)
+        master.core.tick(master.now + 12.0)
+        assert any("nothing was heard" in line for line in master.core.outbox.news)
+
     def test_a_bye_cancels_what_an_owner_has(self) -> None:
         master = Master()
         client, slave = master.client(), master.slave()

@@ -42,6 +42,7 @@ PROGRESS_SECONDS = 0.2
 """How often a client hears how its jobs are, while they change."""
 
 _SILENT = "nothing was heard of it for too long"
+_AWAY = "its connection has ended, and it did not come back"
 
 
 class MasterCore:
@@ -214,7 +215,7 @@ class MasterCore:
                 del self._away[node_id]
             elif isinstance(node, SlaveNodeRecord) and now - since >= AWAY_SECONDS:
                 del self._away[node_id]
-                self._lost(node, _SILENT)
+                self._lost(node, _AWAY)
         for node in registry.silent(now):
             self._lost(node, _SILENT)
         system_events.end_overdue(self.swarm, now)
