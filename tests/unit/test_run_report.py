@@ -95,6 +95,7 @@ def test_good_use_is_called_so_with_the_limit_of_the_law() -> None:
         (changed(run(idle=0.4), ran=6, finished=6), ("40% of the time", "6 tasks for 2 workers", "more")),
         (changed(run(idle=0.4), after=4.0), ("no task was left", "4.0 s", "in handlers")),
         (run(idle=0.4), ("longest tasks first",)),
+        (run(idle=0.3, starved=0.1), ("40% of the time",)),  # what the line above it calls idle
         (run(idle=0.1, transfer=0.1), ("computed 80%", "no other part stands out")),
     ],
 )

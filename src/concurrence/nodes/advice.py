@@ -42,7 +42,7 @@ def advise(report: RunReport) -> str:
         return f"workers computed {_percent(split.share('compute'))} of the time, and no other part stands out"
     if worst == "moved":
         return _moved(report, lost[worst])
-    return _starved(report, lost[worst]) if worst == "starved" else _idle(report, lost[worst])
+    return _starved(report, lost[worst]) if worst == "starved" else _idle(report)
 
 
 def _well_used(report: RunReport) -> str:
@@ -84,13 +84,14 @@ def _starved(report: RunReport, share: float) -> str:
     return f"{text}: push tasks earlier, and more at once"
 
 
-def _idle(report: RunReport, share: float) -> str:
+def _idle(report: RunReport) -> str:
     unused = [slave for slave in report.slaves if not slave.tasks and slave.workers]
     if 2 * _seconds(unused) > report.split.idle:
         names = ", ".join(slave.name for slave in unused[:3]) + (", ..." if len(unused) > 3 else "")
         count = len(report.slaves)
         return f"{len(unused)} of {count} slaves ran nothing ({names}): there were too few tasks for them"
-    text = f"workers had nothing to do {_percent(share)} of the time"
+    # The same figure as the line above it in a terminal, where both are called idle.
+    text = f"workers had nothing to do {_percent(report.split.share('starved', 'idle'))} of the time"
     if 2 * report.after * report.workers > report.split.idle:
         return (
             f"{text}: when no task was left, the client was at work for another {_duration(report.after)}; do "
