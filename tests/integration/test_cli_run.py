@@ -339,6 +339,8 @@ def test_ctrl_c_ends_master_and_slave_cleanly(start: Start, tmp_path: Path) -> N
     master.wait_for("Ctrl-C")
     assert "Made the environment env\n" in master.output
     assert "concurrence status --env env\n" in master.output
+    assert "for this machine alone; --host 0.0.0.0 lets others in\n" in master.output
+    assert "slave, on this machine:   concurrence slave --master env/connect/slave.toml\n" in master.output
     file = tmp_path / "master" / "env" / "connect" / "slave.toml"
     slave = start("worker", "--master", str(file), "--workers", "1", folder="slave")
     slave.wait_for("registered with the master")

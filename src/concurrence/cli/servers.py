@@ -125,6 +125,7 @@ def _open_or_create(
 def _introduce(environment: Environment, *, is_new: bool) -> None:
     """Say where the master is, and how the others come to it."""
     from concurrence.nodes.keys import connect_path
+    from concurrence.transport.http_pages import is_loopback
     from concurrence.transport.security import Role, read_connect_file
 
     folder = _shown(environment.path)
@@ -133,10 +134,15 @@ def _introduce(environment: Environment, *, is_new: bool) -> None:
     made = f"Made the environment {folder}\n" if is_new else ""
     api = read_connect_file(client_file).api
     page = f"  live, in a browser:       concurrence status --open --env {folder}    (API: {api})\n" if api else ""
+    address = read_connect_file(client_file).address
+    is_here = is_loopback(address.removeprefix("tcp://").rpartition(":")[0])
+    where = ", for this machine alone; --host 0.0.0.0 lets others in" if is_here else ""
+    copied = "" if is_here else f"    (copy {slave_file} there)"
+    slave = f"slave, on {'this' if is_here else 'any'} machine:"
     print(
-        f"{made}The master listens at {read_connect_file(client_file).address}\n"
+        f"{made}The master listens at {address}{where}\n"
         f"  connect files, secret:    {slave_file.parent}\n"
-        f"  slave, on any machine:    concurrence slave --master {slave_file.name}    (copy {slave_file} there)\n"
+        f"  {slave:<24}  concurrence slave --master {slave_file if is_here else slave_file.name}{copied}\n"
         f"  run an application here:  concurrence run APP --master {client_file}\n"
         f"  what it does:             concurrence status --env {folder}\n"
         f"{page}"
