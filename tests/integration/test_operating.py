@@ -200,6 +200,32 @@ class TestStopGrace:
         swarm.slave("cellar")
         check_ended_once(run.ends_well(), 2)
 
+    def test_without_a_master_it_does_not_wait_for_one_when_nothing_runs(self, swarm: Swarm) -> None:
+        master = swarm.master()
+        attic = swarm.slave("attic", "slavenode.stop_grace=3600")
+        master.send(signal.SIGKILL)
+        attic.wait_for("lost the master")
+        attic.send(signal.SIGTERM)
+        assert attic.finish() == 0, str(attic)
+        assert "everything that ran has ended" in attic.output
+
+    def test_results_wait_for_a_master_that_may_come_back(self, swarm: Swarm) -> None:
+        master = swarm.master()
+        attic = swarm.slave("attic", "slavenode.stop_grace=3")
+        run = slow(swarm, 2)
+        until(lambda: swarm.probes("start-*"), 60.0)
+        master.send(signal.SIGSTOP)  # it holds the connection until the slave gives it up
+        try:
+            attic.wait_for("lost the master")
+            release(swarm)
+            attic.send(signal.SIGTERM)
+            assert attic.finish() == 0, str(attic)
+        finally:
+            master.send(signal.SIGCONT)
+        assert "what runs did not end within 3 s" in attic.output
+        swarm.slave("cellar")
+        check_ended_once(run.ends_well(), 2)
+
     def test_when_the_grace_is_over_it_ends(self, swarm: Swarm) -> None:
         swarm.master()
         attic = swarm.slave("attic", "slavenode.stop_grace=0.5")

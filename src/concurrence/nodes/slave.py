@@ -259,11 +259,13 @@ class SlaveNode(ServingNode):
         self._traffic.say(Parcel(state))
 
     def _stop_if_drained(self) -> None:
-        if (
-            self._drain_state.stops
-            and not (self._manager.chunks or self._traffic.waits)
-            and self._exchange.is_settled
-        ):
+        if not self._drain_state.stops or self._manager.chunks:
+            return
+        if self._link.ready:
+            is_told = not self._traffic.waits and self._exchange.is_settled
+        else:  # a master that may be gone for good is worth waiting for only if there is something for it
+            is_told = not self._traffic.owes_results
+        if is_told:
             self._is_dismissed = True
             self.stop("it was told to, and everything that ran has ended")
 

@@ -26,6 +26,11 @@ class SlaveTraffic:
         """Whether there is anything to tell."""
         return bool(self._waiting)
 
+    @property
+    def owes_results(self) -> bool:
+        """Whether work would be lost, or be done again, if the master never heard what waits."""
+        return any(isinstance(each.message, ChunkResults | AttemptLost) for each in self._waiting)
+
     def say(self, parcel: Parcel[FromSlave]) -> None:
         """Take a message for the master."""
         self._waiting.append(parcel)
