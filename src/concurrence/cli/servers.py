@@ -124,8 +124,7 @@ def _open_or_create(
 
 def _introduce(environment: Environment, *, is_new: bool) -> None:
     """Say where the master is, and how the others come to it."""
-    from concurrence.nodes.keys import connect_path
-    from concurrence.transport.http_pages import is_loopback
+    from concurrence.nodes.keys import connect_path, is_local
     from concurrence.transport.security import Role, read_connect_file
 
     folder = _shown(environment.path)
@@ -135,7 +134,7 @@ def _introduce(environment: Environment, *, is_new: bool) -> None:
     api = read_connect_file(client_file).api
     page = f"  live, in a browser:       concurrence status --open --env {folder}    (API: {api})\n" if api else ""
     address = read_connect_file(client_file).address
-    is_here = is_loopback(address.removeprefix("tcp://").rpartition(":")[0])
+    is_here = is_local(address)
     where = ", for this machine alone; --host 0.0.0.0 lets others in" if is_here else ""
     copied = "" if is_here else f"    (copy {slave_file} there)"
     slave = f"slave, on {'this' if is_here else 'any'} machine:"

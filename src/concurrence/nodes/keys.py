@@ -7,6 +7,7 @@ from pathlib import Path
 from concurrence.env.environment import Environment
 from concurrence.errors import UsageError
 from concurrence.nodes.own_address import own_address
+from concurrence.transport.http_pages import is_loopback
 from concurrence.transport.security import (
     MASTER_FILE,
     Credentials,
@@ -120,6 +121,11 @@ def local(address: str) -> str:
     """The address under which this machine itself reaches it."""
     host, _, port = address.removeprefix("tcp://").rpartition(":")
     return f"tcp://127.0.0.1:{port}" if host.strip("[]") in _WILDCARDS else address
+
+
+def is_local(address: str) -> bool:
+    """Whether an address reaches this machine alone."""
+    return is_loopback(address.removeprefix("tcp://").rpartition(":")[0])
 
 
 def at_host_of(address: str, other: str) -> str:
