@@ -200,6 +200,33 @@ class TestTakingBack:
         client.push(2, range(1, 4))
         assert [given_to(each) for each in (fast, equal, weak)] == [[1], [2], []]
 
+    def test_what_waits_moves_only_to_where_it_is_complete_clearly_earlier(self) -> None:
+        master = generic()
+        client, busy = master.client(), master.slave("busy", machine(1, 2))
+        client.define()
+        client.push(1, [0])
+        busy.answer(*busy.take(Assign), busy=0.1)
+        client.push(2, [1, 2])
+        _, second = busy.take(Assign)
+        # It is to be complete in 0.2 s there, and here in 0.16 s, or in 0.1 s.
+        master.slave("hardly earlier", replace(machine(1, 2), speed=1 / 1.6))
+        assert not busy.take(TakeBack)
+        master.slave("clearly earlier", machine(1, 2))
+        assert busy.one(TakeBack) == TakeBack(second.message.chunk, kill=False)
+
+    def test_a_slave_is_not_left_out_for_one_that_is_hardly_faster(self) -> None:
+        master = generic()
+        client = master.client()
+        slow, fast = (master.slave(f"{workers}", machine(workers, 2 * workers, gpu=1.0)) for workers in (1, 8))
+        client.define()
+        client.push(1, range(9))
+        for slave, seconds in ((slow, 1.1), (fast, 0.8)):
+            for chunk in slave.take(Assign):
+                slave.answer(chunk, busy=seconds)
+        client.push(2, [10, 11], resources={"gpu": 1.0})
+        # Its eight workers are expected to have done this in 1 s, were it not for the GPU.
+        assert (given_to(fast), given_to(slow)) == ([10], [11])
+
     @staticmethod
     def measured() -> tuple[Master, Owner, Slave, Slave]:
         """Two slaves of one worker; a task takes 3 seconds on the one, and 0.3 on the other."""
