@@ -1,8 +1,9 @@
-"""What all tests share: which dice are thrown, when slow ones run, and when a skip is a failure."""
+"""What all tests share: which dice are thrown, when slow and sampled ones run, and when a skip is a failure."""
 
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Generator
 
 import pytest
@@ -16,6 +17,11 @@ settings.load_profile("new" if os.environ.get("CONCURRENCE_NEW_EXAMPLES") else "
 
 NO_SKIPS = bool(os.environ.get("CONCURRENCE_NO_SKIPS"))
 
+SAMPLE = os.environ.get("CONCURRENCE_SAMPLE", "")
+"""A number, as that of the day, that says which part of the tests marked ``sampled`` runs; empty for all."""
+PARTS = 3
+"""After so many numbers in a row, all have run."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the swarms of ``tests/integration`` run on another transport."""
@@ -23,13 +29,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave tests marked ``slow`` out, unless ``-m`` says which ones are wanted."""
+    """Leave tests marked ``slow`` out, and those not in today's sample, unless ``-m`` says what is wanted."""
     if config.option.markexpr:
         return
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    if slow:
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if item not in set(slow)]
+    left_out = {item for item in items if item.get_closest_marker("slow") or not _is_in_sample(item)}
+    if left_out:
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _is_in_sample(item: pytest.Item) -> bool:
+    """Whether this test runs today: one that is not ``sampled`` always does."""
+    if not SAMPLE or item.get_closest_marker("sampled") is None:
+        return True
+    # Not hash(), which is another in every process.
+    return zlib.crc32(item.nodeid.encode()) % PARTS == int(SAMPLE) % PARTS
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,6 +11,8 @@ import psutil
 import pytest
 from swarmkit import Program, Swarm, until
 
+pytestmark = pytest.mark.sampled
+
 PROMPT_SECONDS = 20.0  # what ten short tasks take under no circumstances
 MEGABYTE = 1_000_000
 POLICIES = {

@@ -10,6 +10,8 @@ import pytest
 from samplekit import Cluster, on_every_cluster
 from swarmkit import Program, Swarm, until
 
+pytestmark = pytest.mark.sampled
+
 BURNT = re.compile(r"([\d,]+) tasks burnt ([\d.]+) s of CPU time in ([\d.]+) s: ([\d.]+) times")
 
 

@@ -21,6 +21,8 @@ from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_to_owner, encode
 from concurrence.wire.messages import CallApi, Refusal
 
+pytestmark = pytest.mark.sampled
+
 GREETING = '''"""Greets, and does worse."""
 
 import os

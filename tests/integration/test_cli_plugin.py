@@ -11,6 +11,8 @@ from swarmkit import Program, Swarm
 from concurrence.cli.skeleton import KINDS, Skeleton, write_all
 from concurrence.env.environment import Environment
 
+pytestmark = pytest.mark.sampled
+
 BROKEN = {
     "app": ("self.primes += result", "self.primes = result"),
     "strategy": ("return idle +", "return -idle +"),

@@ -18,6 +18,8 @@ import pytest
 
 from concurrence.transport.security import Credentials, Role, new_key_pair, read_connect_file, write_connect_file
 
+pytestmark = pytest.mark.sampled
+
 SECONDS_TO_START = 60.0
 SECONDS_TO_END = 60.0
 

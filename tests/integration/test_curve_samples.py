@@ -13,6 +13,8 @@ from swarmkit import Program, Swarm, until
 
 from concurrence.samples.dna import FORMS
 
+pytestmark = pytest.mark.sampled
+
 DNA = tuple(f"dna.{each}" for each in ("length=600", "output=curve.png"))
 MD5 = ("md5.last=400000", "md5.tasks=40", f"md5.hash={hashlib.md5(b'390001').hexdigest()}")
 

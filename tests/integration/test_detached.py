@@ -8,6 +8,8 @@ import signal
 import pytest
 from swarmkit import APPS, Program, Swarm, until
 
+pytestmark = pytest.mark.sampled
+
 QUICK_LEASE = ("masternode.lease=3s", "masternode.heartbeat=500ms")
 
 

@@ -18,6 +18,8 @@ import pytest
 from faultkit import assert_exactly_once, memory, port_of, steady
 from swarmkit import Program, Swarm, until
 
+pytestmark = pytest.mark.sampled
+
 CROWD = Path(__file__).parent / "crowd.py"
 
 

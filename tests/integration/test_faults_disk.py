@@ -12,6 +12,8 @@ import pytest
 from faultkit import QUICK_LEASE, assert_exactly_once, steady
 from swarmkit import Swarm
 
+pytestmark = pytest.mark.sampled
+
 needs_root = pytest.mark.skipif(
     os.name != "posix" or os.geteuid() != 0,
     reason="a small disk of its own takes root: run the tests as root to include this one",

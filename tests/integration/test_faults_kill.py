@@ -26,6 +26,8 @@ from faultkit import (
 from relay import IN, OUT, Relay
 from swarmkit import Program, Swarm, until
 
+pytestmark = pytest.mark.sampled
+
 
 class Victims:
     """Starts slaves that are to be killed."""

@@ -17,6 +17,8 @@ from concurrence.version import __version__
 from concurrence.wire.codec import Parcel, decoder_to_slave, encode
 from concurrence.wire.messages import Message, Ping, Refusal, Welcome
 
+pytestmark = pytest.mark.sampled
+
 
 @pytest.fixture
 def transport() -> Generator[ITransport]:

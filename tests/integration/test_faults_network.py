@@ -23,6 +23,8 @@ from netkit import Network, needs_network, network
 from relay import IN, OUT
 from swarmkit import Program, Swarm, until
 
+pytestmark = pytest.mark.sampled
+
 
 class Hosts:
     """A master and slaves on hosts of their own."""

@@ -16,6 +16,8 @@ from swarmkit import Swarm, free_port, until
 from concurrence.transport.security import Role
 from concurrence.transport.tokens import ApiTokens
 
+pytestmark = pytest.mark.sampled
+
 NODE = """
 const [api, token] = process.argv.slice(1);
 async function call(method, params) {

@@ -19,7 +19,8 @@ from swarmkit import Program, Swarm, until
 
 POLICIES = ["ZMQTaskScheduler", "GenericTaskScheduler"]
 RELEASE = "release"
-pytestmark = pytest.mark.timeout(400)  # each command is a process that takes seconds to start on a busy machine
+# Each command is a process that takes seconds to start on a busy machine.
+pytestmark = [pytest.mark.timeout(400), pytest.mark.sampled]
 
 
 @pytest.fixture(params=POLICIES)

@@ -6,9 +6,12 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
 from swarmkit import Program, Swarm, until
 
 from concurrence.env.environment import CONFIG_FILE
+
+pytestmark = pytest.mark.sampled
 
 WRONG = "the config is not adopted"
 

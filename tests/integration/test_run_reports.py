@@ -17,6 +17,8 @@ from swarmkit import Swarm, until
 
 from concurrence import ITaskMaster, ITaskSystem, RunReport, Task, TaskError, connect, local_swarm, task
 
+pytestmark = pytest.mark.sampled
+
 
 def burn(seconds: float) -> int:
     end = time.thread_time() + seconds

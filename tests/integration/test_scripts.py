@@ -11,6 +11,8 @@ import psutil
 import pytest
 from swarmkit import Program, Swarm, until
 
+pytestmark = pytest.mark.sampled
+
 
 def script(swarm: Swarm, text: str, name: str = "script.py") -> Program:
     """Start a script."""

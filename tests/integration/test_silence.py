@@ -13,6 +13,8 @@ from swarmkit import Swarm, until
 import concurrence
 from concurrence import Task
 
+pytestmark = pytest.mark.sampled
+
 
 def run(swarm: Swarm, text: str, *words: str) -> str:
     """Run an application file, or a script if no words are given, to its end; what it wrote."""

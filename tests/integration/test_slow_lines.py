@@ -7,6 +7,8 @@ from faultkit import POLICIES, assert_exactly_once, idle, policy, relayed, stead
 from relay import IN, OUT
 from swarmkit import Swarm, until
 
+pytestmark = pytest.mark.sampled
+
 RATE = 1_000_000
 LEASE = ("masternode.lease=3s", "masternode.heartbeat=500ms")
 SIZE = 7_000_000

@@ -10,6 +10,8 @@ import psutil
 import pytest
 from swarmkit import APPS, Program, Swarm, until
 
+pytestmark = pytest.mark.sampled
+
 POLICIES = {
     "push/pull": (),
     "aimed": ("masternode.task_scheduler=GenericTaskScheduler",),

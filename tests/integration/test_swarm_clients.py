@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from swarmkit import Swarm
 
+pytestmark = pytest.mark.sampled
+
 QUICK_LEASE = ("masternode.lease=4s", "masternode.heartbeat=500ms")
 
 

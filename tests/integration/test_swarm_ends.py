@@ -8,6 +8,8 @@ import signal
 import pytest
 from swarmkit import Program, Swarm, until
 
+pytestmark = pytest.mark.sampled
+
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 

@@ -7,8 +7,11 @@ import signal
 from typing import Any
 
 import psutil
+import pytest
 from relay import IN, Relay
 from swarmkit import Program, Swarm, until
+
+pytestmark = pytest.mark.sampled
 
 QUICK_LEASE = ("masternode.lease=4s", "masternode.heartbeat=500ms")
 LONG_LEASE = "masternode.lease=10min"  # whoever waits for its end waits in vain

@@ -22,15 +22,30 @@ from concurrence.samples.mandelbrot_kernel import View, palette, render_sequenti
 from concurrence.samples.mandelbrot_places import Place, view_of
 from concurrence.samples.png import write_png
 
+pytestmark = pytest.mark.sampled
+
 VIEW = View(160, 96, 20)
 SETTINGS = tuple(f"mandelbrot.{each}" for each in ("width=160", "height=96", "factor=4", "output=picture.png"))
+
+# Takes two workers seconds, so that there is time to kill one.
+LONG_VIEW = View(960, 640, 255)
+LONG_SETTINGS = (*SETTINGS, "mandelbrot.width=960", "mandelbrot.height=640", "mandelbrot.iterations=255")
+
+
+def sequential(view: View, folder: Path) -> bytes:
+    path = folder / "sequential.png"
+    write_png(path, rows_of(view, render_sequential(view)), palette("fire", view.iterations))
+    return path.read_bytes()
 
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("sequential") / "picture.png"
-    write_png(path, rows_of(VIEW, render_sequential(VIEW)), palette("fire", VIEW.iterations))
-    return path.read_bytes()
+    return sequential(VIEW, tmp_path_factory.mktemp("short"))
+
+
+@pytest.fixture(scope="module")
+def expected_of_long(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return sequential(LONG_VIEW, tmp_path_factory.mktemp("long"))
 
 
 def picture(folder: Path) -> bytes:
@@ -47,9 +62,12 @@ def test_a_private_swarm_draws_the_sequential_picture(swarm: Swarm, expected: by
 
 @on_every_cluster
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_cluster_draws_it(swarm: Swarm, expected: bytes, cluster: Cluster, shape: str) -> None:
-    cluster.run(swarm, "mandelbrot", *SETTINGS, f"mandelbrot.shape={shape}", middle=2)
-    assert picture(swarm.folder) == expected
+def test_every_cluster_draws_it(
+    swarm: Swarm, expected: bytes, expected_of_long: bytes, cluster: Cluster, shape: str
+) -> None:
+    settings = LONG_SETTINGS if cluster.kills else SETTINGS
+    cluster.run(swarm, "mandelbrot", *settings, f"mandelbrot.shape={shape}", middle=2)
+    assert picture(swarm.folder) == (expected_of_long if cluster.kills else expected)
 
 
 def test_size_iterations_and_place_are_words(swarm: Swarm) -> None:

@@ -7,12 +7,15 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
 from duplicate_tree import make_tree, sequential_duplicates
 from samplekit import Cluster, on_every_cluster
 from swarmkit import Swarm, until
 
 from concurrence.samples.evolve_kernel import signs
 from concurrence.samples.evolve_tasks import World
+
+pytestmark = pytest.mark.sampled
 
 SEARCH = tuple(f"search.{each}" for each in ("cities=36", "seed=1", "budget=100", "compare=false"))
 SHORTEST = 5638

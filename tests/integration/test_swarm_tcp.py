@@ -17,6 +17,8 @@ from test_swarm_samples import test_a_standalone_master_is_its_own_slave
 from test_swarm_security import test_a_key_serves_its_own_role_only, transport
 from test_swarm_systems import test_a_generator_is_drained_only_as_room_comes
 
+pytestmark = pytest.mark.sampled
+
 # Imported to be collected here.
 __all__ = [
     "expected",

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from swarmkit import Swarm, until
 
+pytestmark = pytest.mark.sampled
+
 
 def check_all(report: Any, count: int) -> None:
     assert report["errors"] == {}
