@@ -237,6 +237,37 @@ def test_what_only_a_broken_slave_could_run_is_explained() -> None:
     assert "See what is wrong there" in told.fix
 
 
+def test_a_slave_that_alone_can_run_what_waits_rests_for_a_short_while_only() -> None:
+    master, client, _, bad = swarm_of(60)
+    node = master.core.swarm.registry.slave("bad")
+    assert node is not None
+    fail_until_broken(bad)
+    for rest in (FIRST_REST, 2 * FIRST_REST):
+        (trial,) = pulled_by(master, bad, rest + 1)
+        bad.answer(trial, status=FAILED)
+    assert node.circuit.rested_at - master.now == 4 * FIRST_REST
+    node.description.labels["tape"] = 1.0
+    client.push(3, [100], resources={"tape": 1.0}, priority=1)
+    assert pulled_by(master, bad, FIRST_REST - 1) == []
+    (trial,) = pulled_by(master, bad, 2.0)
+    assert counters_of(trial) == [100]
+    assert sum("is tried earlier" in line for line in master.news) == 1
+
+
+def test_nobody_hurries_for_what_others_can_run_or_nobody() -> None:
+    master, client, _, bad = swarm_of(60)
+    node = master.core.swarm.registry.slave("bad")
+    assert node is not None
+    fail_until_broken(bad)
+    (trial,) = pulled_by(master, bad, FIRST_REST + 1)
+    bad.answer(trial, status=FAILED)
+    node.description.labels["tape"] = 1.0
+    master.slave("other", machine(1, 2, tape=1.0))
+    client.push(3, [100, 101, 102, 103], resources={"tape": 1.0}, priority=1)
+    client.push(4, [104], resources={"crane": 1.0}, priority=1)
+    assert pulled_by(master, bad, 2 * FIRST_REST - 1) == []
+
+
 def test_what_waits_at_a_broken_slave_is_taken_back() -> None:
     _, _, good, bad = swarm_of(40, busy=0.01)
     held = fail_until_broken(bad, 2)

@@ -6,37 +6,50 @@ quicker than on the fast slave.
 
 from __future__ import annotations
 
+from heapq import heapreplace
 from random import Random
 
 import pytest
-from swarm_simulation import SimulatedSlave, simulate
-from swarm_story import Master, make_policy
+from timed_story import TimedSwarm
+
+from concurrence.testing.simulation.workload import SlavePlan
 
 TASKS = 500
 WARM_UP = 200
 SPREAD = 0.8  # of the logarithm of the seconds of mixed tasks: from a seventh to seven times the median
 
 
-def ratio(policy: str, seconds: float, *, workers: int, slower: float, warm: bool, mixed: bool) -> float:
-    """Makespan over bound, of tasks on two slaves, the second of which takes so many times longer for each."""
-    master = Master(scheduler=make_policy(policy))
-    master.checked = False
+def drawn(seconds: float, *, warm: bool, mixed: bool) -> tuple[list[float], list[float]]:
+    """What the tasks take that warm the swarm up, and those that count."""
     chance = Random(7)
     first = WARM_UP if warm else 0
     took = [seconds * (chance.lognormvariate(0.0, SPREAD) if mixed else 1.0) for _ in range(first + TASKS)]
-    client = master.client()
-    slaves = [
-        SimulatedSlave(master, name, workers, lambda task, times=times: took[task] * times)
-        for name, times in (("fast", 1.0), ("slow", slower))
-    ]
-    client.define()
+    return took[:first], took[first:]
+
+
+def least(mine: list[float], workers: int, slower: float) -> float:
+    """No schedule takes less."""
+    return max(sum(mine) / (workers + workers / slower), *mine)
+
+
+def one_queue(seconds: float, *, workers: int, warm: bool, mixed: bool) -> float:
+    """Makespan over bound if idle workers of two equal slaves could take the next task at once, at no cost."""
+    _, mine = drawn(seconds, warm=warm, mixed=mixed)
+    ends = [0.0] * (2 * workers)
+    for each in mine:
+        heapreplace(ends, ends[0] + each)
+    return max(ends) / least(mine, workers, 1.0)
+
+
+def ratio(policy: str, seconds: float, *, workers: int, slower: float, warm: bool, mixed: bool) -> float:
+    """Makespan over bound, of tasks on two slaves, the second of which takes so many times longer for each."""
+    machines = [SlavePlan(workers, 1.0, 0.0), SlavePlan(workers, 1.0 / slower, 0.0)]
+    swarm = TimedSwarm(policy, machines, checked=False)
+    before, mine = drawn(seconds, warm=warm, mixed=mixed)
     if warm:
-        client.push(1, range(WARM_UP))
-        simulate(master, client, slaves, WARM_UP)
-    client.push(2, range(first, first + TASKS))
-    makespan = simulate(master, client, slaves, TASKS)
-    mine = took[first:]
-    bound = max(sum(mine) / (workers + workers / slower), *mine)
+        swarm.wait(swarm.push(before))
+    makespan = swarm.wait(swarm.push(mine))
+    bound = least(mine, workers, slower)
     assert makespan >= 0.999 * bound
     return makespan / bound
 
@@ -60,5 +73,7 @@ class TestTwoSlaves:
             ratio(policy, seconds, workers=workers, slower=1.0, warm=warm, mixed=mixed)
             for policy in ("GenericTaskScheduler", "ZMQTaskScheduler")
         )
-        assert aimed <= 1.03 * pulled
-        assert pulled <= 1.08, "and no worker of a slave that pulls waits for long"
+        assert aimed <= 1.03 * min(pulled, one_queue(seconds, workers=workers, warm=warm, mixed=mixed))
+        # The work queue hands out in turn: what comes to a slave whose tasks all take long lies in its buffers
+        # for a moment, while a worker of another one waits.
+        assert pulled <= (1.15 if mixed else 1.03), "and no worker of a slave that pulls waits for long"

@@ -406,6 +406,27 @@ def test_a_task_that_takes_too_long_expires_and_its_neighbours_run_elsewhere_unc
     slots.sanity_check()
 
 
+def test_what_began_before_the_killed_worker_was_dead_is_not_charged() -> None:
+    slots = started()
+    slots.assign(timed(1, timeout=0.5))
+    assert only(slots.worker_seen(1, Seen(1, 0, elapsed=0.6)), KillWorker)
+    (lost,) = upstream(slots.worker_exited(1, Seen(1, 1), "killed", 0, ""))
+    assert lost.running is None, "the task that took too long had ended just before the signal came"
+
+
+def test_a_worker_that_is_killed_is_not_held_against_what_waits_behind() -> None:
+    slots = started()
+    slots.assign(timed(1, timeout=0.5))
+    slots.assign(assign(2))
+    slots.worker_seen(1, Seen(1, 0, elapsed=0.6))
+    lost = upstream(slots.worker_exited(1, Seen(1, 0), "killed", 0, ""))
+    assert [message.chunk for message in lost] == [1]
+    slots.worker_ready(2)
+    assert not upstream(slots.worker_exited(2, Seen(), "died", 0, "")), "the first that died by itself"
+    slots.worker_ready(3)
+    assert upstream(slots.worker_exited(3, Seen(), "died", 0, "")) == [AttemptLost(2, None, "died", begun=False)]
+
+
 def test_a_task_without_a_time_out_may_take_for_ever() -> None:
     slots = Slots(1)
     slots.start()

@@ -6,8 +6,8 @@ from collections import Counter
 from math import inf
 
 import pytest
-from swarm_simulation import SimulatedSlave, simulate
 from swarm_story import Master, machine, make_policy
+from timed_story import TimedSwarm
 
 from concurrence.component import ComponentManager
 from concurrence.scheduling.api import SlaveView, WorkView
@@ -17,6 +17,7 @@ from concurrence.scheduling.strategies import (
     LeastLoadedStrategy,
     RoundRobinStrategy,
 )
+from concurrence.testing.simulation.workload import SlavePlan
 
 GENERIC = "GenericTaskScheduler"
 MANAGER = ComponentManager()
@@ -70,17 +71,10 @@ def race(
     tasks: int, *seconds: float, strategy: str = "GenericTaskScheduleStrategy", policy: str = GENERIC
 ) -> tuple[float, list[int]]:
     """Equal tasks on slaves of one worker that take so many seconds for one; the time, and what each executed."""
-    master = Master(scheduler=make_policy(policy, f"generictaskscheduler.strategy={strategy}"))
-    master.checked = tasks <= 100
-    client = master.client()
-    slaves = [
-        SimulatedSlave(master, f"slave {number}", 1, lambda _, each=each: each)
-        for number, each in enumerate(seconds)
-    ]
-    client.define()
-    client.push(1, range(tasks))
-    took = simulate(master, client, slaves, tasks)
-    executed = [slave.executed.total() for slave in slaves]
+    machines = [SlavePlan(1, 1.0 / each, 0.0) for each in seconds]
+    swarm = TimedSwarm(policy, machines, f"generictaskscheduler.strategy={strategy}", checked=tasks <= 100)
+    took = swarm.wait(swarm.push([1.0] * tasks))
+    executed = [slave.executed.total() for slave in swarm.slaves]
     assert sum(executed) == tasks, "what is taken back has not run"
     return took, executed
 

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from swarm_simulation import SimulatedSlave, simulate
 from swarm_story import POLICIES, SYSTEM, Master, Slave, counters_of, ends, machine, make_policy
 from test_slots import assign as plain
 from test_slots import only, results, started, upstream
+from timed_story import TimedSwarm
 
 from concurrence.scheduling.reservations import PATIENCE_SECONDS
+from concurrence.testing.simulation.workload import SlavePlan
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import FINISHED, RETURNED, Assign, AttemptLost, Results, TakeBack
 from concurrence.workers.slot_state import Instruction, Seen, SendToWorker, StartWorker, StopChunk
@@ -157,28 +158,20 @@ class TestMaster:
         assert sorted(other.work_off()) == list(range(6))
         assert set(ends(client.messages(Results)).values()) == {FINISHED}
 
-    def test_a_stream_of_small_tasks_does_not_starve_a_large_one(self) -> None:
-        master = Master()
-        client, other = master.client(), master.client("other", 5)
-        slaves = [SimulatedSlave(master, name, 2, lambda _: 0.05) for name in ("a", "b")]
-        client.define()
-        other.define()
-        other.push(1, range(4_000), system=5)
-        client.push(1, [0], resources={"cpu": 2.0})
-        assert simulate(master, client, slaves, 1) < PATIENCE_SECONDS + 2.0
-        assert master.ledger.jobs[5].queued > 1_000
-        assert not len(master.core.swarm.reservations)
+    def test_a_stream_of_small_tasks_does_not_starve_a_large_one(self, each_policy: str) -> None:
+        swarm = TimedSwarm(each_policy, [SlavePlan(2, 1.0, 0.0)] * 2)
+        other = swarm.push([0.05] * 4_000)
+        swarm.let_pass(1.0)
+        assert swarm.wait(swarm.push([0.05], resources={"cpu": 2.0})) < PATIENCE_SECONDS + 2.0
+        assert other.work.left > 1_000
+        assert not len(swarm.master.core.swarm.reservations)
 
-    def test_nor_one_that_needs_many_of_a_label(self) -> None:
-        master = Master()
-        client, other = master.client(), master.client("other", 5)
-        slaves = [SimulatedSlave(master, name, 4, lambda _: 0.05, gpu=4.0) for name in ("a", "b")]
-        client.define()
-        other.define()
-        other.push(1, range(3_000), system=5, resources={"gpu": 1.0})
-        client.push(1, [0], resources={"gpu": 4.0})
-        assert simulate(master, client, slaves, 1) < PATIENCE_SECONDS + 2.0
-        assert master.ledger.jobs[5].queued > 1_000
+    def test_nor_one_that_needs_many_of_a_label(self, each_policy: str) -> None:
+        swarm = TimedSwarm(each_policy, [SlavePlan(4, 1.0, 0.0, {"gpu": 4.0})] * 2)
+        other = swarm.push([0.05] * 3_000, resources={"gpu": 1.0})
+        swarm.let_pass(1.0)
+        assert swarm.wait(swarm.push([0.05], resources={"gpu": 4.0})) < PATIENCE_SECONDS + 2.0
+        assert other.work.left > 1_000
 
     def test_one_slave_in_four_is_kept_free_at_most(self) -> None:
         master = Master()

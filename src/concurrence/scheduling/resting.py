@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrence.scheduling.api import SwarmState
 from concurrence.scheduling.circuit import NOT_BEGUN, CircuitState
 from concurrence.scheduling.ledger.jobs import FailedOn, Job
+from concurrence.scheduling.load import Needs
 from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import Pause, TakeBack
@@ -62,8 +63,14 @@ def rest_now(swarm: SwarmState, slave: SlaveNodeRecord) -> None:
 
 
 def tick(swarm: SwarmState, now: float) -> None:
-    """Time passes: slaves have rested; if none is left that is given work, all are."""
+    """Time passes: slaves have rested; if none is left that is given work, all are.
+
+    One that alone could run some of what waits rests for a short while only: that is held up meanwhile.
+    """
+    waits = _only_resting_could(swarm) if swarm.resting else ()
     for slave in list(swarm.resting.values()):
+        if any(slave.offers(what) for what in waits) and slave.circuit.hurry():
+            swarm.outbox.tell(slave, "is tried earlier, because no other slave could run some of what waits")
         slave.circuit.tick(now)
         if not len(swarm.roster.connected) and slave.peer is not None and not slave.is_draining:
             swarm.outbox.tell(slave, "is given work again, because there is no other slave")
@@ -92,6 +99,12 @@ def _has_any_for(slave: SlaveNodeRecord, job: Job, looked_at: list[Job]) -> bool
     while (spec := job.queue.head()) is not None and not slave.has_free(spec.resources):
         job.queue.hold(spec.resources)
     return spec is not None
+
+
+def _only_resting_could(swarm: SwarmState) -> list[Needs]:
+    """What queued tasks need and no slave offers that is given work."""
+    queued = {what for job in swarm.ledger.jobs.values() if job.queued for what in job.queue.needs()}
+    return [what for what in queued if not swarm.roster.offers(what)]
 
 
 def _judge(swarm: SwarmState, slave: SlaveNodeRecord, now: float) -> None:

@@ -5,8 +5,6 @@ The one of homogeneous swarms, :mod:`concurrence.workers.zmq`, does that too: it
 
 from __future__ import annotations
 
-import os
-
 from concurrence.component import Component, ComponentManager
 from concurrence.env.options import BoolOption, ByteSizeOption, DurationOption, IntOption, StrOption
 from concurrence.errors import ConfigError
@@ -22,6 +20,7 @@ from concurrence.wire.messages import (
     ToSlave,
 )
 from concurrence.workers.api import ITaskManager, Upstream
+from concurrence.workers.cores import available_cores
 from concurrence.workers.handle import WorkerSettings
 from concurrence.workers.limit_options import MemoryLimitOption
 from concurrence.workers.limits import SystemLimits, WatchLimits
@@ -38,7 +37,12 @@ class GenericTaskManager(Component, ITaskManager):
     """
 
     worker_count = IntOption(
-        "taskmanager", "workers", 0, doc="Worker processes of this slave; 0 for one per core it may use.", min=0
+        "taskmanager",
+        "workers",
+        0,
+        doc="Worker processes of this slave; 0 for one per core it may use, by its affinity and the CPU quota of "
+        "its container.",
+        min=0,
     )
 
     kill_grace = DurationOption(
@@ -221,11 +225,3 @@ class GenericTaskManager(Component, ITaskManager):
 
     def _changed(self) -> None:
         """Hook: called after every event."""
-
-
-def available_cores() -> int:
-    """The processors that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        return os.cpu_count() or 1

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
-from typing import Final, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
+from concurrence.workers.control_groups import CGROUPS, group_folders
 from concurrence.workers.groups import PROC
-
-CGROUPS: Final = Path("/sys/fs/cgroup")
 
 # Of a control group's folder: its limit, what it uses, and the name of what could be dropped of that, by version.
 _FILES = (
@@ -36,7 +34,8 @@ class Machine:
 
     def __init__(self, proc: Path = PROC, cgroups: Path = CGROUPS) -> None:
         self._proc = proc
-        self._folders = [(folder, version) for folder, version in _folders(proc, cgroups) if folder.is_dir()]
+        groups = group_folders("memory", proc, cgroups)
+        self._folders = [(folder, version) for folder, version in groups if folder.is_dir()]
 
     def memory(self) -> Memory | None:
         """What there is; None if the system does not tell."""
@@ -60,25 +59,6 @@ class Machine:
         except (OSError, ValueError, IndexError):
             return 0
         return 0
-
-
-def _folders(proc: Path, cgroups: Path) -> Iterator[tuple[Path, int]]:
-    """The folders of the control groups that this process is in, each of which may have a limit."""
-    try:
-        lines = (proc / "self" / "cgroup").read_text("utf-8").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            root, version = cgroups, 2
-        elif "memory" in controllers.split(","):
-            root, version = cgroups / "memory", 1
-        else:
-            continue
-        inside = PurePosixPath(path.lstrip("/"))
-        for part in (inside, *inside.parents):
-            yield root / part, version
 
 
 def _of_group(folder: Path, version: int) -> Memory | None:

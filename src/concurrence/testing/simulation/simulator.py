@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from concurrence.component import Component, ComponentManager
 from concurrence.env.config import Config
 from concurrence.scheduling.api import ITaskScheduler, Limits
-from concurrence.scheduling.circuit import LONGEST_REST
+from concurrence.scheduling.circuit import FIRST_REST
 from concurrence.testing.simulation.api import Report, Scenario, Violation
 from concurrence.testing.simulation.checks import Checks, summarise
 from concurrence.testing.simulation.client import SimulatedClient
@@ -142,7 +142,7 @@ class Simulator:
 
     def _enough(self) -> float:
         """Seconds in which some task must end: more if the one slave that can run what is left may be resting."""
-        return self._patience + (LONGEST_REST if self.master.core.swarm.resting else 0.0)
+        return self._patience + (FIRST_REST if self.master.core.swarm.resting else 0.0)
 
     def settle(self) -> None:
         """All tasks ended: what is left of faults and late messages comes to its end too."""
