@@ -99,6 +99,7 @@ if TYPE_CHECKING:
     from concurrence.wire.codec import Frame, Parcel
     from concurrence.wire.messages import ChunkResults
     from concurrence.workers.api import ITaskManager, Upstream
+    from concurrence.workers.cores import available_cores
     from concurrence.workers.generic import GenericTaskManager
     from concurrence.workers.zmq import ZMQTaskManager
 
@@ -197,6 +198,7 @@ _HOMES = {
     "concurrence.wire.codec": ("Frame", "Parcel"),
     "concurrence.wire.messages": ("ChunkResults",),
     "concurrence.workers.api": ("ITaskManager", "Upstream"),
+    "concurrence.workers.cores": ("available_cores",),
     "concurrence.workers.generic": ("GenericTaskManager",),
     "concurrence.workers.zmq": ("ZMQTaskManager",),
 }
@@ -208,6 +210,7 @@ __all__ = [
     # applications
     "ApplicationNode",
     "IApp",
+    "available_cores",
     "run",
     # scripts and notebooks
     "Future",

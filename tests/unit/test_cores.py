@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from concurrence.component import ComponentManager
-from concurrence.workers.cores import available_cores
+from concurrence.workers.cores import cores_within
 from concurrence.workers.generic import GenericTaskManager
 
 
@@ -35,7 +35,7 @@ def told(folder: Path, groups: str, files: dict[str, str]) -> int:
         path = folder / "cgroup" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return available_cores(folder / "proc", folder / "cgroup")
+    return cores_within(folder / "proc", folder / "cgroup")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_the_quotas_of_other_controllers_are_none_of_it(tmp_path: Path) -> None:
 
 
 def test_a_system_that_tells_nothing(tmp_path: Path) -> None:
-    assert available_cores(tmp_path / "proc", tmp_path / "cgroup") == 8
+    assert cores_within(tmp_path / "proc", tmp_path / "cgroup") == 8
 
 
 def test_fewer_processors_than_the_quota(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

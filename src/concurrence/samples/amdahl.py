@@ -6,7 +6,6 @@ time. How much is serial can be chosen, so that the law can be seen; what the fi
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from concurrence import (
     PathOption,
     Swarm,
     UsageError,
+    available_cores,
     local_swarm,
 )
 from concurrence.samples.amdahl_law import MIN_USL, fit_amdahl, fit_usl
@@ -69,7 +69,7 @@ class Amdahl(Component, IApp):
 
     def app_main(self) -> int:
         """Measure, simulate, fit, and tell."""
-        most = self.up_to or _cores()
+        most = self.up_to or available_cores()
         parallel = self.work * (1 - self.serial)
         tasks = max(1, round(parallel / self.task_time))
         job = Job(tasks, parallel / tasks, self.work * self.serial)
@@ -150,10 +150,3 @@ def _plot_files(path: Path | None) -> list[Path]:
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        return os.cpu_count() or 1

@@ -6,7 +6,6 @@ anything keeps every core busy from the first task to the last; the figure shows
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any
 
@@ -19,6 +18,7 @@ from concurrence import (
     PathOption,
     Task,
     TaskError,
+    available_cores,
 )
 from concurrence.samples.benchmark_tasks import BurnSystem, Burnt, make_tasks
 from concurrence.samples.cpu_usage import CpuUsage, middle_share
@@ -63,7 +63,7 @@ class Benchmark(ApplicationNode):
 
     def start_processing(self) -> None:
         """Push the work in the chosen form."""
-        cores = self.workers or _cores()
+        cores = self.workers or available_cores()
         self._count = self.num_tasks or max(1, round(_DEFAULT_SECONDS * cores / max(self.time_per_task, 0.001)))
         self._burnt = 0.0
         self._failures: list[str] = []
@@ -103,18 +103,10 @@ class Benchmark(ApplicationNode):
         share = middle_share(self._cpu.samples)
         if share is not None:
             verdict = "" if share >= WANTED_SHARE else f"; below {100 * WANTED_SHARE:.0f}%"
-            self.say(
-                f"CPU usage of {_cores()} cores through the middle 80% of the run: {100 * share:.1f}%{verdict}"
-            )
+            cores = len(self._cpu.samples[-1].busy)
+            self.say(f"CPU usage of {cores} cores through the middle 80% of the run: {100 * share:.1f}%{verdict}")
         elif self.usage:
             self.say("CPU usage: too short to tell, or this system does not")
         if self.plot is not None:
             usage_plot(self.plot, self._cpu.samples)
             self.announce(self.plot, "the figure")
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        return os.cpu_count() or 1

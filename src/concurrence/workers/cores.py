@@ -10,19 +10,17 @@ from concurrence.workers.control_groups import CGROUPS, group_folders
 from concurrence.workers.groups import PROC
 
 
-def available_cores(proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
-    """The processors that this process may use.
+def available_cores() -> int:
+    """How many processors this process may use, by its affinity and the CPU quota of its container; one at least.
 
     A quota of two and a half processors counts as three: two workers would leave half of one unused, and three
     wait for a moment when it is used up.
-
-    Args:
-        proc: Where the system tells of its processes.
-        cgroups: Where it tells of its control groups.
-
-    Returns:
-        One at least.
     """
+    return cores_within(PROC, CGROUPS)
+
+
+def cores_within(proc: Path, cgroups: Path) -> int:
+    """The same, where the system tells of its processes and of its control groups in these folders."""
     quotas = (_quota(folder, version) for folder, version in group_folders("cpu", proc, cgroups))
     least = min(quotas, default=inf)
     bound = _bound_to()
