@@ -39,3 +39,8 @@ def test_what_somebody_said_is_not_guessed(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_this_machines_interfaces_are_read() -> None:
     assert "127.0.0.1" in own_address.interface_addresses()
+
+
+def test_a_system_without_that_call_has_no_interfaces_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_address, "fcntl", None)
+    assert own_address.interface_addresses() == []

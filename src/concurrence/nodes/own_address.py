@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import socket
 import struct
+from types import ModuleType
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 _DOCUMENTATION_ADDRESS = ("192.0.2.1", 9)  # RFC 5737: leads nowhere, and nothing is sent
 _SIOCGIFADDR = 0x8915  # netdevice(7): the answer is a name of 16 bytes and a sockaddr_in, whose address is at 4
@@ -27,7 +33,9 @@ def routed_address() -> str:
 
 
 def interface_addresses() -> list[str]:
-    """The IPv4 address of each network interface that has one, in the system's order."""
+    """The IPv4 address of each network interface that has one, in the system's order; on Windows none."""
+    if fcntl is None:
+        return []
     found: list[str] = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         for _, name in socket.if_nameindex():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import sys
 
 from concurrence.errors import MessageTooLarge
 from concurrence.wire.codec import Frame
@@ -23,6 +24,8 @@ def room_for(size: int) -> memoryview:
     if size < _MAPPED_BYTES:
         return memoryview(bytearray(size))
     # A bytearray is written to when it is made; these pages come as they are filled: a length alone costs nothing.
+    if sys.platform == "win32":
+        return memoryview(mmap.mmap(-1, size))
     return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
