@@ -298,6 +298,16 @@ def test_a_claim_passes_by_a_result_that_takes_long() -> None:
     story.until(lambda: len(story.of_kind(ChunkResults)) == 2)
 
 
+def test_a_claim_passes_by_a_result_that_it_is_said_with() -> None:
+    """The usual case: the task that ends makes the room for the next one."""
+    story = Story().ready()
+    story.to_say = [result(1), result(2), Parcel(Claimed([7]))]
+    story.until(lambda: story.of_kind(Claimed))
+    assert not story.of_kind(ChunkResults)
+    story.until(lambda: len(story.of_kind(ChunkResults)) == 2)
+    assert chunks(story.of_kind(ChunkResults)) == [1, 2]
+
+
 def test_a_node_answers_while_it_sends_much() -> None:
     story = Story().ready()
     story.to_say = [result(number) for number in range(1, 4)]

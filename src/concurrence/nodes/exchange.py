@@ -142,6 +142,9 @@ class Exchange(Generic[M]):
         parcels: list[Parcel[Message]] = [Parcel(message) for message in link.outgoing]
         link.outgoing.clear()
         parcels += self._blocked or collect()
+        if len(parcels) > 1:
+            signs, others = apart(parcels)  # behind a large message they would come as late as that
+            parcels = signs + others
         if parcels:
             self._blocked = send_all(lambda batch: self._send(batch, now), parcels, self._substitute)
             if not self._blocked:
