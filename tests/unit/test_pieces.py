@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from concurrence.errors import MessageTooLarge, ProtocolError
-from concurrence.wire.codec import Frame, Parcel, decoder_to_slave, encode
+from concurrence.wire.codec import Frame, Parcel, decoder_to_slave, encode, frame_size
 from concurrence.wire.messages import Piece, PieceTaken, Ping
 from concurrence.wire.pieces import (
     FIRST_WINDOW,
@@ -88,6 +89,31 @@ class TestSender:
         assert not pieces.is_large([b"head", bytes(WHOLE_BYTES - 4)])
         assert pieces.is_large([b"head", bytes(WHOLE_BYTES - 3)])
 
+    def test_what_left_whole_makes_the_next_message_one_of_pieces(self) -> None:
+        """Its first piece is answered for both, and so is the smaller."""
+        pieces, line = sender(whole=600), Line()
+        frames = [bytes(300)]
+        for _ in range(2):
+            assert pieces.is_settled or pieces.is_unasked
+            assert not pieces.is_large(frames)
+            pieces.went_whole(frames)
+        assert pieces.is_unasked
+        assert not pieces.is_settled
+        assert pieces.is_large([b"a"])
+        pieces.begin([bytes(1_000)])
+        pieces.go_on(line.send, 0.0)
+        assert [frame_size(parcel.frames[0]) for parcel in line.sent] == [400, 600]
+        assert not pieces.is_unasked
+        pieces.taken(2, 0.0)
+        assert pieces.is_settled
+        assert not pieces.is_large(frames)
+
+    def test_all_travels_whole_if_it_is_to(self) -> None:
+        pieces = sender(whole=inf)
+        pieces.went_whole([bytes(10_000)])
+        assert not pieces.is_large([bytes(10_000)])
+        assert pieces.is_settled
+
     def test_no_more_than_a_window_is_under_way(self) -> None:
         pieces, line = sender(), Line()
         pieces.begin([bytes(FIRST_WINDOW * 1_000 + 1)])
@@ -150,6 +176,7 @@ class TestSender:
         pieces, line = sender(), Line()
         pieces.begin([bytes(50_000)])
         pieces.go_on(line.send, 0.0)
+        pieces.went_whole([bytes(10)])
         pieces.reset()
         assert pieces.is_settled
         line.sent.clear()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from concurrence.nodes.slave_traffic import SlaveTraffic
+from concurrence.nodes.slave_traffic import MAX_HELD_OUTPUT, MAX_PARTLY_SENT, SlaveTraffic
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import AttemptLost, ChunkResults, Output
 
@@ -66,3 +66,29 @@ def test_with_the_next_welcome_everything_is_settled(traffic: SlaveTraffic) -> N
     traffic.take(list(HERE))
     traffic.welcomed(forgotten=False)
     assert held(traffic) == ([1, 2], {})
+
+
+def test_while_nothing_can_be_sent_output_is_dropped_and_nothing_else(traffic: SlaveTraffic) -> None:
+    line = Parcel(Output(1, None, "stdout", "attic", "a line"))
+    say(traffic, 1, 12)
+    for _ in range(MAX_HELD_OUTPUT - 1):
+        traffic.say(line)
+    traffic.trim()
+    say(traffic, 2, 20)
+    assert len(traffic.take(list(HERE))) == MAX_HELD_OUTPUT + 1
+    say(traffic, 1, 13)
+    for _ in range(MAX_HELD_OUTPUT):
+        traffic.say(line)
+    traffic.trim()
+    (kept,) = traffic.take(list(HERE))
+    assert isinstance(kept.message, ChunkResults)
+
+
+def test_of_what_was_sent_before_only_what_is_still_here_is_remembered_for_ever(traffic: SlaveTraffic) -> None:
+    say(traffic, 1, 12)
+    traffic.take(list(HERE))
+    for chunk in range(1_000, 1_000 + MAX_PARTLY_SENT):
+        say(traffic, chunk, chunk)
+        traffic.take(list(HERE))
+    say(traffic, 1_000, 1)
+    assert held(traffic) == ([1, 2, 1_000], {1: [10, 11]})

@@ -12,8 +12,8 @@ from concurrence.errors import ProtocolError
 from concurrence.nodes.master_link import MasterLink
 from concurrence.nodes.sending import Substitute, send_all
 from concurrence.wire.codec import Frame, MessageDecoder, Parcel, encode
-from concurrence.wire.messages import Message, Piece, PieceTaken
-from concurrence.wire.pieces import PieceReceiver, PieceSender, apart, check_whole
+from concurrence.wire.messages import Message, Piece, PieceTaken, Ping
+from concurrence.wire.pieces import PieceReceiver, PieceSender, apart, check_whole, is_sign
 
 M = TypeVar("M", bound=Message)
 
@@ -69,8 +69,19 @@ class Exchange(Generic[M]):
 
     @property
     def is_settled(self) -> bool:
-        """Whether everything has left, and what went in pieces has come there."""
+        """Whether everything has left, and is known to have come there."""
         return not self._blocked and self._leaving.is_settled
+
+    def settle(self, now: float) -> bool:
+        """Whether everything has left, and is known to have come there; if nothing would tell, ask.
+
+        Args:
+            now: The time.
+        """
+        if not self.is_blocked and self._leaving.is_unasked:
+            self._leaving.begin(self._encode([Parcel(Ping())]))  # a piece is answered, whatever is in it
+            self.is_stuck = not self._leaving.go_on(self._connection.send, now)
+        return self.is_settled
 
     def lost(self) -> None:
         """The connection is another one, or none: what was under way is gone."""
@@ -171,11 +182,15 @@ class Exchange(Generic[M]):
                 if not self._connection.send(self._encode(signs)):
                     self.is_stuck = True
                     return False
+                if not others:
+                    return True
                 frames = self._encode(others)
             self._leaving.begin(frames)
             self.is_stuck = not self._leaving.go_on(self._connection.send, now)
             return True
         self.is_stuck = not self._connection.send(frames)
+        if not self.is_stuck and not all(is_sign(parcel.message) for parcel in parcels):
+            self._leaving.went_whole(frames)
         return not self.is_stuck
 
     def _encode(self, parcels: Sequence[Parcel[Message]]) -> list[Frame]:

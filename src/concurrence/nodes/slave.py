@@ -262,7 +262,7 @@ class SlaveNode(ServingNode):
         if not self._drain_state.stops or self._manager.chunks:
             return
         if self._link.ready:
-            is_told = not self._traffic.waits and self._exchange.is_settled
+            is_told = not self._traffic.waits and self._exchange.settle(self.reactor.now())
         else:  # a master that may be gone for good is worth waiting for only if there is something for it
             is_told = not self._traffic.owes_results
         if is_told:
@@ -324,9 +324,9 @@ class SlaveNode(ServingNode):
         self._exchange.send(
             lambda: self._traffic.take(self._manager.chunks), self.reactor.now(), self._traffic.take_claims
         )
-        self._watch_writable(client)
         if self._drain_state.stops:
             self._stop_if_drained()
+        self._watch_writable(client)
 
     def _watch_writable(self, client: IClient) -> None:
         if self._exchange.is_stuck != self._is_watching:

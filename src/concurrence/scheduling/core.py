@@ -149,9 +149,11 @@ class MasterCore:
         except ProtocolError as error:
             self._reject(node, error)
 
-    def hears(self, peer: bytes, message: wire.Piece | wire.PieceTaken, now: float) -> bool:
-        """A part of a large message came, or the answer to one; False if the peer has not introduced itself."""
-        return greetings.hears(self.swarm, peer, message, now)
+    def hears(
+        self, peer: bytes, message: wire.Piece | wire.PieceTaken, now: float, *, is_much: bool = False
+    ) -> bool:
+        """A piece of a message came, or the answer to one; False if the peer has not introduced itself."""
+        return greetings.hears(self.swarm, peer, message, now, is_much=is_much)
 
     def garbage(self, peer: bytes, error: ProtocolError) -> None:
         """A peer sent bytes that are no message: count it, tell it, and end the connection."""

@@ -70,8 +70,15 @@ def demand_hello(swarm: SwarmState, peer: bytes) -> None:
     swarm.outbox.send(peer, Parcel(Refusal("hello", text, "", retry=True)))
 
 
-def hears(swarm: SwarmState, peer: bytes, message: Piece | PieceTaken, now: float) -> bool:
-    """A part of a large message came, or the answer to one: a sign of life, and more may follow.
+def hears(swarm: SwarmState, peer: bytes, message: Piece | PieceTaken, now: float, *, is_much: bool) -> bool:
+    """A piece of a message came, or the answer to one: a sign of life, and more may follow.
+
+    Args:
+        swarm: The state.
+        peer: Who sent it.
+        message: The piece, or the answer.
+        now: The time.
+        is_much: Whether what it belongs to keeps the line busy.
 
     Returns:
         Whether the peer has introduced itself; of others no part is taken.
@@ -81,7 +88,7 @@ def hears(swarm: SwarmState, peer: bytes, message: Piece | PieceTaken, now: floa
         demand_hello(swarm, peer)
         return False
     node.heard = now
-    if isinstance(node, SlaveNodeRecord):
+    if is_much and isinstance(node, SlaveNodeRecord):
         swarm.moving_at = now
     if isinstance(message, Piece):
         swarm.outbox.send(peer, Parcel(PieceTaken(message.number)))

@@ -5,6 +5,10 @@ byte, and what is sent after it, a ping as well, comes after it. In pieces each 
 each that is answered is one for the sender. No more than a few are under way, so that signs of life which pass by
 need not wait for long, and so that neither end holds a second copy of what it sends or gets.
 
+Many messages that leave one after the other keep a line busy as a large one does. So what leaves whole is counted,
+and the message with which it would be too much goes in pieces as well, a small one in a single piece: its answer
+says that all that left before it has come, too. Else small messages are not answered, and cost nothing.
+
 Messages keep their order: none but signs of life pass by one that is under way.
 """
 
@@ -20,11 +24,17 @@ from concurrence.wire.buffers import flat, room_for, too_large
 from concurrence.wire.codec import BATCH_BYTES, Frame, Parcel, encode, frame_size
 from concurrence.wire.messages import MAX_FRAMES, Claimed, Message, Piece, PieceTaken, Ping, Pong
 
-WHOLE_BYTES = BATCH_BYTES + 64 * 1024
-"""A message that is not larger travels whole; what consists of several seldom is."""
-
 PIECE_BYTES = 256 * 1024
-"""Of the others so much at once: also a line of 25 KB/s brings one within a lease of 10 s."""
+"""So much at once: also a line of 30 KB/s brings it within a lease of 10 s."""
+
+WHOLE_BYTES = PIECE_BYTES * 3 // 4
+"""So much leaves in messages that travel whole, together, before one must go in pieces.
+
+The first piece then is smaller by that: so an answer never stands for more than a piece may have.
+"""
+
+MUCH_BYTES = BATCH_BYTES + 64 * 1024
+"""What is larger keeps a line busy for a while; a message that consists of several seldom is."""
 
 FIRST_WINDOW = 4
 LEAST_WINDOW = 2
@@ -35,6 +45,9 @@ them: so their number follows from how long that is."""
 SHORT_WAIT = 0.1
 LONG_WAIT = 0.3
 """Seconds that a piece waits for those before it, as its answer tells, with which more or fewer are under way."""
+
+SLOW_ANSWER = 1.0
+"""Seconds; with an answer that takes longer there are never more: the quickest may have had to wait as well."""
 
 MAX_MESSAGE_FRAMES = 16
 """A message is no larger than so many of the largest frames."""
@@ -48,14 +61,18 @@ Send: TypeAlias = Callable[[Sequence[Frame]], bool]
 _P = TypeVar("_P", bound=Message)
 
 
-def apart(parcels: Sequence[Parcel[_P]]) -> tuple[list[Parcel[_P]], list[Parcel[_P]]]:
-    """The signs of life, which may pass by others, and the others.
+def is_sign(message: Message) -> bool:
+    """Whether a message is a sign of life, which may pass by others.
 
     A claim is one of them: its chunk's results say the same, and who waits for it gives the work to others.
     """
-    signs = [parcel for parcel in parcels if isinstance(parcel.message, Ping | Pong | PieceTaken | Claimed)]
-    others = [parcel for parcel in parcels if not isinstance(parcel.message, Ping | Pong | PieceTaken | Claimed)]
-    return signs, others
+    return isinstance(message, Ping | Pong | PieceTaken | Claimed)
+
+
+def apart(parcels: Sequence[Parcel[_P]]) -> tuple[list[Parcel[_P]], list[Parcel[_P]]]:
+    """The signs of life, and the others."""
+    signs = [parcel for parcel in parcels if is_sign(parcel.message)]
+    return signs, [parcel for parcel in parcels if not is_sign(parcel.message)]
 
 
 def check_whole(parcels: Sequence[Parcel[Any]]) -> None:
@@ -85,6 +102,7 @@ class PieceSender:
         self._sizes: list[int] = []  # until they were sent
         self._index = self._offset = 0
         self._number = self._taken = 0
+        self._unasked = 0  # bytes that left whole behind the last piece: no answer will tell that they have come
         self._ready: list[Frame] | None = None
         self._window = FIRST_WINDOW
         self._sent: deque[tuple[int, float]] = deque()  # pieces that were not answered, and when they left
@@ -103,10 +121,20 @@ class PieceSender:
     @property
     def is_settled(self) -> bool:
         """Whether everything was handed over, and has come."""
-        return not self.is_busy and self._taken == self._number
+        return not self.is_busy and self._taken == self._number and not self._unasked
+
+    @property
+    def is_unasked(self) -> bool:
+        """Whether something has left of which no answer will tell that it has come, unless a piece follows."""
+        return self._unasked > 0
+
+    @property
+    def is_much(self) -> bool:
+        """Whether so much is under way that it keeps the line busy."""
+        return self.is_busy or (self._number - self._taken) * self._piece > MUCH_BYTES
 
     def is_large(self, frames: Sequence[Frame]) -> bool:
-        """Whether a message is to travel in pieces.
+        """Whether a message is to travel in pieces, because of its size or because of what left before it.
 
         Raises:
             MessageTooLarge: It is beyond what the other end takes, and must not travel at all.
@@ -114,9 +142,19 @@ class PieceSender:
         if self._whole == inf:
             return False
         size = sum(map(frame_size, frames))
-        if size <= self._whole:
+        if size + self._unasked <= self._whole:
             return False
-        largest = max(map(frame_size, frames))
+        self.check(frames)
+        return True
+
+    def check(self, frames: Sequence[Frame]) -> None:
+        """Check that a message may travel.
+
+        Raises:
+            MessageTooLarge: It is beyond what the other end takes.
+        """
+        size = sum(map(frame_size, frames))
+        largest = max(map(frame_size, frames), default=0)
         if largest > self._max_frame_bytes:
             raise too_large(largest, self._max_frame_bytes)
         if len(frames) > MAX_FRAMES or size > self._max_frame_bytes * MAX_MESSAGE_FRAMES:
@@ -124,7 +162,11 @@ class PieceSender:
                 f"a message of {len(frames):,} frames and {size:,} bytes exceeds the limit",
                 hint="Split the task or its result, or raise [transport] max_frame on every machine.",
             )
-        return True
+
+    def went_whole(self, frames: Sequence[Frame]) -> None:
+        """A message left that is not large."""
+        if self._whole != inf:
+            self._unasked += sum(map(frame_size, frames))
 
     def begin(self, frames: Sequence[Frame]) -> None:
         """Take a message, of which :meth:`go_on` hands over what may leave; not while another one is under way."""
@@ -167,14 +209,14 @@ class PieceSender:
         while self._sent and self._sent[0][0] <= number:
             _, left = self._sent.popleft()
         self._quickest = min(self._quickest, now - left)
-        self._adapt(number, now - left - self._quickest)
+        self._adapt(number, now - left - self._quickest, now - left)
 
-    def _adapt(self, number: int, wait: float) -> None:
+    def _adapt(self, number: int, wait: float, whole: float) -> None:
         """Have more or fewer under way; once it was too many, not again before the last change has shown."""
         if wait > LONG_WAIT and number > self._adapted:
             self._window = max(LEAST_WINDOW, self._window * 3 // 4)
             self._adapted = self._number
-        elif wait < SHORT_WAIT and (not self._adapted or number > self._adapted):
+        elif wait < SHORT_WAIT and whole < SLOW_ANSWER and (not self._adapted or number > self._adapted):
             self._window = min(MOST_WINDOW, self._window + 1)
             self._adapted = self._adapted and self._number
 
@@ -185,10 +227,12 @@ class PieceSender:
         self._ready = None
         self._sent.clear()
         self._taken = self._number
+        self._unasked = 0
 
     def _next(self) -> list[Frame]:
         bodies: list[Frame] = []
-        room = self._piece
+        room = self._piece - self._unasked
+        self._unasked = 0
         while self._index < len(self._frames) and room > 0 and len(bodies) < _MAX_BODIES:
             frame = self._frames[self._index]
             body = frame[self._offset : self._offset + room]
@@ -218,12 +262,18 @@ class PieceReceiver:
         self._max_frame_bytes = max_frame_bytes
         self._frames: list[Frame] = []
         self._sizes: Sequence[int] = ()
+        self._total = 0
         self._partial: memoryview | None = None
         self._filled = 0
         self._number = 0
 
     def __repr__(self) -> str:
         return f"PieceReceiver({len(self._frames)} of {len(self._sizes)} frames)"
+
+    @property
+    def is_much(self) -> bool:
+        """Whether what is coming keeps the line busy."""
+        return bool(self._sizes) and self._total > MUCH_BYTES
 
     def take(self, parcel: Parcel[Piece]) -> list[Frame] | None:
         """A piece came.
@@ -239,6 +289,7 @@ class PieceReceiver:
             self.reset()  # whoever begins anew has given up what it had begun before
             self._check(message.sizes)
             self._sizes = message.sizes
+            self._total = sum(message.sizes)
         elif not self._sizes or message.number != self._number + 1:
             raise ProtocolError("a piece of a message came that is not the next one")
         self._number = message.number

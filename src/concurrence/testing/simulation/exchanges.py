@@ -18,7 +18,7 @@ from concurrence.wire.messages import Message
 from concurrence.wire.pieces import PieceSender
 
 MAX_FRAME_BYTES = 1 << 30
-WHOLE_BYTES = 32_768
+WHOLE_BYTES = 12_288
 PIECE_BYTES = 16_384
 
 

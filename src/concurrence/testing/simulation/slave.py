@@ -283,7 +283,7 @@ class SimulatedSlave:
         )
         if self._drain_state.stops and not self.is_gone:
             has_more = self.manager.slots.chunks or self._traffic.waits
-            if not has_more and self.exchange.is_settled:
+            if not has_more and self.exchange.settle(self._timeline.now):
                 self.leave()
 
     def _hello(self, resumes: bool) -> Hello:
