@@ -207,17 +207,18 @@ def test_the_last_batch_is_hashed_though_it_is_small_and_no_more_tasks_end(tmp_p
 
 
 def test_the_report_holds_every_name_as_it_is(tree: Path, tmp_path: Path) -> None:
-    report = tmp_path / "report.json"
-    run = run_app(Pipeline, overrides=[f"pipeline.folder={tree}", "pipeline.show=1", f"pipeline.report={report}"])
+    report = tmp_path / "duplicates.json"
+    settings = [f"pipeline.folder={tree}", "pipeline.show=1", f"pipeline.duplicates={report}"]
+    run = run_app(Pipeline, overrides=settings)
     assert run.exit_code == 0
     read = json.loads(report.read_text())
     assert {tuple(group["paths"]) for group in read["groups"]} == sequential_duplicates(tree, 1)
     assert run.announced == [report]
-    assert any("groups more" in line for line in run.said)
+    assert any("groups more: --duplicates FILE writes all of them" in line for line in run.said)
 
 
 def test_a_report_that_cannot_be_written_ends_with_1(tree: Path, tmp_path: Path) -> None:
-    run = run_app(Pipeline, overrides=[f"pipeline.folder={tree}", f"pipeline.report={tmp_path / 'no' / 'x'}"])
+    run = run_app(Pipeline, overrides=[f"pipeline.folder={tree}", f"pipeline.duplicates={tmp_path / 'no' / 'x'}"])
     assert run.exit_code == 1
 
 
