@@ -109,14 +109,16 @@ def test_a_path_of_another_shape_is_not_the_librarys() -> None:
         assert abs(dna_library.superimposed(wrong, expected) - expected).max() > least
 
 
+def no_numbers(_path: Matrices, expected: Matrices) -> Matrices:
+    return np.full_like(expected, np.nan)
+
+
 def test_an_even_sequence_ends_well_and_coordinates_that_are_no_numbers_do_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = ["dna.sequence=T", "dna.length=33", f"dna.output={tmp_path / 'curve.png'}"]
     assert run_app(DNA, overrides=settings).exit_code == 0
-    unknown = np.full((4, 33, 3), np.nan)
-    monkeypatch.setattr(dna_library, "reference", lambda *_: unknown)
-    monkeypatch.setattr(dna_library, "superimposed", lambda *_: unknown)
+    monkeypatch.setattr(dna_library, "superimposed", no_numbers)
     assert run_app(DNA, overrides=settings).exit_code == 1
     assert "the coordinates differ from those of dnacurve: optimized" in caplog.text
 

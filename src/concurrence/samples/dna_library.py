@@ -19,8 +19,8 @@ from concurrence.samples.dna_curve import Matrices
 def read_fasta(path: Path) -> str:
     """The one sequence in a FASTA file, in upper case.
 
-    What dnacurve reads of a file lacks all letters that it does not know, and so makes neighbours of nucleotides
-    that are none, and it takes the titles of further sequences for nucleotides. So this is read here, and strictly.
+    It is read here, and strictly: dnacurve leaves out all letters that it does not know, which makes neighbours of
+    nucleotides that are none, and takes the titles of further sequences for nucleotides.
 
     Raises:
         OSError: It cannot be read.
@@ -34,7 +34,7 @@ def read_fasta(path: Path) -> str:
                     raise ValueError(f"line {number} begins a second sequence, and a path has one: take it out")
                 continue
             piece = "".join(line.split()).upper()
-            if strange := sorted(set(piece) - set("ATCG")):
+            if strange := piece.strip("ATCG"):
                 raise ValueError(f"line {number} has the letter {strange[0]!r}, and a path only A, T, C and G")
             pieces.append(piece)
     if not any(pieces):
