@@ -207,6 +207,9 @@ def test_what_is_wrong_is_told_before_a_swarm_is_started(tmp_path: Path) -> None
         app(f"dna.fasta={tmp_path / 'short'}")
     with pytest.raises(UsageError, match="folder of dna"):
         app(f"dna.output={tmp_path / 'absent' / 'x.png'}")
+    with pytest.raises(UsageError, match=r"dna\.output is a folder") as caught:
+        app(f"dna.output={tmp_path}")
+    assert f"{tmp_path / 'dna.png'}" in caught.value.hint
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

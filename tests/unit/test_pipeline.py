@@ -307,8 +307,19 @@ def test_the_report_holds_every_name_as_it_is(tree: Path, tmp_path: Path) -> Non
 
 
 def test_a_report_that_cannot_be_written_ends_with_1(tree: Path, tmp_path: Path) -> None:
-    run = run_app(Pipeline, overrides=[f"pipeline.folder={tree}", f"pipeline.duplicates={tmp_path / 'no' / 'x'}"])
+    class Hindered(Pipeline):
+        def work_finished(self, result: Duplicates, system_id: int) -> None:
+            (tmp_path / "report").mkdir()
+            super().work_finished(result, system_id)
+
+    run = run_app(Hindered, overrides=[f"pipeline.folder={tree}", f"pipeline.duplicates={tmp_path / 'report'}"])
     assert run.exit_code == 1
+
+
+def test_a_report_that_could_never_be_written_is_told_before_the_walk(tree: Path, tmp_path: Path) -> None:
+    for place, told in ((tmp_path / "no" / "x", r"folder of pipeline\.duplicates"), (tmp_path, "is a folder")):
+        with pytest.raises(UsageError, match=told):
+            run_app(Pipeline, overrides=[f"pipeline.folder={tree}", f"pipeline.duplicates={place}"])
 
 
 def test_of_very_many_problems_only_some_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -24,6 +24,7 @@ from concurrence import (
     UsageError,
 )
 from concurrence.samples.tables import human_bytes, table
+from concurrence.samples.whole_files import check_file
 
 if TYPE_CHECKING:
     from concurrence.samples.dna_curve import Matrices
@@ -96,8 +97,7 @@ class DNA(ApplicationNode):
                     f"the sample dna needs the package {module}: {error}",
                     hint="Install what the samples need: pip install 'concurrence[samples]'",
                 ) from error
-        if not self.output.parent.is_dir():
-            raise UsageError(f"the folder of dna.output does not exist: {self.output.parent}")
+        check_file(self.output, "dna.output", "dna.png")
         self._nucleotides = self._read()
 
     def start_processing(self) -> None:

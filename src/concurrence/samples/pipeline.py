@@ -16,6 +16,7 @@ from typing import Any
 from concurrence import ApplicationNode, ByteSizeOption, IntOption, ITaskSystem, PathOption, UsageError
 from concurrence.samples.pipeline_files import printable
 from concurrence.samples.pipeline_tasks import Duplicates, PipelineSystem
+from concurrence.samples.whole_files import check_file
 
 _MOST_WARNINGS = 20
 
@@ -33,6 +34,11 @@ class Pipeline(ApplicationNode):
     duplicates = PathOption("pipeline", "duplicates", None, "A file for all of them, as JSON; none by default.")
 
     _so_far = ""
+
+    def app_init(self) -> None:
+        """Find out what is wrong before a swarm is started."""
+        if self.duplicates is not None:
+            check_file(self.duplicates, "pipeline.duplicates", "duplicates.json")
 
     def get_task_system(self) -> ITaskSystem:
         """The whole pipeline.
