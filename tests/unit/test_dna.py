@@ -161,6 +161,8 @@ def test_a_fasta_file(tmp_path: Path) -> None:
     assert dna_library.read_fasta(file) == "ATGCATGCAAATTG"
     file.write_text("atgc\n")
     assert dna_library.read_fasta(file) == "ATGC"
+    file.write_text("\ufeff\n >not at the margin\natgc\n", "utf-8")
+    assert dna_library.read_fasta(file) == "ATGC"
     with pytest.raises(OSError, match="absent"):
         dna_library.read_fasta(tmp_path / "absent.fasta")
 

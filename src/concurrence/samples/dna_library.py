@@ -27,13 +27,16 @@ def read_fasta(path: Path) -> str:
         ValueError: There is none in it, or more than one, or a letter that is none of A, T, C and G.
     """
     pieces: list[str] = []
-    with path.open(encoding="utf-8", errors="replace") as lines:
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
         for number, line in enumerate(lines, 1):
-            if line.startswith(">"):
-                if number > 1:
-                    raise ValueError(f"line {number} begins a second sequence, and a path has one: take it out")
-                continue
             piece = "".join(line.split()).upper()
+            if piece.startswith(">"):
+                if pieces:
+                    raise ValueError(f"line {number} begins a second sequence, and a path has one: take it out")
+                pieces.append("")
+                continue
+            if not piece:
+                continue
             if strange := piece.strip("ATCG"):
                 raise ValueError(f"line {number} has the letter {strange[0]!r}, and a path only A, T, C and G")
             pieces.append(piece)
