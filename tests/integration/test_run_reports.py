@@ -116,6 +116,37 @@ def test_each_slave_is_told_apart_and_a_client_is_told_of_its_own_tasks(swarm: S
     check_sums(report, 2)
 
 
+COMPARES = """
+import time
+from concurrence import ApplicationNode, task
+
+@task
+def double(number):
+    return 2 * number
+
+class Compares(ApplicationNode):
+    def start_processing(self):
+        time.sleep(4)
+        self.push_task(double.task(1))
+
+    def work_finished(self, result, system_id):
+        time.sleep(4)
+        self.say(f"so far {self.summary_so_far().wall}")
+        self.shutdown_main_loop(0)
+"""
+
+
+def test_what_a_client_does_before_and_after_is_not_the_swarms_time(swarm: Swarm) -> None:
+    app = swarm.folder / "app.py"
+    app.write_text(COMPARES)
+    run = swarm.command("run", str(app), "--inline", "--report", "out.html")
+    assert run.finish() == 0, str(run)
+    for said in (r"so far ([\d.]+)", r"time: +([\d.]+) s"):
+        found = re.search(said, run.output)
+        assert found, str(run)
+        assert float(found[1]) < 4.0, str(run)
+
+
 # --- the page ---
 
 PICTURES = os.environ.get("CONCURRENCE_PICTURES")

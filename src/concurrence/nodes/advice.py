@@ -92,11 +92,6 @@ def _idle(report: RunReport) -> str:
         return f"{len(unused)} of {count} slaves ran nothing ({names}): there were too few tasks for them"
     # The same figure as the line above it in a terminal, where both are called idle.
     text = f"workers had nothing to do {_percent(report.split.share('starved', 'idle'))} of the time"
-    if 2 * report.after * report.workers > report.split.idle:
-        return (
-            f"{text}: when no task was left, the client was at work for another {_duration(report.after)}; do "
-            "less in handlers, and more in tasks"
-        )
     if 2 * sum(slave.workers * slave.late for slave in report.slaves) > report.split.idle:
         late = max(slave.late for slave in report.slaves)
         return f"{text}: the swarm took {_duration(late)} to start; longer runs and masters that stay fare better"

@@ -19,7 +19,7 @@ class RunSummary(Struct, frozen=True):
     """What a run took, for the lines at its end.
 
     Attributes:
-        wall: Seconds from the first push to the last notification.
+        wall: Seconds from the first push until the last end arrived; until now, if something is unfinished.
         busy: Seconds that workers spent in its tasks, all together.
         finished: Tasks that returned a result.
         failed: Tasks that failed for good.

@@ -77,6 +77,7 @@ def _figures(report: RunReport) -> str:
         ("a task computed", f"{1e3 * report.task_seconds:,.3g} ms" if report.ran else "not known"),
         ("a task queued", f"{report.queued:,.3g} s"),
         ("client or task system at work", f"{report.owner:,.2f} s"),
+        ("client went on after the last end", f"{report.after:,.2f} s"),
         ("moved", _bytes(report.moved)),
     ]
     return (

@@ -81,7 +81,7 @@ class RunReport(Struct, frozen=True):
     """A run, measured.
 
     Attributes:
-        wall: Seconds from the first push to the last notification.
+        wall: Seconds from the first push until the last end arrived; until now, if something is unfinished.
         finished: Tasks that returned a result.
         failed: Tasks that failed for good.
         cancelled: Tasks that were cancelled.
@@ -92,7 +92,7 @@ class RunReport(Struct, frozen=True):
         queued: Mean seconds that a task waited at the master for its turn.
         owner: Seconds of the wall time in which whoever owns the tasks was at work itself: the client's handlers
             and iterables, or the task systems.
-        after: Seconds at the end of it in which no task was left, and the client had still to do.
+        after: Seconds since then, in which no task was left and the client had still to do; no part of ``wall``.
     """
 
     wall: float
@@ -151,7 +151,12 @@ class RunReport(Struct, frozen=True):
 
 
 def make_report(
-    summary: RunSummary, usage: Usage | None, *, owner: float = 0.0, is_private: bool = False
+    summary: RunSummary,
+    usage: Usage | None,
+    *,
+    owner: float = 0.0,
+    after: float = 0.0,
+    is_private: bool = False,
 ) -> RunReport:
     """The report of a run.
 
@@ -159,11 +164,12 @@ def make_report(
         summary: What it came to.
         usage: What its tasks took of the swarm; None if nobody told, and then only the rest is known.
         owner: Seconds that the client's own thread was at work.
+        after: Seconds that the client went on when the last end was there.
         is_private: Whether the swarm was started for this run: that it was not up yet is then time lost too.
     """
     ends = (summary.wall, summary.finished, summary.failed, summary.cancelled, summary.moved)
     if usage is None:
-        return RunReport(*ends, owner=owner)
+        return RunReport(*ends, owner=owner, after=after)
     slaves = tuple(_share(row, summary.wall, usage.seconds, is_private) for row in usage.slaves)
     return RunReport(
         *ends,
@@ -172,7 +178,7 @@ def make_report(
         ran=sum(slave.tasks for slave in slaves),
         queued=usage.queued / usage.queued_tasks if usage.queued_tasks else 0.0,
         owner=min(max(owner, usage.systems), summary.wall),
-        after=max(0.0, summary.wall - usage.seconds) if usage.queued_tasks else 0.0,
+        after=after,
     )
 
 
