@@ -34,11 +34,6 @@ class RunSummary(Struct, frozen=True):
     cancelled: int
     moved: int
 
-    @property
-    def speed_up(self) -> float:
-        """Busy time over wall time: how many workers' worth of work went on at once."""
-        return self.busy / self.wall if self.wall > 0 else 0.0
-
 
 class IDisplay(Protocol):
     """Shows how a run goes."""
