@@ -116,7 +116,9 @@ def test_who_had_no_core_was_not_sped_up() -> None:
     assert "faster" not in advise(report)
     assert "serial fraction" not in report_lines(report)[0]
     summary = RunSummary(wall=10.0, busy=67.0, finished=1_000, failed=0, cancelled=0, moved=1_000)
-    assert summary_lines(summary, 8, report)[1] == "time:  10.00 s, 67.00 s in tasks, 20.00 s of CPU with 8 workers"
+    assert (
+        summary_lines(summary, 8, report)[1] == "time:  10.00 s, 67.00 s in tasks, 20.00 s of CPU with 8 workers"
+    )
 
 
 def test_a_speed_up_is_of_cpu_time_and_the_same_wherever_it_is_told() -> None:
@@ -126,7 +128,9 @@ def test_a_speed_up_is_of_cpu_time_and_the_same_wherever_it_is_told() -> None:
     assert report.work == pytest.approx(13.0 * 0.9)
     assert report.speed_up == pytest.approx(1.17)
     assert report.speed_up_at(report.workers) == pytest.approx(1.17)
-    assert summary_lines(SUMMARY, 2, report)[1].endswith("14.00 s in tasks, 12.60 s of CPU, speed-up 1.17 with 2 workers")
+    assert summary_lines(SUMMARY, 2, report)[1].endswith(
+        "14.00 s in tasks, 12.60 s of CPU, speed-up 1.17 with 2 workers"
+    )
     assert "this run: 1.17" in law_chart(report)
     # Of the ten seconds 4.15 are not half of the work.
     assert report.serial_seconds == pytest.approx(4.15)

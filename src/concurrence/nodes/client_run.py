@@ -228,9 +228,7 @@ class ClientRun:
         summary = self.summary()
         is_private = self._settings.inline or self._settings.credentials is None
         taken = self._taken()
-        return make_report(
-            summary, self._usage, owner=taken.work, after=taken.after, is_private=is_private
-        )
+        return make_report(summary, self._usage, owner=taken.work, after=taken.after, is_private=is_private)
 
     def _taken(self) -> Taken:
         owner, now = self._owner, self._ended or time.monotonic()

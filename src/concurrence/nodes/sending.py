@@ -62,7 +62,12 @@ def smaller_results(parcel: Parcel[Message], error: MessageTooLarge) -> list[Par
     if len(message.counters) == 1:
         fault = faults.Fault(faults.KIND_RESULT, f"the result is too large: {error.message}", hint=error.hint)
         body = encode_results([PackedResult(faults.encode_fault(fault))])
-        return [Parcel(ChunkResults(1, message.chunk, message.counters, bytes([REFUSED]), message.busy, cpu=message.cpu), [body])]
+        return [
+            Parcel(
+                ChunkResults(1, message.chunk, message.counters, bytes([REFUSED]), message.busy, cpu=message.cpu),
+                [body],
+            )
+        ]
     entries = decode_results(parcel.frames)
     ends = [1]
     for entry in entries:
@@ -72,6 +77,8 @@ def smaller_results(parcel: Parcel[Message], error: MessageTooLarge) -> list[Par
     for index, (start, end) in enumerate(pairwise(ends)):
         frames = [encode_results([entries[index]]), *parcel.frames[start:end]]
         one = slice(index, index + 1)
-        single = ChunkResults(len(frames), message.chunk, message.counters[one], message.statuses[one], busy, cpu=cpu)
+        single = ChunkResults(
+            len(frames), message.chunk, message.counters[one], message.statuses[one], busy, cpu=cpu
+        )
         parcels.append(Parcel(single, frames))
     return parcels
