@@ -69,7 +69,11 @@ def test_amdahl_measures_simulates_and_fits(swarm: Swarm) -> None:
         assert float(row[1]) >= 0.1 + 0.3 / int(row[0])  # nobody is faster than the law for P = 0.75
     assert [row[2] for row in rows[2:]] == ["simulated", "simulated"]
     assert 1 < float(rows[2][3]) < float(rows[3][3]) < 4
-    assert re.search(r"Amdahl:  P = [01]\.\d{4}, 95% interval [01]\.\d{4} to [01]\.\d{4}; limit", run.output)
+    # On a machine whose cores others use two workers may well be slower than one.
+    law = r"Amdahl:  (P = [01]\.\d{4}, 95% interval [01]\.\d{4} to [01]\.\d{4}; limit|slower with more workers)"
+    assert re.search(law, run.output), str(run)
+    assert "note:    2 runs each are few" in run.output
+    assert "(2 of 4 numbers simulated" in run.output
     assert "Gunther: contention " in run.output
     folder = swarm.folder / "client"
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")

@@ -51,8 +51,8 @@ def advise(report: RunReport) -> str:
 def _waited(report: RunReport) -> str:
     """Of the other parts nothing can be said: who waits for a core is slow in all that it does."""
     return (
-        f"tasks had a core for {_percent(report.cpu_share)} of the time that they took: they waited for something, "
-        "or there are more workers than cores, or other programs use those; so no speed-up can be told"
+        f"tasks had a core for {_percent(report.cpu_share)} of the time that they took: they waited for "
+        "something, or there are more workers than cores, or other programs use those; so no speed-up can be told"
     )
 
 

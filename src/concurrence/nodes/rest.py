@@ -1,4 +1,4 @@
-"""How long an owner's run took, and how long its main thread had nothing to do: otherwise it was at work itself."""
+"""How long an owner's run took, and how long its main thread had nothing to do meanwhile."""
 
 from __future__ import annotations
 

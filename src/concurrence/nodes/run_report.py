@@ -18,7 +18,7 @@ MIN_WORKERS = 1.01
 """With fewer, nothing can be said of what is serial."""
 
 MIN_CPU_SHARE = 0.8
-"""Tasks that had a core for less of their time waited for something; how fast one worker would be is not known then."""
+"""Tasks that had a core for less of their time waited: how fast one worker would be is not known then."""
 
 
 class Split(Struct, frozen=True):
