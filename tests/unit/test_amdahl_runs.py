@@ -29,7 +29,7 @@ from concurrence.samples.amdahl_table import (
     usl_lines,
 )
 from concurrence.samples.benchmark_tasks import Burn, burn
-from concurrence.samples.cpu_usage import Sample, middle_share, read_counters
+from concurrence.samples.cpu_usage import Sample, middle_share, read_counters, usage_line
 from concurrence.samples.plot_files import SpeedUps, check_plot_file, speed_up_plot, usage_plot
 from concurrence.scheduling.pushpull import ZMQTaskScheduler
 
@@ -200,6 +200,28 @@ def test_the_middle_of_a_run_is_what_counts() -> None:
     samples = [Sample(float(at), {0: 0.0 if at in (0, 10) else 1.0, 1: 0.9}) for at in range(11)]
     assert middle_share(samples) == pytest.approx(0.95)
     assert middle_share([]) is None
+
+
+@pytest.mark.parametrize(
+    ("share", "cores", "workers", "ending"),
+    [
+        (0.96, 2, 2, "of 2 cores through the middle 80% of the run: 96.0%"),
+        (0.90, 2, 2, "90.0%; below 95%"),
+        (0.90, 2, 8, "90.0%; below 95%"),
+        (0.49, 2, 1, "49.0%; 1 worker cannot use all of them"),
+        (0.49, 2, None, "49.0%; these are the client's, and not those of the slaves"),
+        # A quota of one core on a machine of two: whoever uses the other one is not told apart.
+        (0.49, 1, 1, "of 1 core through the middle 80% of the run: 98.0%, with what others on the machine used"),
+    ],
+)
+def test_cores_are_called_badly_used_only_where_the_work_could_use_them(
+    share: float, cores: int, workers: int | None, ending: str
+) -> None:
+    samples = [Sample(float(at), {0: share, 1: share}) for at in range(11)]
+    line = usage_line(samples, cores, workers)
+    assert line is not None
+    assert line.endswith(ending)
+    assert usage_line([], 2, 2) is None
 
 
 # --- plots ---
