@@ -104,9 +104,8 @@ class Benchmark(ApplicationNode):
         if self.inline:
             return 1
         chosen = self.config.get("taskmanager", "workers")
-        return (
-            self.workers or (int(chosen.raw) if chosen is not None and str(chosen.raw).isdecimal() else 0) or cores
-        )
+        told = str(chosen.raw) if chosen is not None else ""
+        return self.workers or (int(told) if told.isdecimal() else 0) or cores
 
     def _tell_usage(self) -> None:
         cores = available_cores()
