@@ -112,8 +112,8 @@ def test_what_the_laws_say_is_told() -> None:
 
 
 def test_a_law_that_rests_on_the_simulator_says_so() -> None:
-    lines = usl_lines(fit_usl({1: 1.0, 2: 1.7, 4: 2.8, 8: 4.1}), 2, 2)
-    assert "(2 of 4 numbers simulated: this says little of the machine)" in "\n".join(lines)
+    (line,) = usl_lines(fit_usl({1: 1.0, 2: 1.7, 4: 2.8, 8: 4.1}), 2, 2)
+    assert line.endswith("(2 of 4 numbers simulated)")
 
 
 def test_times_outside_of_the_law_are_told_and_not_calculated_with() -> None:

@@ -122,8 +122,5 @@ def usl_lines(fit: UslFit, measured: int, simulated: int) -> list[str]:
     peak = f"fastest with {fastest} worker{'s' if fastest != '1' else ''}"
     if not isfinite(fit.peak):
         peak = "never slower with more workers"
-    lines = [f"Gunther: contention {fit.contention:.4f}, coherence {fit.coherence:.2g}: {peak}"]
-    if simulated:
-        total = measured + simulated
-        lines.append(f"         ({simulated} of {total} numbers simulated: this says little of the machine)")
-    return lines
+    told = f" ({simulated} of {measured + simulated} numbers simulated)" if simulated else ""
+    return [f"Gunther: contention {fit.contention:.4f}, coherence {fit.coherence:.2g}: {peak}{told}"]
