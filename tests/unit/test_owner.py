@@ -329,7 +329,11 @@ class TestOwner:
         story.channel.tell(PushAccepted(1))
         story.channel.news.append(LinkEvent.FORGOTTEN)
         before = len(story.channel.pushes)
-        story.handlers.on_end = lambda _: story.owner.push_tasks([Add()])
+
+        def push_more(_: Task) -> None:
+            story.owner.push_task(Add())
+
+        story.handlers.on_end = push_more
         story.owner.turn(0)
         later = [push.parcels[-1].message for push in story.channel.pushes[before:]]
         assert [(each.system, each.counters) for each in later if isinstance(each, Cancel)] == [
