@@ -15,7 +15,17 @@ import pytest
 from browserkit import Browser
 from swarmkit import Swarm, until
 
-from concurrence import ITaskMaster, ITaskSystem, RunReport, Task, TaskError, connect, local_swarm, task
+from concurrence import (
+    ITaskMaster,
+    ITaskSystem,
+    RunReport,
+    Task,
+    TaskError,
+    advise,
+    connect,
+    local_swarm,
+    task,
+)
 
 pytestmark = pytest.mark.sampled
 
@@ -65,8 +75,21 @@ def test_a_script_is_told_where_the_time_went() -> None:
     assert (report.finished, report.failed, report.ran) == (8, 0, 8)
     assert report.split.compute >= 0.8  # thread time; on a busy machine the wall time is more
     assert report.wall == later.wall  # nothing was unfinished: what came after the last end does not count
+    assert report.cpu is not None
+    assert 0.75 <= report.cpu < 10  # the eight tasks, and hardly more; what the last copy of a task used may lack
     assert report.moved > 0
     assert [slave.tasks for slave in report.slaves] == [8]
+
+
+def test_tasks_that_wait_have_no_speed_up_that_could_be_told() -> None:
+    with local_swarm(workers=2) as swarm:
+        for future in [swarm.submit(time.sleep, 0.5) for _ in range(6)]:
+            future.result(60)
+        report = swarm.report()
+    assert report.split.compute >= 2.9
+    assert report.cpu_share < 0.2
+    assert (report.speed_up, report.serial_fraction) == (None, None)
+    assert "had a core for" in advise(report)
 
 
 def test_a_task_system_that_thinks_leaves_the_swarm_without_work() -> None:

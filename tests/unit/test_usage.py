@@ -277,6 +277,16 @@ def test_what_a_slave_claims_is_held_within_reason(master: Master) -> None:
     assert row.handling + row.sending + row.transfer + row.starved <= 2.0 + 1e-9
 
 
+def test_where_cpu_time_is_not_measured_tasks_are_taken_to_have_had_a_core(master: Master) -> None:
+    client, slave = master.client(), master.slave()
+    client.define()
+    client.push(1, [0])
+    (chunk,) = slave.pull()
+    master.now += 3.0
+    answer(slave, chunk, 2.0)  # as a task manager of a plug-in may
+    assert ask(client).slaves[0].cpu == 2.0
+
+
 def test_an_answer_comes_once_a_cycle(master: Master) -> None:
     client = master.client()
     for number in (1, 2):

@@ -72,7 +72,7 @@ def smaller_results(parcel: Parcel[Message], error: MessageTooLarge) -> list[Par
     ends = [1]
     for entry in entries:
         ends.append(ends[-1] + entry.buffers)
-    busy, cpu = message.busy / len(entries), message.cpu / len(entries)
+    busy, cpu = message.busy / len(entries), None if message.cpu is None else message.cpu / len(entries)
     parcels: list[Parcel[Message]] = []
     for index, (start, end) in enumerate(pairwise(ends)):
         frames = [encode_results([entries[index]]), *parcel.frames[start:end]]

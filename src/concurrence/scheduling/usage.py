@@ -125,7 +125,7 @@ class Usages:
         row.tasks += settled.ran
         row.chunks += 1
         row.busy += busy
-        row.cpu += _sane(message.cpu)
+        row.cpu += busy if message.cpu is None else _sane(message.cpu)
         row.packing += min(_sane(message.packing), busy)
         row.handling += min(handling, now - usage.since)
         row.sending += min(_sane(message.sending), now - usage.since)

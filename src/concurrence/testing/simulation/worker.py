@@ -250,5 +250,5 @@ class SimulatedWorker:
             entries.append(PackedResult(payload))
         statuses.extend(bytes([RETURNED]) * (len(counters) - ran))
         entries.extend([PackedResult(b"")] * (len(counters) - ran))
-        message = ChunkResults(1, chunk.number, list(counters), bytes(statuses), busy, cpu=busy)
+        message = ChunkResults(1, chunk.number, list(counters), bytes(statuses), busy)
         return Parcel(message, [encode_results(entries)])
