@@ -173,6 +173,42 @@ class TestMaster:
         assert swarm.wait(swarm.push([0.05], resources={"gpu": 4.0})) < PATIENCE_SECONDS + 2.0
         assert other.work.left > 1_000
 
+    def test_nor_smaller_ones_of_its_own_job_one_of_higher_priority(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave("s", machine(4, 4, gpu=2.0))
+        client.define()
+        client.push(1, range(60), resources={"gpu": 1.0})
+        running = slave.pull()
+        assert len(running) == 2
+        client.push(2, [99], resources={"gpu": 2.0}, priority=50)
+        begun: list[int] = []
+        for _ in range(10):  # one of the two ends every second, and is two seconds old then
+            master.wait(1.0, client, slave)
+            slave.answer(running.pop(0), busy=2.0)
+            came = slave.pull()
+            begun += [counter for chunk in came for counter in counters_of(chunk)]
+            running += came
+            if not running or 99 in begun:
+                break
+        assert 99 in begun
+        assert len(begun) <= 3
+
+    def test_of_two_that_wait_in_one_job_the_first_gets_the_slave_that_is_kept(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave("s", machine(4, 8, gpu=3.0))
+        client.define()
+        client.push(1, range(30), resources={"gpu": 1.0})
+        running = slave.pull()
+        client.push(2, [90], resources={"gpu": 2.0}, priority=1)
+        master.wait(PATIENCE_SECONDS / 2, client, slave)
+        client.push(3, [99], resources={"gpu": 3.0}, priority=2)
+        master.wait(PATIENCE_SECONDS + 0.5, client, slave)
+        for chunk in running[:2]:
+            slave.answer(chunk, busy=1.0)
+        assert not slave.pull(), "two are free, and it needs three"
+        slave.answer(running[2], busy=1.0)
+        assert counters_of(*slave.pull()) == [99]
+
     def test_one_slave_in_four_is_kept_free_at_most(self) -> None:
         master = Master()
         client = master.client()
