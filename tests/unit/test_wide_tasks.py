@@ -11,6 +11,7 @@ from test_slots import assign as plain
 from test_slots import only, results, started, upstream
 from timed_story import TimedSwarm
 
+from concurrence.scheduling.ledger.queue import MAX_HELD
 from concurrence.scheduling.reservations import PATIENCE_SECONDS
 from concurrence.testing.simulation.workload import SlavePlan
 from concurrence.wire.codec import Parcel
@@ -232,6 +233,44 @@ class TestMaster:
             if slave.origin.key in {f"key of {each.id}" for each in kept}:
                 slave.answer(chunks[1])
                 assert [len(counters_of(chunk)) for chunk in slave.take(Assign)] == [1]
+
+    def test_nobody_is_kept_free_for_a_client_that_does_not_take_its_results(self) -> None:
+        master = Master(delivery_window=30)
+        client, other = master.client("a"), master.client("b", 78)
+        slave = master.slave("s", machine(2, 4))
+        client.define()
+        other.define()
+        client.push(1, range(16))
+        chunks = slave.pull()
+        client.push(2, [16], resources={"cpu": 2.0}, priority=1)
+        master.wait(PATIENCE_SECONDS + 0.5, client, other, slave)
+        for chunk in chunks:  # the client acknowledges none
+            slave.answer(chunk, busy=1.0)
+            master.wait(0.25, client, other, slave)
+        other.push(1, range(3), system=78)
+        assert slave.work_off() == [0, 1, 2]
+        assert not len(master.core.swarm.reservations)
+
+    def test_nor_for_what_cannot_be_reached_behind_many_that_come_first(self) -> None:
+        master = Master()
+        client, other = master.client("a"), master.client("b", 78)
+        slave = master.slave("s", machine(2, 4, gpu=2.0))
+        client.define()
+        other.define()
+        other.push(1, range(2), system=78, resources={"gpu": 1.0})
+        chunks = slave.pull()
+        client.push(2, [0], resources={"gpu": 2.0})
+        master.wait(PATIENCE_SECONDS + 0.5, client, other, slave)
+        assert len(master.core.swarm.reservations) == 1
+        for number in range(1, MAX_HELD + 3):
+            client.push(2 + number, [number], priority=number, resources={"gpu": 1.0})
+        for chunk in chunks:
+            slave.answer(chunk)
+        done: list[int] = []
+        for _ in range(10):
+            done += slave.work_off()
+            master.wait(PATIENCE_SECONDS, client, other, slave)
+        assert sorted(done) == list(range(MAX_HELD + 3))
 
     def test_nobody_is_kept_free_for_what_is_cancelled_or_whose_slave_is_gone(self) -> None:
         master = Master()
