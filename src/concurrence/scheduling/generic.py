@@ -23,6 +23,7 @@ from concurrence.scheduling.rates import LONG_TASK_SECONDS
 from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.scheduling.resting import is_postponed, preferred
 from concurrence.scheduling.roster import EXACT
+from concurrence.scheduling.taking_back import TakenBack
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import TakeBack
 
@@ -63,7 +64,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         self._random = seeded_random(self.seed)
         self._turn = 0
         self._turns: dict[str, int] = {}
-        self._asked: dict[int, float] = {}  # chunks that are to be given back, and since when
+        self._taken = TakenBack()
         self._estimates: dict[int, Estimate] = {}
         self._is_tick = False
         self._declined: dict[int, float] = {}  # jobs whose next task no free slave should have, and since when
@@ -94,7 +95,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         """Forget what is over; the cycle ends with a dispatch, which sees what has taken too long."""
         self._is_tick = True
         assignments, jobs = swarm.ledger.assignments, swarm.ledger.jobs
-        self._asked = {chunk: at for chunk, at in self._asked.items() if chunk in assignments}
+        self._taken.prune(assignments)
         self._declined = {system: at for system, at in self._declined.items() if system in jobs}
         if len(self._turns) > len(swarm.registry):
             self._turns = {node: at for node, at in self._turns.items() if swarm.registry.slave(node) is not None}
@@ -222,7 +223,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         if not len(roster.idle):
             return
         idle = {slave: slave.idle_workers for slave in roster.idle.some(EXACT)}
-        coming = sum(now - at < ANSWER_SECONDS for chunk, at in self._asked.items() if self._waits(swarm, chunk))
+        coming = sum(self._waits(swarm, chunk) for chunk in self._taken.since(now - ANSWER_SECONDS))
         free = sum(idle.values()) - coming
         if free <= 0:
             return
@@ -230,8 +231,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
             here = self._best_idle(fleet, idle, assignment)
             if here is None or not self._is_earlier(fleet, here, assignment, there, now):
                 continue
-            self._asked[assignment.chunk] = now
-            swarm.outbox.send(slave.peer, Parcel(TakeBack(assignment.chunk, kill=False)))
+            self._taken.ask(swarm, slave, assignment.chunk, now)
             cores = cores_of(assignment.spec.resources)
             idle[here] -= cores
             free -= cores
@@ -269,7 +269,8 @@ class GenericTaskScheduler(Component, ITaskScheduler):
                 is_waiting = busy > slave.workers
                 # A chunk of many tasks that should be quick and is not hides that they take long.
                 is_late = len(assignment.pending) > 1 and waited > LONG_TASK_SECONDS + own
-                if assignment.chunk not in self._asked and assignment.pending and (is_waiting or is_late):
+                is_stuck = bool(assignment.pending) and (is_waiting or is_late)
+                if is_stuck and not self._taken.is_asked(slave, assignment.chunk):
                     left = ahead / max(1, slave.workers) + own - waited
                     found.append((left if left > own else max(own, waited), slave, assignment))
                 ahead += own
