@@ -20,6 +20,7 @@ from concurrence.scheduling.fleet import Estimate, Fleet
 from concurrence.scheduling.ledger.jobs import Assignment, Job
 from concurrence.scheduling.load import cores_of
 from concurrence.scheduling.rates import LONG_TASK_SECONDS
+from concurrence.scheduling.refusals import Refusals
 from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.scheduling.resting import is_postponed, preferred
 from concurrence.scheduling.roster import EXACT
@@ -68,6 +69,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         self._estimates: dict[int, Estimate] = {}
         self._is_tick = False
         self._declined: dict[int, float] = {}  # jobs whose next task no free slave should have, and since when
+        self._refusals = Refusals()
         self._complaint = ""
 
     @property
@@ -96,6 +98,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         self._is_tick = True
         assignments, jobs = swarm.ledger.assignments, swarm.ledger.jobs
         self._taken.prune(assignments)
+        self._refusals.prune(now)
         self._declined = {system: at for system, at in self._declined.items() if system in jobs}
         if len(self._turns) > len(swarm.registry):
             self._turns = {node: at for node, at in self._turns.items() if swarm.registry.slave(node) is not None}
@@ -122,7 +125,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
             if is_postponed(swarm, job, able, now):
                 continue
             slave = self._choose(strategy, swarm, fleet, job, work, preferred(job, able), now)
-            job.refusal = "" if slave is not None else self._refusal(strategy, swarm, fleet, job, work)
+            job.refusal = "" if slave is not None else self._refusal(strategy, swarm, fleet, job, work, now)
             if slave is None:
                 swarm.hold(job, work.resources, now)  # what is behind it may find room
                 continue
@@ -159,17 +162,24 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         return None
 
     def _refusal(
-        self, strategy: ITaskScheduleStrategy, swarm: SwarmState, fleet: Fleet, job: Job, work: WorkView
+        self,
+        strategy: ITaskScheduleStrategy,
+        swarm: SwarmState,
+        fleet: Fleet,
+        job: Job,
+        work: WorkView,
+        now: float,
     ) -> str:
         """Why the next task of a job waits, if the strategy rates all slaves that could ever run it as never."""
         if len(swarm.roster.connected) > EXACT and not self._is_tick:
             return job.refusal
-        able = 0
-        for slave in swarm.roster.offering(work.resources):
-            if slave.workers and slave.offers(work.resources):
-                able += 1
-                if self._rate(strategy, swarm, fleet, slave, work) > -inf:
-                    return ""
+
+        def is_refused(slave: SlaveNodeRecord) -> bool:
+            return not self._rate(strategy, swarm, fleet, slave, work) > -inf  # what is not a number is never, too
+
+        able = self._refusals.look(swarm.roster, job, work, is_refused, now)
+        if able is None:
+            return job.refusal
         if not able:
             return ""
         return f"is refused all {able} slaves that could run it, by the strategy {type(strategy).__name__}"
@@ -258,7 +268,8 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         found: list[tuple[float, SlaveNodeRecord, Assignment]] = []
         looked_at = slaves.some(EXACT)
         if self._is_tick and slaves is roster.crowded:
-            looked_at += [slave for slave in roster.connected.some(8 * EXACT) if slave not in slaves]
+            others = roster.connected.some(8 * EXACT)
+            looked_at += [slave for slave in others if slave.chunks and slave not in slaves]
         for slave in looked_at:
             ahead = 0.0
             busy = 0

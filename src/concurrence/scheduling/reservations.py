@@ -54,10 +54,9 @@ class Reservations:
             needs: Amounts by name.
             now: The time; later in each round than in the one before.
         """
-        some = roster.offering(needs).some(EXACT)
         wish = self._wishes.get(job.system)
         if wish is None or (wish.needs != needs and wish.slave is None and wish.seen < now):
-            if not any(each.offers(needs) for each in some):
+            if not roster.offers(needs):
                 return
             wish = self._wishes[job.system] = Wish(needs, now, now)
         if wish.needs != needs:
@@ -66,6 +65,7 @@ class Reservations:
         is_full = len(self._kept) >= max(1, len(roster.connected) // SHARE)
         if wish.slave is not None or is_full or now - wish.since < PATIENCE_SECONDS:
             return
+        some = roster.offering(needs).some(EXACT)
         able = [each for each in some if not each.kept_for and each.offers(needs) and each.has_smaller(needs)]
         slave = min(able, key=lambda each: (each.weight / max(1, each.workers), each.number), default=None)
         if slave is not None:
