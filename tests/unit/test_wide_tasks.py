@@ -15,7 +15,7 @@ from concurrence.scheduling.ledger.queue import MAX_HELD
 from concurrence.scheduling.reservations import PATIENCE_SECONDS
 from concurrence.testing.simulation.workload import SlavePlan
 from concurrence.wire.codec import Parcel
-from concurrence.wire.messages import FINISHED, RETURNED, Assign, AttemptLost, Results, TakeBack
+from concurrence.wire.messages import FINISHED, RETURNED, Assign, AttemptLost, Cancel, Results, TakeBack
 from concurrence.workers.slot_state import Instruction, Seen, SendToWorker, StartWorker, StopChunk
 from concurrence.workers.slots import Slots
 
@@ -233,6 +233,22 @@ class TestMaster:
             if slave.origin.key in {f"key of {each.id}" for each in kept}:
                 slave.answer(chunks[1])
                 assert [len(counters_of(chunk)) for chunk in slave.take(Assign)] == [1]
+
+    def test_what_was_cancelled_has_waited_for_nothing(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave("s", machine(2, 4, gpu=2.0))
+        client.define()
+        client.push(1, [0], resources={"gpu": 1.0})
+        assert slave.pull()
+        client.push(2, [1], resources={"gpu": 2.0})
+        master.wait(PATIENCE_SECONDS / 2, client, slave)
+        client.say(Cancel(SYSTEM, [1]))
+        master.wait(PATIENCE_SECONDS * 4, client, slave)
+        client.push(3, [2], resources={"gpu": 2.0})
+        master.wait(PATIENCE_SECONDS / 2, client, slave)
+        assert not len(master.core.swarm.reservations)
+        master.wait(PATIENCE_SECONDS, client, slave)
+        assert len(master.core.swarm.reservations) == 1
 
     def test_nobody_is_kept_free_for_a_client_that_does_not_take_its_results(self) -> None:
         master = Master(delivery_window=30)

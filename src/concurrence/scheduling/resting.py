@@ -17,7 +17,7 @@ PATIENCE_SECONDS = 1.0
 
 _LOOK_SECONDS = 0.1  # how often it is looked for meanwhile
 
-_VAIN_SEARCHES = 8  # so many slaves on trial may find nothing to do in one cycle: each looks through all that waits
+_VAIN_SEARCHES = 8  # so many slaves on trial may find nothing in one cycle: each looks through all that waits
 
 
 # --- slaves on which everything fails ---
@@ -81,7 +81,7 @@ def tick(swarm: SwarmState, now: float) -> None:
 
 
 def give_trials(swarm: SwarmState, now: float) -> None:
-    """Give each slave that has rested one task; those that find nothing look again in turn, a few in each cycle."""
+    """Give each slave that has rested one task; those that find nothing look again in turn, a few in a cycle."""
     in_vain = 0
     for slave in list(swarm.resting.values()):
         is_due = slave.circuit.state is CircuitState.TRIAL and slave.peer is not None
