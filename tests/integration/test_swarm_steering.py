@@ -105,9 +105,9 @@ def test_the_duplicates_are_those_of_a_sequential_walk(swarm: Swarm, cluster: Cl
         folder = root / "more" / f"{number // 100}" / f"{number % 100 // 10}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number}").write_bytes(b"%d" % (number % 1_000))
-    settings = [f"pipeline.folder={root}", "pipeline.report=report.json", "pipeline.show=1"]
+    settings = [f"pipeline.folder={root}", "pipeline.duplicates=found.json", "pipeline.show=1"]
     run = cluster.run(swarm, "pipeline", *settings)
-    groups = json.loads((swarm.folder / "client" / "report.json").read_text())["groups"]
+    groups = json.loads((swarm.folder / "client" / "found.json").read_text())["groups"]
     assert {tuple(group["paths"]) for group in groups} == sequential_duplicates(root, 1)
     assert "which must be at this path on every slave" in run.output
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from concurrence.cli.app_words import app_options, read_words
 from concurrence.cli.main import app
+from concurrence.cli.run import own_words
 from concurrence.env.environment import Environment
 from concurrence.env.options import BoolOption, ChoiceOption, FloatOption, IntOption, ListOption, StrOption
 from concurrence.errors import ConfigError, UsageError
+from concurrence.nodes.api import IApp
 from concurrence.nodes.application import ApplicationNode
 
 FILE = """
@@ -134,6 +138,27 @@ def test_behind_two_dashes_even_the_names_of_run_are_the_applications() -> None:
     code, _, err = call("run", "film.py", "--workers", "9", "--title=x")
     assert code == 2
     assert "is no client of a swarm, and --workers means nothing to it" in err
+
+
+def test_an_own_option_that_run_takes_for_itself_is_told_at_once() -> None:
+    _, _, err = call("run", "film.py", "--workers", "9")
+    assert "note: --workers is an option of every run, and was taken as that." in err
+    assert "Film has one of this name too: --set film.workers=VALUE, or behind two dashes: -- --workers" in err
+    # Who says which one is meant need not be told, nor who says none of that name.
+    for words in (("--", "--workers", "9"), ("--set", "film.workers=9"), ("--fps", "9"), ("--quiet",)):
+        assert call("run", "film.py", *words)[::2] == (0, ""), words
+    assert "note:" not in call("run", "film.py", "--workers", "2", "--", "--workers", "9")[2]
+
+
+def test_no_sample_has_an_option_that_run_would_take_for_itself() -> None:
+    with Environment.ephemeral() as environment:
+        apps = [cls for cls in environment.implementation_classes(IApp) if "samples" in cls.__module__]
+        assert len(apps) >= 9
+        root: Any = typer.main.get_command(app)
+        taken = set(own_words(root.get_command(typer.Context(root), "run")))
+        assert {"--report", "--workers", "--set", "--env"} <= taken
+        shadowed = {f"{cls.__name__} {word}" for cls in apps for word in app_options(cls).keys() & taken}
+    assert shadowed == set()
 
 
 def test_its_help_lists_them_with_text_default_and_bounds() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import random
+import re
 from pathlib import Path
 from typing import cast
 
@@ -26,6 +27,7 @@ from concurrence.samples.dna_tasks import (
     SharedSystem,
 )
 from concurrence.tasks.api import ITaskMaster, Task
+from concurrence.testing import run_app
 
 LETTERS = ("ATGCAAATTG" * 31)[:303]
 
@@ -84,6 +86,43 @@ def test_every_form_comes_to_the_librarys_coordinates(form: str, model: str) -> 
     assert abs(dna_library.reference(LETTERS, model) - expected).max() == 0
 
 
+@pytest.mark.parametrize("unit", ["A", "T", "G", "C", "AT", "AG", "GC", "AC"])
+@pytest.mark.parametrize("model", MODELS)
+def test_a_path_that_winds_evenly_is_the_librarys_too(unit: str, model: str) -> None:
+    """Several nucleotides are equally far from the line between its ends: rounding says which is farthest."""
+    for length in (30, 33, 47, 64, 81, 115, 149, 183):
+        letters = (unit * length)[:length]
+        path = path_sequential(dna_library.points(), dna_library.steps_of(letters, model))
+        expected = dna_library.reference(letters, model)
+        assert abs(dna_library.superimposed(path, expected) - expected).max() < TOLERANCE, length
+
+
+def test_a_path_of_another_shape_is_not_the_librarys() -> None:
+    right = path_sequential(dna_library.points(), dna_library.steps_of(LETTERS, "trifonov"))
+    expected = dna_library.reference(LETTERS, "trifonov")
+    moved, turned, mirrored = right.copy(), right.copy(), right.copy()
+    moved[200, 0, 0] += 1e-6
+    turned[200, 3, :3] = turned[201, 3, :3]
+    mirrored[:, :, 2] *= -1
+    other = path_sequential(dna_library.points(), dna_library.steps_of(LETTERS, "calladine"))
+    for wrong, least in ((moved, 5e-7), (turned, 1e-4), (mirrored, 1.0), (other, 1.0)):
+        assert abs(dna_library.superimposed(wrong, expected) - expected).max() > least
+
+
+def no_numbers(_path: Matrices, expected: Matrices) -> Matrices:
+    return np.full_like(expected, np.nan)
+
+
+def test_an_even_sequence_ends_well_and_coordinates_that_are_no_numbers_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = ["dna.sequence=T", "dna.length=33", f"dna.output={tmp_path / 'curve.png'}"]
+    assert run_app(DNA, overrides=settings).exit_code == 0
+    monkeypatch.setattr(dna_library, "superimposed", no_numbers)
+    assert run_app(DNA, overrides=settings).exit_code == 1
+    assert "the coordinates differ from those of dnacurve: optimized" in caplog.text
+
+
 @pytest.mark.parametrize("blocks", [1, 2, 302, 10_000])
 def test_the_prefix_product_in_any_number_of_blocks(blocks: int) -> None:
     system = system_of("prefix", blocks=blocks)
@@ -118,10 +157,36 @@ def test_failures_are_told_and_the_second_round_needs_all_of_the_first() -> None
 
 def test_a_fasta_file(tmp_path: Path) -> None:
     file = tmp_path / "short.fasta"
-    file.write_text(">short of a plasmid\natgcNNATGC\nAAATTG\n")
+    file.write_bytes(b">short of a plasmid, > \xff\natgc ATGC\r\n\nAAATTG\n\n")
     assert dna_library.read_fasta(file) == "ATGCATGCAAATTG"
+    file.write_text("atgc\n")
+    assert dna_library.read_fasta(file) == "ATGC"
+    file.write_text("\ufeff\n >not at the margin\natgc\n", "utf-8")
+    assert dna_library.read_fasta(file) == "ATGC"
     with pytest.raises(OSError, match="absent"):
         dna_library.read_fasta(tmp_path / "absent.fasta")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (">one\nATGC\n>two description\nGGGG\n", "line 3 begins a second sequence"),
+        ("ATGC\n>two\nGGGG\n", "line 2 begins a second sequence"),
+        (">one\nATGC\nATGNNC\n", "line 3 has the letter 'N'"),
+        (">one\nAUGC\n", "line 2 has the letter 'U'"),
+        (">one\nATG-C\n", "line 2 has the letter '-'"),
+        (">one\nATGC*\n", "line 2 has the letter '*'"),
+        (">one\n\n", "there is no sequence in it"),
+        ("", "there is no sequence in it"),
+    ],
+)
+def test_a_fasta_file_of_which_something_would_be_left_out_is_refused(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    file = tmp_path / "odd.fasta"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=re.escape(told)):
+        dna_library.read_fasta(file)
 
 
 def test_what_is_wrong_is_told_before_a_swarm_is_started(tmp_path: Path) -> None:
@@ -144,6 +209,9 @@ def test_what_is_wrong_is_told_before_a_swarm_is_started(tmp_path: Path) -> None
         app(f"dna.fasta={tmp_path / 'short'}")
     with pytest.raises(UsageError, match="folder of dna"):
         app(f"dna.output={tmp_path / 'absent' / 'x.png'}")
+    with pytest.raises(UsageError, match=r"dna\.output is a folder") as caught:
+        app(f"dna.output={tmp_path}")
+    assert f"{tmp_path / 'dna.png'}" in caught.value.hint
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,6 +153,8 @@ def test_what_is_wrong_is_told_before_a_swarm_is_started(tmp_path: Path, monkeyp
     app("mandelbrot.compare_all=true")
     with pytest.raises(UsageError, match="folder of mandelbrot"):
         app(f"mandelbrot.output={tmp_path / 'absent' / 'a.png'}")
+    with pytest.raises(UsageError, match=r"mandelbrot\.output is a folder"):
+        app(f"mandelbrot.output={tmp_path}")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     app()
     with pytest.raises(UsageError, match="needs the package matplotlib") as caught:

@@ -31,6 +31,7 @@ from concurrence.wire.messages import (
     PushAccepted,
     PushRejected,
     PushSystem,
+    PushTasks,
     SystemResult,
     ToOwner,
     Welcome,
@@ -319,6 +320,27 @@ class TestOwner:
         before = len(story.channel.pushes)
         story.owner.push_task(Add())
         assert isinstance(story.channel.pushes[before].parcels[0].message, DefineFunction)
+
+    def test_what_was_on_its_way_to_a_master_that_forgot_it_is_cancelled(self, story: Story) -> None:
+        # It comes late, to a master that takes it for new, though its author was told that it is lost.
+        kept, lost = story.owner.push_system(System()), story.owner.push_system(System())
+        story.owner.push_task(Add())
+        story.channel.tell(PushAccepted(1))
+        story.channel.news.append(LinkEvent.FORGOTTEN)
+        before = len(story.channel.pushes)
+
+        def push_more(_: Task) -> None:
+            story.owner.push_task(Add())
+
+        story.handlers.on_end = push_more
+        story.owner.turn(0)
+        later = [push.parcels[-1].message for push in story.channel.pushes[before:]]
+        assert [(each.system, each.counters) for each in later if isinstance(each, Cancel)] == [
+            (lost, None),
+            (SYSTEM, None),
+        ], f"not {kept}, which was accepted, and lives on if it is detached"
+        assert [type(each) for each in later] == [Cancel, Cancel, PushTasks], "before what is pushed from now on"
+        assert story.channel.pushes[before].number == 4, "answered in turn, whatever connections break"
 
     def test_a_system_ends_once(self, story: Story) -> None:
         system = story.owner.push_system(System())

@@ -14,9 +14,9 @@ from fake_master import FakeMaster
 from concurrence.errors import TaskError, UsageError
 from concurrence.samples import pipeline_tasks
 from concurrence.samples.pipeline import Pipeline
-from concurrence.samples.pipeline_files import FileId, Seen, printable, read_folders
-from concurrence.samples.pipeline_tasks import Duplicates, Hash, PipelineSystem, Walk
-from concurrence.tasks.api import TaskCounts
+from concurrence.samples.pipeline_files import Seen, printable, read_folders
+from concurrence.samples.pipeline_tasks import Duplicates, Hash, PipelineSystem, TellApart, Walk
+from concurrence.tasks.api import Task, TaskCounts
 from concurrence.testing import run_app, run_system, run_task
 
 
@@ -98,6 +98,63 @@ def test_what_cannot_be_read_is_told_and_the_rest_found(tree: Path, monkeypatch:
     assert secret in str(result)
 
 
+# --- what is one file, and what are two ---
+
+
+def walk_on(device: int, folder: Path, inode: int, monkeypatch: pytest.MonkeyPatch) -> tuple[Walk, Any]:
+    """Walk through a folder on a machine that numbers devices and files as it likes."""
+    look = os.lstat
+
+    def lstat(path: Any) -> os.stat_result:
+        about = look(path)
+        if not str(path).startswith(str(folder)):
+            return about
+        return os.stat_result((about.st_mode, inode or about.st_ino, device, *tuple(about)[3:]))
+
+    walk = Walk(str(folder), [str(folder)])
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "lstat", lstat)
+        return walk, run_task(walk)
+
+
+@pytest.mark.parametrize("inode", [0, 64], ids=["other devices", "the same numbers"])
+def test_numbers_of_two_machines_do_not_say_what_is_one_file(
+    tmp_path: Path, inode: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each machine numbers what it mounts itself: a file has two devices, or two files have the same numbers."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a" / "one").write_text("same")
+    if inode:
+        (tmp_path / "b" / "two").write_text("same")
+    else:
+        os.link(tmp_path / "a" / "one", tmp_path / "b" / "its other name")
+    system, master = PipelineSystem(str(tmp_path), 0), FakeMaster(workers=100)
+    tasks: list[Task] = []
+    for folder, device in (("a", 45), ("b", 45 if inode else 52)):
+        walk, listing = walk_on(device, tmp_path / folder, inode, monkeypatch)
+        tasks += system.task_finished(master, walk, listing, None)
+    result = ended(system, master, tasks)
+    twice = {(str(tmp_path / "a" / "one"), str(tmp_path / "b" / "two"))}
+    assert (found(result), result.links) == ((twice, 0) if inode else (set(), 1))
+    assert (result.files, result.bytes, result.wasted) == ((2, 8, 4) if inode else (2, 4, 0))
+
+
+def test_what_goes_before_equal_files_are_told_apart_is_left_out(tmp_path: Path) -> None:
+    for name in ("gone", "grown", "linked", "one", "two"):
+        (tmp_path / name).write_text("same")
+    system, master, tasks = begun(tmp_path)
+    for task in tasks:
+        assert list(system.task_finished(master, task, task(), None)) == []
+    (tmp_path / "gone").unlink()
+    (tmp_path / "grown").write_text("not the same")
+    (tmp_path / "linked").unlink()
+    (tmp_path / "linked").symlink_to("one")
+    result = ended(system, master, [])
+    assert found(result) == {(str(tmp_path / "one"), str(tmp_path / "two"))}
+    assert (result.vanished, result.links, result.problems) == (3, 0, [])
+
+
 # --- what changes meanwhile ---
 
 
@@ -107,6 +164,17 @@ def begun(tree: Path) -> tuple[PipelineSystem, FakeMaster, list[Hash]]:
     (walk,) = system.generate_tasks(master)
     master.stats = TaskCounts()
     return system, master, cast("list[Hash]", list(system.task_finished(master, walk, run_task(walk), None)))
+
+
+def ended(system: PipelineSystem, master: FakeMaster, tasks: list[Task]) -> Duplicates:
+    """Play the swarm from these tasks on."""
+    master.stats = TaskCounts()
+    while tasks or not system.is_complete(master):
+        tasks, master.pushed = [*tasks, *master.pushed], []
+        for task in tasks:
+            assert list(system.task_finished(master, task, run_task(task), None)) == []
+        tasks = []
+    return system.gather_result(master)
 
 
 def test_files_that_vanish_or_change_before_they_are_hashed_are_left_out(tmp_path: Path) -> None:
@@ -123,10 +191,10 @@ def test_files_that_vanish_or_change_before_they_are_hashed_are_left_out(tmp_pat
     (tmp_path / "linked").symlink_to("one")
     for task in tasks:
         assert list(system.task_finished(master, task, task(), None)) == []
-    result = system.gather_result(master)
-    assert found(result) == {(str(tmp_path / "one"), str(tmp_path / "two"))}
+    result = ended(system, master, [])
+    assert found(result) == {tuple(str(tmp_path / name) for name in ("one", "replaced", "two"))}
     # Nobody follows a link: the system refuses, and that is told as what could not be read.
-    assert (result.vanished, [path for path, _ in result.problems]) == (4, [str(tmp_path / "linked")])
+    assert (result.vanished, [path for path, _ in result.problems]) == (3, [str(tmp_path / "linked")])
 
 
 def test_a_folder_that_vanishes_before_it_is_read_is_counted(tmp_path: Path) -> None:
@@ -159,7 +227,7 @@ def test_what_vanishes_while_its_folder_is_read_takes_nothing_else_along(
 def test_a_slave_without_the_folder_is_no_slave_on_which_it_is_empty(tmp_path: Path) -> None:
     for task in (
         Walk(str(tmp_path / "nowhere"), [str(tmp_path)]),
-        Hash(str(tmp_path / "nowhere"), [Seen("x", 1, FileId(1, 1))]),
+        Hash(str(tmp_path / "nowhere"), [Seen("x", 1)]),
     ):
         with pytest.raises(UsageError, match=r"on every slave, at the same path|there is no folder"):
             task()
@@ -200,25 +268,58 @@ def test_the_last_batch_is_hashed_though_it_is_small_and_no_more_tasks_end(tmp_p
     (last,) = cast("list[Hash]", master.pushed)
     assert len(last.files) == 10
     assert system.task_finished(master, last, last(), None) == []
+    assert found(ended(system, master, [])) == {tuple(str(tmp_path / f"{number}") for number in range(10))}
+
+
+def test_equal_files_are_told_apart_in_batches_and_a_failure_of_one_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline_tasks, "_BATCH_NAMES", 5)
+    for number in range(12):
+        (tmp_path / f"{number:02}").write_text(f"{number // 3}")
+    system, master, tasks = begun(tmp_path)
+    for task in tasks:
+        assert list(system.task_finished(master, task, task(), None)) == []
+    assert not system.is_complete(master)
+    first, second = cast("list[TellApart]", master.pushed)
+    assert [len(group) for group in first.groups + second.groups] == [3, 3, 3, 3]
+    assert master.progress[-1][:2] == (12, 12)
+    assert system.task_finished(master, first, None, TaskError("it broke")) == []
+    assert system.task_finished(master, second, second(), None) == []
     assert system.is_complete(master)
+    result = system.gather_result(master)
+    assert [len(group.paths) for group in result.groups] == [3, 3]
+    assert "it broke" in result.failures[0]
 
 
 # --- the application ---
 
 
 def test_the_report_holds_every_name_as_it_is(tree: Path, tmp_path: Path) -> None:
-    report = tmp_path / "report.json"
-    run = run_app(Pipeline, overrides=[f"pipeline.folder={tree}", "pipeline.show=1", f"pipeline.report={report}"])
+    report = tmp_path / "duplicates.json"
+    settings = [f"pipeline.folder={tree}", "pipeline.show=1", f"pipeline.duplicates={report}"]
+    run = run_app(Pipeline, overrides=settings)
     assert run.exit_code == 0
     read = json.loads(report.read_text())
     assert {tuple(group["paths"]) for group in read["groups"]} == sequential_duplicates(tree, 1)
     assert run.announced == [report]
-    assert any("groups more" in line for line in run.said)
+    assert any("groups more: --duplicates FILE writes all of them" in line for line in run.said)
 
 
 def test_a_report_that_cannot_be_written_ends_with_1(tree: Path, tmp_path: Path) -> None:
-    run = run_app(Pipeline, overrides=[f"pipeline.folder={tree}", f"pipeline.report={tmp_path / 'no' / 'x'}"])
+    class Hindered(Pipeline):
+        def work_finished(self, result: Duplicates, system_id: int) -> None:
+            (tmp_path / "report").mkdir()
+            super().work_finished(result, system_id)
+
+    run = run_app(Hindered, overrides=[f"pipeline.folder={tree}", f"pipeline.duplicates={tmp_path / 'report'}"])
     assert run.exit_code == 1
+
+
+def test_a_report_that_could_never_be_written_is_told_before_the_walk(tree: Path, tmp_path: Path) -> None:
+    for place, told in ((tmp_path / "no" / "x", r"folder of pipeline\.duplicates"), (tmp_path, "is a folder")):
+        with pytest.raises(UsageError, match=told):
+            run_app(Pipeline, overrides=[f"pipeline.folder={tree}", f"pipeline.duplicates={place}"])
 
 
 def test_of_very_many_problems_only_some_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

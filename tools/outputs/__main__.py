@@ -1,37 +1,46 @@
 """Runs the commands whose output documents show, and puts the output where the old one stood.
 
-Run it on a machine that has nothing else to do: ``python -m tools.outputs``. A document names the command in a
-line ``<!-- output of: COMMAND -->`` before a ``text`` block; the files that it writes go to docs/images.
+Run it on a machine that has nothing else to do: ``python -m tools.outputs``. It goes through the README and all of
+docs/, or what is named: ``python -m tools.outputs docs/amdahl.md``. How a document says which command is told in
+``blocks.py``. Commands of ``concurrence`` run in docs/images, and what they write is there; ``python`` runs here.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
-import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+from tools.outputs.blocks import renewed, shown_in, tables_in
+
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs" / "images"
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "amdahl.md", ROOT / "docs" / "report.md")
-BLOCK = re.compile(r"(<!-- output of: (?P<command>concurrence .+) -->\n+```text\n)(?P<output>.*?)(```)", re.DOTALL)
-SECONDS = 900.0
+SECONDS = 1800.0
+
+
+def documents() -> list[Path]:
+    """Those that show what was measured or calculated."""
+    texts = {
+        path: path.read_text("utf-8") for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    }
+    return [path for path, text in texts.items() if shown_in(text) or tables_in(text)]
 
 
 def output_of(command: str) -> str:
-    """What a command prints, run in the folder of the pictures.
+    """What a command prints.
 
     Raises:
-        RuntimeError: It failed.
+        RuntimeError: It failed, or lacks what it should measure.
     """
-    words = [sys.executable, "-m", "concurrence.cli.main", *shlex.split(command)[1:]]
-    variables = {**os.environ, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+    program, *words = shlex.split(command)
+    is_ours = program == "concurrence"
     done = subprocess.run(
-        words,
-        cwd=IMAGES,
-        env=variables,
+        [sys.executable, *(("-m", "concurrence.cli.main") if is_ours else ()), *words],
+        cwd=IMAGES if is_ours else ROOT,
+        env={**os.environ, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -41,24 +50,30 @@ def output_of(command: str) -> str:
     )
     if done.returncode:
         raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stdout}")
+    if "not installed" in done.stdout:  # benchmarks leave out what is not there
+        raise RuntimeError(f"{command} lacks packages that it compares with:\n{done.stdout}")
     return done.stdout.replace(f"{IMAGES}{os.sep}", "")
 
 
-def main() -> int:
-    """Measure all of it anew."""
+def table_of(module: str) -> str:
+    """The table that a module calculates."""
+    return str(importlib.import_module(module).table())
+
+
+def main(names: list[str]) -> int:
+    """Measure all of it anew, or what these documents show."""
     known: dict[str, str] = {}
 
-    def measured(found: re.Match[str]) -> str:
-        command = found["command"]
+    def measured(command: str) -> str:
         if command not in known:
             print(command, flush=True)  # noqa: T201  a tool for people
             known[command] = output_of(command)
-        return f"{found[1]}{known[command]}{found[4]}"
+        return known[command]
 
-    for document in DOCUMENTS:
-        document.write_text(BLOCK.sub(measured, document.read_text("utf-8")), "utf-8")
+    for document in [Path(name) for name in names] or documents():
+        document.write_text(renewed(document.read_text("utf-8"), measured, table_of), "utf-8")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -65,6 +65,30 @@ def read_words(words: Sequence[str], cls: type[Component], name: str, taken: Seq
     return layer
 
 
+def shadowed(cls: type[Component], given: Sequence[str], overrides: Sequence[str]) -> list[str]:
+    """What to tell of words that ``concurrence run`` took, though the application has options of that name.
+
+    Args:
+        cls: The application.
+        given: The options of ``concurrence run`` that were given.
+        overrides: What was set on the command line: who also sets the application's option knows of both.
+    """
+    known = app_options(cls)
+    notes: list[str] = []
+    for word in given:
+        options = known.get(word, [])
+        keys = [f"{option.section}.{option.name}" for option in options]
+        if not options or any(text.startswith(f"{key}=") for text in overrides for key in keys):
+            continue
+        own = " or ".join(f"--set {key}=VALUE" for key in keys)
+        behind = f", or behind two dashes: -- {word} VALUE" if len(keys) == 1 else ""
+        notes.append(
+            f"note: {word} is an option of every run, and was taken as that. "
+            f"{cls.__name__} has one of this name too: {own}{behind}"
+        )
+    return notes
+
+
 def help_command(cls: type[Component], taken: Sequence[str]) -> Any:
     """A command that exists for its help and for completion: it has an application's options.
 

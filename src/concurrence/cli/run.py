@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -88,10 +89,11 @@ class RunCommand(TyperCommand):
         with open_environment(
             Path(folder) if folder else None, overrides=list(settings), config_files=files_of(files)
         ) as environment:
-            return help_command(choose_app(environment, given["app"]), _own_words(self))
+            return help_command(choose_app(environment, given["app"]), own_words(self))
 
 
-def _own_words(command: Any) -> list[str]:
+def own_words(command: Any) -> list[str]:
+    """The options of ``concurrence run`` itself, which go before those of applications."""
     return ["--help", "-h", *(word for parameter in command.params for word in parameter.opts)]
 
 
@@ -137,13 +139,14 @@ def run(
     with open_environment(env, overrides=overrides, config_files=files_of(config)) as environment:
         environment.start_logging()
         if app is not None and app.startswith("-"):
-            raise _unknown_option(app, _own_words(context.command))
+            raise _unknown_option(app, own_words(context.command))
         chosen = choose_app(environment, app)
         if context.args:
             from concurrence.cli.app_words import read_words
 
-            environment.override(read_words(context.args, chosen, app or "", _own_words(context.command)))
+            environment.override(read_words(context.args, chosen, app or "", own_words(context.command)))
         environment.check()
+        _note_the_shadowed(context, chosen, environment.overrides)
         made = environment.component(chosen)
         if isinstance(made, ApplicationNode):
             if made.master is None and not (inline or quiet):
@@ -222,6 +225,24 @@ def _note_the_master(env: Path | None) -> None:
             f"note: this runs on a private swarm; to use the master of {env} add: --master {client_file}",
             file=sys.stderr,
         )
+
+
+def _note_the_shadowed(context: typer.Context, app: type[Component], overrides: Sequence[str]) -> None:
+    """Say at once that an option of every run hides one of the application that has its name."""
+    parameters = context.command.params
+    sources = {parameter: context.get_parameter_source(parameter.name or "") for parameter in parameters}
+    given = [
+        word
+        for parameter, source in sources.items()
+        if source is not None and source.name == "COMMANDLINE"
+        for word in parameter.opts
+    ]
+    if not given:
+        return
+    from concurrence.cli.app_words import shadowed
+
+    for note in shadowed(app, given, overrides):
+        print(note, file=sys.stderr)
 
 
 def _run_application(

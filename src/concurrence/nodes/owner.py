@@ -380,8 +380,11 @@ class Owner:
                 "the master was restarted without a journal and does not know the task any more",
                 hint="Push it again.",
             )
-            self._pushes.forget()
+            late = self._pushes.forget()
             self.tasks.forget_code()
+            for system in late:  # it may reach the master still, which would take it for new
+                self.tasks.add_cancel(SystemId(system), None)
+            self._hand_over(None)
             self.end_tasks(self.tasks.fail_pending(fault))
             self._fail_systems(list(self.systems), fault)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from concurrence.tasks.ownership import Push
 from concurrence.wire.codec import Parcel
-from concurrence.wire.messages import Message
+from concurrence.wire.messages import Message, PushSystem, PushTasks
 
 
 class PushesUnderWay:
@@ -50,8 +50,15 @@ class PushesUnderWay:
         self._pushed.pop(number, None)
         return self._parcels.pop(number, None)
 
-    def forget(self) -> None:
-        """The master forgot this owner: nothing will be answered any more."""
+    def forget(self) -> list[int]:
+        """The master forgot this owner: nothing will be answered any more.
+
+        Returns:
+            The systems that something was pushed for without an answer, or that were themselves.
+        """
+        messages = [parcel.message for parcel in self._parcels.values()]
+        systems = {each.system: None for each in messages if isinstance(each, PushTasks | PushSystem)}
         self._pushed.clear()
         self._parcels.clear()
         self._answered = self._last
+        return list(systems)

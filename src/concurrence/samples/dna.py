@@ -24,6 +24,7 @@ from concurrence import (
     UsageError,
 )
 from concurrence.samples.tables import human_bytes, table
+from concurrence.samples.whole_files import check_file
 
 if TYPE_CHECKING:
     from concurrence.samples.dna_curve import Matrices
@@ -70,7 +71,9 @@ class DNA(ApplicationNode):
     )
     sequence = StrOption("dna", "sequence", "ATGCAAATTG", "Nucleotides, repeated up to the length.")
     length = IntOption("dna", "length", 10_010, "How many nucleotides the path has.", min=_SHORTEST, max=_LONGEST)
-    fasta = PathOption("dna", "fasta", None, "A FASTA file; its whole sequence takes the place of the other.")
+    fasta = PathOption(
+        "dna", "fasta", None, "A FASTA file; its one sequence, of A, T, C and G, takes the place of the other."
+    )
     model = ChoiceOption(
         "dna",
         "model",
@@ -94,8 +97,7 @@ class DNA(ApplicationNode):
                     f"the sample dna needs the package {module}: {error}",
                     hint="Install what the samples need: pip install 'concurrence[samples]'",
                 ) from error
-        if not self.output.parent.is_dir():
-            raise UsageError(f"the folder of dna.output does not exist: {self.output.parent}")
+        check_file(self.output, "dna.output", "dna.png")
         self._nucleotides = self._read()
 
     def start_processing(self) -> None:
@@ -122,10 +124,12 @@ class DNA(ApplicationNode):
             return
         from concurrence.samples import dna_library  # noqa: PLC0415  heavy
 
-        coordinates = dna_library.oriented(result.path)
         summary = self.summary_so_far()
         difference = None
-        if self._expected is not None:
+        if self._expected is None:
+            coordinates = dna_library.oriented(result.path)
+        else:
+            coordinates = dna_library.superimposed(result.path, self._expected)
             difference = float(abs(coordinates - self._expected).max())
         tasks, moved = summary.finished - self._before.finished, summary.moved - self._before.moved
         self._measured.append(Measurement(self._form, tasks, moved, seconds, difference))
@@ -195,7 +199,7 @@ class DNA(ApplicationNode):
         ):
             self.say(line)
         tolerance = TOLERANCE * max(1.0, len(self._nucleotides) / 10_010)
-        wrong = [each.form for each in self._measured if (each.difference or 0.0) > tolerance]
+        wrong = [each.form for each in self._measured if not (each.difference or 0.0) <= tolerance]  # or no number
         if wrong:
             self.log.error("the coordinates differ from those of dnacurve: %s", ", ".join(wrong))
         self.shutdown_main_loop(1 if wrong or not self._draw(coordinates) else 0)

@@ -17,14 +17,32 @@ from concurrence.samples.dna_curve import Matrices
 
 
 def read_fasta(path: Path) -> str:
-    """The sequence in a FASTA file; what is none of the letters A, T, C and G is left out.
+    """The one sequence in a FASTA file, in upper case.
+
+    It is read here, and strictly: dnacurve leaves out all letters that it does not know, which makes neighbours of
+    nucleotides that are none, and takes the titles of further sequences for nucleotides.
 
     Raises:
         OSError: It cannot be read.
-        ValueError: There is no sequence in it.
+        ValueError: There is none in it, or more than one, or a letter that is none of A, T, C and G.
     """
-    path.open().close()  # dnacurve takes the name of a file that is not there for a sequence
-    return Sequence(str(path)).string
+    pieces: list[str] = []
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+        for number, line in enumerate(lines, 1):
+            piece = "".join(line.split()).upper()
+            if piece.startswith(">"):
+                if pieces:
+                    raise ValueError(f"line {number} begins a second sequence, and a path has one: take it out")
+                pieces.append("")
+                continue
+            if not piece:
+                continue
+            if strange := piece.strip("ATCG"):
+                raise ValueError(f"line {number} has the letter {strange[0]!r}, and a path only A, T, C and G")
+            pieces.append(piece)
+    if not any(pieces):
+        raise ValueError("there is no sequence in it")
+    return "".join(pieces)
 
 
 def steps_of(sequence: str, model: str) -> Matrices:
@@ -58,8 +76,27 @@ def reference(sequence: str, model: str) -> Matrices:
     return np.array(curve.coordinates[:4, :, :3])
 
 
+def superimposed(path: Matrices, expected: Matrices) -> Matrices:
+    """A path turned and moved to where it lies closest to another one, so that their shapes can be compared.
+
+    To orient both by their own nucleotides will not do: where a path winds evenly, several of them are equally far
+    from the line between its ends, and rounding decides which one each takes for the farthest.
+
+    Args:
+        path: The axes are which nucleotide, which point, coordinate.
+        expected: The other one; the axes are which point, which nucleotide, coordinate.
+
+    Returns:
+        The same axes as those of ``expected``.
+    """
+    coordinates = path.transpose(1, 0, 2)
+    own, others = coordinates[:3, :, :3].reshape(-1, 3), expected[:3].reshape(-1, 3)
+    moved = coordinates @ superimpose_matrix(own, others).T
+    return moved[:, :, :3]
+
+
 def oriented(path: Matrices) -> Matrices:
-    """A path in the library's orientation, so that the two can be compared.
+    """A path in the library's orientation, as it is drawn.
 
     The ends of the helix axis lie on the x axis, what is farthest from that lies along z, and all is centred.
 

@@ -53,6 +53,7 @@ from concurrence.samples.mandelbrot_tasks import (
     make_tasks,
 )
 from concurrence.samples.png import write_png
+from concurrence.samples.whole_files import check_file
 
 _WINDOW = 128
 """Tasks under way in the shape ``single``: enough for a large swarm, and no more than a buffer should hold."""
@@ -109,8 +110,7 @@ class Mandelbrot(ApplicationNode):
 
     def app_init(self) -> None:
         """Find out what is wrong before a swarm is started."""
-        if not self.output.parent.is_dir():
-            raise UsageError(f"the folder of mandelbrot.output does not exist: {self.output.parent}")
+        check_file(self.output, "mandelbrot.output", "mandelbrot.png")
         if self.compare_all:
             try:
                 importlib.import_module("matplotlib")

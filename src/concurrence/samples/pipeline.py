@@ -16,6 +16,7 @@ from typing import Any
 from concurrence import ApplicationNode, ByteSizeOption, IntOption, ITaskSystem, PathOption, UsageError
 from concurrence.samples.pipeline_files import printable
 from concurrence.samples.pipeline_tasks import Duplicates, PipelineSystem
+from concurrence.samples.whole_files import check_file
 
 _MOST_WARNINGS = 20
 
@@ -30,9 +31,14 @@ class Pipeline(ApplicationNode):
     show = IntOption(
         "pipeline", "show", 10, "How many groups of duplicates are printed, and how many names of each.", min=0
     )
-    report = PathOption("pipeline", "report", None, "A file for all of them, as JSON; none by default.")
+    duplicates = PathOption("pipeline", "duplicates", None, "A file for all of them, as JSON; none by default.")
 
     _so_far = ""
+
+    def app_init(self) -> None:
+        """Find out what is wrong before a swarm is started."""
+        if self.duplicates is not None:
+            check_file(self.duplicates, "pipeline.duplicates", "duplicates.json")
 
     def get_task_system(self) -> ITaskSystem:
         """The whole pipeline.
@@ -68,11 +74,11 @@ class Pipeline(ApplicationNode):
             if len(group.paths) > self.show:
                 self.say(f"  and {len(group.paths) - self.show:,} more")
         if len(found.groups) > self.show:
-            self.say(f"and {len(found.groups) - self.show:,} groups more: --report FILE writes all of them")
+            self.say(f"and {len(found.groups) - self.show:,} groups more: --duplicates FILE writes all of them")
         for line in found.summary().splitlines():
             self.say(line)
         self._warn(found)
-        is_written = self.report is None or self._write(found, self.report)
+        is_written = self.duplicates is None or self._write(found, self.duplicates)
         self.shutdown_main_loop(0 if is_written and not (found.problems or found.failures) else 1)
 
     def _warn(self, found: Duplicates) -> None:
@@ -85,13 +91,13 @@ class Pipeline(ApplicationNode):
             self.log.warning("and %d more could not be read", more)
 
     def _write(self, found: Duplicates, path: Path) -> bool:
-        """Write the report; whether that went well."""
+        """Write all groups to a file; whether that went well."""
         groups = [{"size": group.size, "paths": group.paths} for group in found.groups]
         text = json.dumps({"groups": groups, "problems": found.problems, "failures": found.failures}, indent=1)
         try:
             path.write_text(f"{text}\n", "utf-8")  # JSON escapes what is no text
         except OSError as error:
-            self.log.error("the report could not be written to %s: %s", path, error.strerror or error)
+            self.log.error("the duplicates could not be written to %s: %s", path, error.strerror or error)
             return False
-        self.announce(path, "the report")
+        self.announce(path, "the duplicates")
         return True

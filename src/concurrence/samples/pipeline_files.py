@@ -15,19 +15,11 @@ GONE = (FileNotFoundError, NotADirectoryError)
 """What the system raises of a file or folder that is not there any more."""
 
 
-class FileId(NamedTuple):
-    """What a file is, whatever names it has: two hard links are one file."""
-
-    device: int
-    inode: int
-
-
 class Seen(NamedTuple):
-    """A file that was seen by a walk."""
+    """A name of a file that was seen by a walk."""
 
     path: str
     size: int
-    id: FileId
 
 
 class Listing(NamedTuple):
@@ -96,7 +88,7 @@ def read_folders(folders: Iterable[str], most: int) -> Listing:
                 if entry.is_dir(follow_symlinks=False):
                     below.append(entry.path)
                 elif entry.is_file(follow_symlinks=False):
-                    files.append(_look_at(entry.path))
+                    files.append(Seen(entry.path, os.lstat(entry.path).st_size))
                 else:
                     skipped += 1
             except GONE:
@@ -104,11 +96,6 @@ def read_folders(folders: Iterable[str], most: int) -> Listing:
             except OSError as error:
                 problems.append((entry.path, error.strerror or str(error)))
     return Listing(files, read, skipped, vanished, problems, list(below))
-
-
-def _look_at(path: str) -> Seen:
-    about = os.lstat(path)
-    return Seen(path, about.st_size, FileId(about.st_dev, about.st_ino))
 
 
 def digest_of(file: Seen) -> bytes:
@@ -122,13 +109,28 @@ def digest_of(file: Seen) -> bytes:
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     with open(file.path, "rb", opener=lambda path, mode: os.open(path, mode | flags)) as opened:
         before = os.fstat(opened.fileno())
-        if not stat.S_ISREG(before.st_mode) or (before.st_size, before.st_ino) != (file.size, file.id.inode):
+        if not stat.S_ISREG(before.st_mode) or before.st_size != file.size:
             raise Changed(file.path)
         digest = hashlib.file_digest(opened, "blake2b").digest()
         after = os.fstat(opened.fileno())
         if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
             raise Changed(file.path)
         return digest
+
+
+def identity_of(file: Seen) -> tuple[int, int]:
+    """What a file is on this machine, whatever names it has: two hard links are one file.
+
+    It says nothing on another machine, which numbers what it mounts itself.
+
+    Raises:
+        OSError: It is not there any more.
+        Changed: It is another one by now.
+    """
+    about = os.lstat(file.path)
+    if not stat.S_ISREG(about.st_mode) or about.st_size != file.size:
+        raise Changed(file.path)
+    return about.st_dev, about.st_ino
 
 
 def printable(path: str) -> str:

@@ -1,4 +1,4 @@
-"""What the pipeline sample sends to the swarm: tasks that walk, tasks that hash, and the task system between them.
+"""What the pipeline sample sends to the swarm: tasks that walk, hash and tell apart, and the task system between.
 
 Apart from the application, so that a worker imports nothing that only a client needs.
 """
@@ -12,11 +12,11 @@ from concurrence import ITaskMaster, ITaskSystem, Task, TaskError
 from concurrence.samples.pipeline_files import (
     GONE,
     Changed,
-    FileId,
     Listing,
     Seen,
     check_visible,
     digest_of,
+    identity_of,
     printable,
     read_folders,
 )
@@ -25,6 +25,7 @@ _ENTRIES = 2_000
 _CHILDREN = 64
 _MOST_FOLDERS = 4_096
 _BATCH_FILES, _BATCH_BYTES = 64, 32 << 20
+_BATCH_NAMES = 1_000
 
 
 class Hashed(NamedTuple):
@@ -98,6 +99,61 @@ class Hash(Task):
         return Hashed(digests, vanished, problems)
 
 
+class ToldApart(NamedTuple):
+    """What came of telling apart the names of some groups.
+
+    Attributes:
+        groups: The first name of each file; of each group, in the order of the task's.
+        links: How many names were further ones of a file, of each group.
+        vanished: How many were gone, or not the same any more.
+        problems: What could not be looked at, and why.
+    """
+
+    groups: list[list[str]]
+    links: list[int]
+    vanished: int
+    problems: list[tuple[str, str]]
+
+
+class TellApart(Task):
+    """Tells which names of equal content are of one file: hard links, or a folder that is mounted twice.
+
+    All names of a group are looked up on one machine. What walks saw would not do: each machine numbers its mounts
+    itself, so that one file has two numbers, or two files have the same.
+
+    Args:
+        root: The folder where it all began.
+        groups: Names of files with the same content.
+    """
+
+    max_retries = 2
+
+    def __init__(self, root: str, groups: list[list[Seen]]) -> None:
+        super().__init__(f"tell apart {_shortened([each.path for group in groups for each in group])}")
+        self.root = root
+        self.groups = groups
+
+    def __call__(self) -> ToldApart:
+        """Their names, one for each file."""
+        check_visible(self.root)
+        groups: list[list[str]] = []
+        further: list[int] = []
+        vanished, problems = 0, list[tuple[str, str]]()
+        for group in self.groups:
+            names: dict[tuple[int, int], str] = {}
+            links = 0
+            for file in sorted(group):
+                try:
+                    links += names.setdefault(identity_of(file), file.path) != file.path
+                except (*GONE, Changed):
+                    vanished += 1
+                except OSError as error:
+                    problems.append((file.path, error.strerror or str(error)))
+            groups.append(list(names.values()))
+            further.append(links)
+        return ToldApart(groups, further, vanished, problems)
+
+
 def walks(root: str, folders: list[str]) -> Iterator[Walk]:
     """Tasks that read these folders: not more than so many, so each of several if there are more."""
     size = -(-len(folders) // _CHILDREN) or 1
@@ -132,9 +188,9 @@ class Duplicates(NamedTuple):
 
     Attributes:
         groups: Files that are equal, those that waste most first.
-        files: How many regular files there are.
+        files: How many names of regular files there are.
         folders: How many folders were read.
-        bytes: What all the files hold, hard links counted once.
+        bytes: What all the files hold; of those that were hashed, hard links count once.
         hashed: How many files had to be read.
         small: How many were too small to be looked at.
         links: How many names were further hard links of a file.
@@ -171,9 +227,9 @@ class Duplicates(NamedTuple):
         return (
             f"{len(self.groups):,} groups of equal files waste {self.wasted:,} of {self.bytes:,} bytes\n"
             f"{self.files:,} files in {self.folders:,} folders; {self.hashed:,} were hashed, as only these "
-            f"have the size of another\n"
-            f"not looked at: {self.small:,} too small, {self.links:,} further hard links, {self.skipped:,} "
-            f"symbolic links and special files, {self.vanished:,} vanished or changed meanwhile"
+            f"have the size of another; {self.links:,} of them are further hard links of a file\n"
+            f"not looked at: {self.small:,} too small, {self.skipped:,} symbolic links and special files, "
+            f"{self.vanished:,} vanished or changed meanwhile"
         )
 
 
@@ -193,11 +249,12 @@ class PipelineSystem(ITaskSystem):
     def __init__(self, root: str, smallest: int) -> None:
         self.root = root
         self.smallest = smallest
-        self.paths: dict[FileId, str] = {}
         self.alone: dict[int, Seen] = {}
         self.crowded: set[int] = set()
         self.waiting: list[Seen] = []
-        self.digests: dict[tuple[int, bytes], list[FileId]] = {}
+        self.digests: dict[tuple[int, bytes], list[Seen]] = {}
+        self.groups: list[Group] = []
+        self.is_last_stage = False
         self.files = self.folders = self.bytes = self.small = self.links = self.skipped = self.vanished = 0
         self.hashing = self.hashed = 0
         self.problems: list[tuple[str, str]] = []
@@ -221,6 +278,8 @@ class PipelineSystem(ITaskSystem):
             further += self.seen(result)
         elif isinstance(task, Hash):
             self.compared(task, result)
+        elif isinstance(task, TellApart):
+            self.told_apart(task, result)
         further += self.batches(master)
         self.report(master)
         return further
@@ -233,11 +292,6 @@ class PipelineSystem(ITaskSystem):
         self.problems += listing.problems
         self.files += len(listing.files)
         for file in listing.files:
-            known = self.paths.get(file.id)
-            self.paths[file.id] = file.path if known is None else min(known, file.path)
-            if known is not None:
-                self.links += 1
-                continue
             self.bytes += file.size
             if file.size < self.smallest:
                 self.small += 1
@@ -271,20 +325,50 @@ class PipelineSystem(ITaskSystem):
         self.problems += hashed.problems
         for file, digest in zip(task.files, hashed.digests, strict=True):
             if digest is not None:
-                self.digests.setdefault((file.size, digest), []).append(file.id)
+                self.digests.setdefault((file.size, digest), []).append(file)
+
+    def last_stage(self) -> Iterator[Task]:
+        """Tasks for what turned out to be equal: which of it are names of one file."""
+        batch: list[list[Seen]] = []
+        names = 0
+        for group in self.digests.values():
+            if len(group) > 1:
+                batch.append(group)
+                names += len(group)
+            if names >= _BATCH_NAMES:
+                yield TellApart(self.root, batch)
+                batch, names = [], 0
+        if batch:
+            yield TellApart(self.root, batch)
+
+    def told_apart(self, task: TellApart, told: ToldApart) -> None:
+        """Keep the groups of more than one file."""
+        self.vanished += told.vanished
+        self.problems += told.problems
+        for seen, names, links in zip(task.groups, told.groups, told.links, strict=True):
+            size = seen[0].size
+            self.links += links
+            self.bytes -= size * links
+            if len(names) > 1:
+                self.groups.append(Group(size, names))
 
     def is_complete(self, master: ITaskMaster) -> bool:
-        """Nothing is under way, and nothing waits for company: the last batch need not be a whole one."""
+        """Nothing is under way, nothing waits for company, and equal files were told apart."""
         if master.stats.unfinished:
             return False
-        if self.waiting:
-            master.push_tasks(list(self.batches(master)))
-            return False
-        return True
+        further: list[Task] = []
+        if self.waiting:  # the last batch need not be a whole one
+            further += self.batches(master)
+        elif not self.is_last_stage:
+            self.is_last_stage = True
+            further += self.last_stage()
+        if further:
+            master.push_tasks(further)
+        return not further
 
     def report(self, master: ITaskMaster) -> None:
         """How much there is to hash is known when the last walk has ended."""
-        is_walking = master.stats.unfinished > self.hashing
+        is_walking = master.stats.unfinished > self.hashing and not self.is_last_stage
         text = f"{self.files:,} files in {self.folders:,} folders"
         master.report_progress(
             self.hashed, 0 if is_walking else self.hashed + self.hashing + len(self.waiting), text
@@ -292,13 +376,8 @@ class PipelineSystem(ITaskSystem):
 
     def gather_result(self, master: ITaskMaster) -> Duplicates:
         """The groups of equal files."""
-        groups = [
-            Group(size, sorted(self.paths[each] for each in files))
-            for (size, _), files in self.digests.items()
-            if len(files) > 1
-        ]
         return Duplicates(
-            sorted(groups, key=lambda group: (-group.wasted, group.paths)),
+            sorted(self.groups, key=lambda group: (-group.wasted, group.paths)),
             self.files,
             self.folders,
             self.bytes,
