@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from math import inf
+
+import pytest
+from swarm_story import SYSTEM, Master, machine, make_policy
 from test_roster import slave
 
-from concurrence.scheduling.api import WorkView
+from concurrence.scheduling import generic
+from concurrence.scheduling.api import SlaveView, WorkView
 from concurrence.scheduling.ledger.jobs import Job
 from concurrence.scheduling.refusals import LOOKED_AT, Refusals
 from concurrence.scheduling.roster import Roster
+from concurrence.scheduling.strategies import GenericTaskScheduleStrategy
+from concurrence.wire.messages import Cancel
 
 JOB = Job(77, "client", "client")
 
@@ -45,3 +52,30 @@ def test_what_waits_no_more_is_forgotten() -> None:
     assert len(refusals) == 2
     refusals.prune(3.5)
     assert len(refusals) == 1
+
+
+def test_the_policy_forgets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Refusals] = []
+
+    class Noted(Refusals):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+
+    def never(_strategy: GenericTaskScheduleStrategy, _slave: SlaveView, _work: WorkView) -> float:
+        return -inf
+
+    monkeypatch.setattr(generic, "Refusals", Noted)
+    monkeypatch.setattr(GenericTaskScheduleStrategy, "rate", never)
+    master = Master(scheduler=make_policy("GenericTaskScheduler"))
+    master.checked = False
+    client = master.client()
+    peers = [master.slave(f"{number}", machine(1, 1)) for number in range(3 * LOOKED_AT)]
+    client.define()
+    client.push(1, [0])
+    master.wait(0.25, client, *peers)
+    (refusals,) = made
+    assert len(refusals) == 1
+    client.say(Cancel(SYSTEM, [0]))
+    master.wait(3.0, client, *peers)
+    assert not len(refusals)

@@ -210,6 +210,25 @@ class TestMaster:
         slave.answer(running[2], busy=1.0)
         assert counters_of(*slave.pull()) == [99]
 
+    def test_what_a_slave_is_kept_for_already_comes_before_what_is_pushed_then(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave("s", machine(4, 8, gpu=3.0))
+        client.define()
+        client.push(1, range(3), resources={"gpu": 1.0})
+        running = slave.pull()
+        client.push(2, [90], resources={"gpu": 2.0}, priority=1)
+        master.wait(PATIENCE_SECONDS + 0.5, client, slave)
+        client.push(3, [99], resources={"gpu": 3.0}, priority=2)
+        master.wait(PATIENCE_SECONDS + 0.5, client, slave)
+        for chunk in running[:2]:
+            slave.answer(chunk, busy=1.0)
+        (second,) = slave.pull()
+        assert counters_of(second) == [90]
+        for chunk in (running[2], second):
+            slave.answer(chunk, busy=1.0)
+        assert counters_of(*slave.pull()) == [99]
+        assert not len(master.core.swarm.reservations)
+
     def test_one_slave_in_four_is_kept_free_at_most(self) -> None:
         master = Master()
         client = master.client()
