@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 
 import pytest
 from samplekit import Cluster, on_every_cluster
 from swarmkit import Program, Swarm, until
+
+from concurrence import available_cores
 
 pytestmark = pytest.mark.sampled
 
@@ -40,11 +41,23 @@ def test_benchmark_watches_the_cores_and_draws_them(swarm: Swarm) -> None:
     run = swarm.run("benchmark", *sets, workers=2)
     assert run.finish() == 0, str(run)
     check_burnt(run, 40, 0.05)
-    found = re.search(r"CPU usage of (\d+) cores through the middle 80% of the run: ([\d.]+)%", run.output)
+    found = re.search(r"CPU usage of (\d+) cores? through the middle 80% of the run: ([\d.]+)%", run.output)
     assert found, str(run)
-    assert int(found[1]) == len(os.sched_getaffinity(0))
+    assert int(found[1]) == available_cores()
     assert 5 <= float(found[2]) <= 100
     assert (swarm.folder / "client" / "cpu.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["tasks", "system"])
+def test_a_swarm_keeps_all_cores_busy_through_the_middle_of_a_run(swarm: Swarm, form: str) -> None:
+    """What the seed promised; other programs on the machine only add to it, so that this never fails for them."""
+    run = swarm.command("run", "benchmark", "--form", form)
+    assert run.finish(240) == 0, str(run)
+    found = re.search(r"CPU usage of \d+ cores? through the middle 80% of the run: ([\d.]+)%", run.output)
+    assert found, str(run)
+    assert float(found[1]) >= 95, str(run)
+    assert "below 95%" not in run.output
 
 
 def test_benchmark_says_what_is_wrong_before_it_runs(swarm: Swarm) -> None:
@@ -69,7 +82,11 @@ def test_amdahl_measures_simulates_and_fits(swarm: Swarm) -> None:
         assert float(row[1]) >= 0.1 + 0.3 / int(row[0])  # nobody is faster than the law for P = 0.75
     assert [row[2] for row in rows[2:]] == ["simulated", "simulated"]
     assert 1 < float(rows[2][3]) < float(rows[3][3]) < 4
-    assert re.search(r"Amdahl:  P = [01]\.\d{4}, 95% interval [01]\.\d{4} to [01]\.\d{4}; limit", run.output)
+    # On a machine whose cores others use two workers may well be slower than one.
+    law = r"Amdahl:  (P = [01]\.\d{4}, 95% interval [01]\.\d{4} to [01]\.\d{4}; limit|slower with more workers)"
+    assert re.search(law, run.output), str(run)
+    assert "note:    2 runs each are few" in run.output
+    assert "(2 of 4 numbers simulated" in run.output
     assert "Gunther: contention " in run.output
     folder = swarm.folder / "client"
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")

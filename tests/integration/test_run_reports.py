@@ -15,7 +15,17 @@ import pytest
 from browserkit import Browser
 from swarmkit import Swarm, until
 
-from concurrence import ITaskMaster, ITaskSystem, RunReport, Task, TaskError, connect, local_swarm, task
+from concurrence import (
+    ITaskMaster,
+    ITaskSystem,
+    RunReport,
+    Task,
+    TaskError,
+    advise,
+    connect,
+    local_swarm,
+    task,
+)
 
 pytestmark = pytest.mark.sampled
 
@@ -65,8 +75,21 @@ def test_a_script_is_told_where_the_time_went() -> None:
     assert (report.finished, report.failed, report.ran) == (8, 0, 8)
     assert report.split.compute >= 0.8  # thread time; on a busy machine the wall time is more
     assert report.wall == later.wall  # nothing was unfinished: what came after the last end does not count
+    assert report.cpu is not None
+    assert 0.75 <= report.cpu < 10  # the eight tasks, and hardly more; what the last copy of a task used may lack
     assert report.moved > 0
     assert [slave.tasks for slave in report.slaves] == [8]
+
+
+def test_tasks_that_wait_have_no_speed_up_that_could_be_told() -> None:
+    with local_swarm(workers=2) as swarm:
+        for future in [swarm.submit(time.sleep, 0.5) for _ in range(6)]:
+            future.result(60)
+        report = swarm.report()
+    assert report.split.compute >= 2.9
+    assert report.cpu_share < 0.2
+    assert (report.speed_up, report.serial_fraction) == (None, None)
+    assert "had a core for" in advise(report)
 
 
 def test_a_task_system_that_thinks_leaves_the_swarm_without_work() -> None:
@@ -114,6 +137,37 @@ def test_each_slave_is_told_apart_and_a_client_is_told_of_its_own_tasks(swarm: S
     assert sorted(slave.name for slave in report.slaves) == ["attic", "cellar"]
     assert all(slave.tasks for slave in report.slaves)
     check_sums(report, 2)
+
+
+COMPARES = """
+import time
+from concurrence import ApplicationNode, task
+
+@task
+def double(number):
+    return 2 * number
+
+class Compares(ApplicationNode):
+    def start_processing(self):
+        time.sleep(4)
+        self.push_task(double.task(1))
+
+    def work_finished(self, result, system_id):
+        time.sleep(4)
+        self.say(f"so far {self.summary_so_far().wall}")
+        self.shutdown_main_loop(0)
+"""
+
+
+def test_what_a_client_does_before_and_after_is_not_the_swarms_time(swarm: Swarm) -> None:
+    app = swarm.folder / "app.py"
+    app.write_text(COMPARES)
+    run = swarm.command("run", str(app), "--inline", "--report", "out.html")
+    assert run.finish() == 0, str(run)
+    for said in (r"so far ([\d.]+)", r"time: +([\d.]+) s"):
+        found = re.search(said, run.output)
+        assert found, str(run)
+        assert float(found[1]) < 4.0, str(run)
 
 
 # --- the page ---

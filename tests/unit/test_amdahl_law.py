@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from concurrence.samples.amdahl_law import fit_amdahl, fit_usl, limit, speed_up, usl
+from concurrence.samples.amdahl_law import AmdahlFit, fit_amdahl, fit_usl, limit, speed_up, student_95, usl
 
 SEED = [(0.67, 2.4), (0.98, 7.02), (1.0, 8.0)]
 
@@ -53,6 +53,38 @@ def test_its_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     assert 0.90 <= hits / 400 <= 0.99
 
 
+def test_times_that_do_not_obey_the_law_widen_its_interval() -> None:
+    """Each pair of workers costs something, by Gunther's law: which P that is depends on how many there are."""
+    random = Random(7)
+
+    def fitted(last: int) -> AmdahlFit:
+        return fit_amdahl(
+            {n: [random.gauss(1, 0.003) * 2.0 / usl(0.05, 0.01, n) for _ in range(5)] for n in range(1, last + 1)}
+        )
+
+    two, four, eight = fitted(2), fitted(4), fitted(8)
+    assert [fit.lacks_fit for fit in (two, four, eight)] == [False, True, True]
+    assert four.low is not None
+    assert eight.high is not None
+    # From scatter alone they would be 0.006 and 0.008 wide, and exclude each other.
+    assert four.low < eight.high
+    assert four.parallel - eight.parallel > 0.02
+
+
+def test_scatter_alone_is_no_lack_of_fit() -> None:
+    random = Random(11)
+    found = [
+        fit_amdahl({n: [random.gauss(1, 0.03) * 2.0 / speed_up(0.9, n) for _ in range(5)] for n in range(1, 5)})
+        for _ in range(200)
+    ]
+    assert sum(fit.lacks_fit for fit in found) <= 0.1 * len(found)
+
+
+@pytest.mark.parametrize(("freedom", "expected"), [(31, 2.0395), (38, 2.0244), (60, 2.0003), (1_000, 1.9623)])
+def test_students_t_of_many_runs(freedom: int, expected: float) -> None:
+    assert student_95(freedom) == pytest.approx(expected, abs=2e-4)
+
+
 def test_two_times_leave_nothing_for_an_interval() -> None:
     fit = fit_amdahl({1: [2.0], 2: [1.1]})
     assert fit.parallel == pytest.approx(0.9)
@@ -87,6 +119,12 @@ def test_neither_coefficient_is_negative() -> None:
     bent = fit_usl({1: 1.0, 2: 2.05, 4: 3.9, 8: 6.5})
     assert bent.contention >= 0
     assert bent.coherence > 0
+
+
+def test_a_system_that_more_workers_only_slow_down_is_fastest_with_one() -> None:
+    assert fit_usl({1: 1.0, 2: 0.8, 4: 0.6, 8: 0.3}).peak == pytest.approx(1.0, abs=0.01)
+    assert fit_usl({n: usl(1.2, 0.0, n) for n in (1, 2, 4, 8)}).peak == 1.0
+    assert fit_usl({n: usl(0.1, 3.0, n) for n in (1, 2, 4, 8)}).peak == 1.0
 
 
 def test_gunthers_law_needs_four_numbers_of_workers() -> None:

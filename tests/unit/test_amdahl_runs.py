@@ -8,10 +8,20 @@ from pathlib import Path
 import pytest
 
 from concurrence import ComponentManager, RunReport, Split, UsageError
-from concurrence.samples.amdahl_law import fit_amdahl, fit_usl
-from concurrence.samples.amdahl_runs import Job, Run, between, beyond, counts, simulated
+from concurrence.samples.amdahl_law import fit_amdahl, fit_usl, usl
+from concurrence.samples.amdahl_runs import (
+    Job,
+    Run,
+    between,
+    beyond,
+    counts,
+    in_turns,
+    measured_and_last,
+    simulated,
+)
 from concurrence.samples.amdahl_table import (
     busy_lines,
+    few_lines,
     header,
     law_lines,
     measured_row,
@@ -19,7 +29,7 @@ from concurrence.samples.amdahl_table import (
     usl_lines,
 )
 from concurrence.samples.benchmark_tasks import Burn, burn
-from concurrence.samples.cpu_usage import Sample, middle_share, read_counters
+from concurrence.samples.cpu_usage import Sample, middle_share, read_counters, usage_line
 from concurrence.samples.plot_files import SpeedUps, check_plot_file, speed_up_plot, usage_plot
 from concurrence.scheduling.pushpull import ZMQTaskScheduler
 
@@ -55,6 +65,7 @@ def test_which_are_simulated() -> None:
     assert beyond(16, 16) == []
     assert beyond(3, 64) == [4, 8, 16, 32, 64]
     assert beyond(2, 0) == []
+    assert beyond(2, 6) == [4, 6]
 
 
 def test_a_run_is_the_difference_of_two_reports() -> None:
@@ -94,8 +105,65 @@ def test_what_the_laws_say_is_told() -> None:
     assert "P = 0.9000, 95% interval 0.9000 to 0.9000; limit 1/(1-P) = 10.0" in text
     assert "S(2) = 1.82; the law says 1.82, the job alone 1.82" in text
     assert "interval" not in law_lines(fit_amdahl({1: [2.0], 2: [1.1]}), JOB, {2: 1.8})[0]
-    assert "fastest with" in usl_lines(fit_usl({1: 1.0, 2: 1.9, 4: 3.0, 8: 3.5}))[0]
-    assert "never slower" in usl_lines(fit_usl({1: 1.0, 2: 2.0, 4: 4.0, 8: 8.0}))[0]
+    assert "fastest with" in usl_lines(fit_usl({1: 1.0, 2: 1.9, 4: 3.0, 8: 3.5}), 4, 0)[0]
+    assert "simulated" not in usl_lines(fit_usl({1: 1.0, 2: 1.9, 4: 3.0, 8: 3.5}), 4, 0)[0]
+    assert "never slower" in usl_lines(fit_usl({1: 1.0, 2: 2.0, 4: 4.0, 8: 8.0}), 4, 0)[0]
+    assert "fastest with 1 worker" in usl_lines(fit_usl({1: 1.0, 2: 0.8, 4: 0.6, 8: 0.3}), 4, 0)[0]
+
+
+def test_a_law_that_rests_on_the_simulator_says_so() -> None:
+    (line,) = usl_lines(fit_usl({1: 1.0, 2: 1.7, 4: 2.8, 8: 4.1}), 2, 2)
+    assert line.endswith("(2 of 4 numbers simulated)")
+
+
+def test_times_outside_of_the_law_are_told_and_not_calculated_with() -> None:
+    faster = "\n".join(law_lines(fit_amdahl({1: [2.0, 2.0], 2: [0.985, 0.985]}), JOB, {1: 1.0, 2: 2.03}))
+    assert "faster than the law allows" in faster
+    assert "-0" not in faster
+    slower = "\n".join(law_lines(fit_amdahl({1: [2.0, 2.0], 2: [2.4, 2.4]}), JOB, {1: 1.0, 2: 0.83}))
+    assert "slower with more workers than with one: the law knows no such thing" in slower
+    assert "-0" not in slower
+
+
+def test_an_interval_of_few_runs_or_of_a_law_that_does_not_fit_is_marked() -> None:
+    bad = fit_amdahl({n: [2.0 / usl(0.05, 0.02, n) * scatter for scatter in (0.999, 1.001)] for n in range(1, 7)})
+    assert any("does not fit" in line for line in law_lines(bad, JOB, {1: 1.0, 6: 3.0}))
+    good = fit_amdahl({1: [2.0, 2.0, 2.0], 2: [1.1, 1.1, 1.1]})
+    assert not any("does not fit" in line for line in law_lines(good, JOB, {1: 1.0, 2: 1.8}))
+    assert few_lines(5) == []
+    assert "2 runs each" in few_lines(2)[0]
+
+
+def test_each_run_has_a_swarm_of_its_own_and_the_numbers_take_turns() -> None:
+    told: list[tuple[int, int]] = []
+    made: list[int] = []
+
+    def one(workers: int) -> Run:
+        made.append(workers)
+        return ALONE._replace(seconds=float(len(made)))
+
+    runs = in_turns(one, [1, 2, 4], 2, lambda workers, number: told.append((workers, number)))
+    assert made == [1, 2, 4, 1, 2, 4]
+    assert told == [(1, 1), (2, 1), (4, 1), (1, 2), (2, 2), (4, 2)]
+    assert {n: [run.seconds for run in some] for n, some in runs.items()} == {1: [1, 4], 2: [2, 5], 4: [3, 6]}
+
+
+@pytest.mark.parametrize(
+    ("up_to", "cores", "simulate", "expected"),
+    [
+        (0, 2, 16, (2, 16)),
+        (8, 2, 0, (2, 8)),  # asked for, and there are no cores for them
+        (8, 2, 16, (2, 16)),
+        (32, 2, 16, (2, 32)),
+        (2, 4, 0, (2, 0)),
+        (0, 4, 0, (4, 0)),
+        (3, 1, 16, (1, 16)),
+    ],
+)
+def test_no_more_workers_are_measured_than_there_are_cores(
+    up_to: int, cores: int, simulate: int, expected: tuple[int, int]
+) -> None:
+    assert measured_and_last(up_to, cores, simulate) == expected
 
 
 def test_cores_that_others_use_too_are_told() -> None:
@@ -132,6 +200,28 @@ def test_the_middle_of_a_run_is_what_counts() -> None:
     samples = [Sample(float(at), {0: 0.0 if at in (0, 10) else 1.0, 1: 0.9}) for at in range(11)]
     assert middle_share(samples) == pytest.approx(0.95)
     assert middle_share([]) is None
+
+
+@pytest.mark.parametrize(
+    ("share", "cores", "workers", "ending"),
+    [
+        (0.96, 2, 2, "of 2 cores through the middle 80% of the run: 96.0%"),
+        (0.90, 2, 2, "90.0%; below 95%"),
+        (0.90, 2, 8, "90.0%; below 95%"),
+        (0.49, 2, 1, "49.0%; 1 worker cannot use all of them"),
+        (0.49, 2, None, "49.0%; these are the client's, and not those of the slaves"),
+        # A quota of one core on a machine of two: whoever uses the other one is not told apart.
+        (0.49, 1, 1, "of 1 core through the middle 80% of the run: 98.0%, with what others on the machine used"),
+    ],
+)
+def test_cores_are_called_badly_used_only_where_the_work_could_use_them(
+    share: float, cores: int, workers: int | None, ending: str
+) -> None:
+    samples = [Sample(float(at), {0: share, 1: share}) for at in range(11)]
+    line = usage_line(samples, cores, workers)
+    assert line is not None
+    assert line.endswith(ending)
+    assert usage_line([], 2, 2) is None
 
 
 # --- plots ---

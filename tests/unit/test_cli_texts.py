@@ -39,7 +39,7 @@ def test_summary() -> None:
     lines = summary_lines(RunSummary(wall=2.0, busy=3.0, finished=1200, failed=1, cancelled=0, moved=1_500_000), 2)
     text = "\n".join(lines)
     assert "1,200 finished, 1 failed, 0 cancelled; 1.5 MB moved" in text
-    assert "2.00 s, 3.00 s of work, speed-up 1.50 with 2 workers" in text
+    assert "2.00 s, 3.00 s in tasks with 2 workers" in text
     assert "with" not in summary_lines(RunSummary(0.0, 0.0, 0, 0, 0, 0), None)[1]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from swarm_story import hello, machine, make_policy
 
-from concurrence.errors import ProtocolError
+from concurrence.errors import MessageTooLarge, ProtocolError
 from concurrence.nodes.exchange import Exchange
 from concurrence.nodes.master_link import LinkEvent, MasterLink
 from concurrence.nodes.peer_traffic import MAX_WAITING, PeerTraffic
@@ -415,3 +415,14 @@ def test_pieces_within_pieces_are_refused() -> None:
         story.traffic.take(story.peer, piece, story.now)
     with pytest.raises(error):
         story.exchange.received(encode([piece]), story.now)
+
+
+def test_results_that_are_told_one_by_one_keep_their_time() -> None:
+    body = encode_results([PackedResult(b"1"), PackedResult(b"2")])
+    whole = Parcel(ChunkResults(1, 7, [1, 2], b"\0\0", 3.0, cpu=2.0), [body])
+    told = [each.message for each in smaller_results(whole, MessageTooLarge("it is too large"))]
+    assert [(each.busy, each.cpu) for each in told if isinstance(each, ChunkResults)] == [(1.5, 1.0), (1.5, 1.0)]
+    single = Parcel(ChunkResults(1, 7, [1], b"\0", 3.0, cpu=2.0), [encode_results([PackedResult(b"1")])])
+    (alone,) = [each.message for each in smaller_results(single, MessageTooLarge("it is too large"))]
+    assert isinstance(alone, ChunkResults)
+    assert (alone.busy, alone.cpu) == (3.0, 2.0)

@@ -43,6 +43,7 @@ class Channel:
 
     def __init__(self) -> None:
         self.accepted_push = 0
+        self.arrived = 0.0
         self.error: ConcurrenceError | None = None
         self.welcome: Welcome | None = None
         self.pushes: list[Push] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
-from math import inf
 
 import pytest
 from msgspec.structs import replace
@@ -60,6 +59,8 @@ def test_of_very_many_slaves_some_are_shown() -> None:
     page = report_page(report(slaves=1_000), "App")
     assert page.count("slave 1") < 1_000
     assert page.count("<tr>") <= MAX_SLAVES + 10
+    assert f"And {1_000 - MAX_SLAVES:,} more" in page
+    assert "more, which" not in report_page(report(slaves=MAX_SLAVES), "App")
     assert len(page) < 200_000
 
 
@@ -92,5 +93,9 @@ def test_the_curve_of_the_law_stays_in_its_picture(compute: float) -> None:
     assert points
     assert all(149 <= x <= 831 and -1 <= y <= 259 for x, y in points), points
     assert "this run" in chart
-    limit = 1 / (run.serial_fraction or 1 / inf) if run.serial_fraction else inf
-    assert ("limit" in chart) == (limit < 20)
+    assert ("limit" in chart) == ((run.limit or 0.0) < 20)
+
+
+def test_a_run_of_which_nearly_all_is_serial_is_told_in_words_for_people() -> None:
+    run = replace(report(), split=Split(compute=0.02, idle=19.98))
+    assert "9.99 s, 100% of all, are serial" in report_page(run, "App")

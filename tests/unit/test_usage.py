@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,7 +28,7 @@ from concurrence.wire.messages import (
     Usage,
 )
 from concurrence.wire.usage_messages import MAX_USAGE_SLAVES
-from concurrence.workers.worktime import WorkTime
+from concurrence.workers.worktime import WorkTime, cpu_time
 
 # --- the stopwatch ---
 
@@ -47,15 +50,44 @@ def test_every_second_of_a_worker_is_in_one_sum() -> None:
     time = WorkTime(clock)
     clock.after(1.0, time.waited)
     time.begin_chunk()
-    clock.after(0.25, time.handled)
+    clock.after(0.25, time.begin)
     assert clock.after(4.0, time.ran) == 4.0
-    assert time.take() == (0.0, 0.25, 0.0, 1.0)
+    assert time.take()[:4] == (0.0, 0.25, 0.0, 1.0)
     clock.after(0.5, time.handled)
     clock.after(0.125, time.sent)
     clock.after(2.0, time.waited)
     clock.after(3.0, time.skip)
-    assert time.take() == (0.0, 0.5, 0.125, 2.0)
-    assert time.take() == (0.0, 0.0, 0.0, 0.0)
+    assert time.take()[:4] == (0.0, 0.5, 0.125, 2.0)
+    assert time.take() == (0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+def test_the_cpu_time_of_tasks_is_told_and_no_other() -> None:
+    clock = Clock()
+    time = WorkTime(Clock(), clock)
+    clock.after(1.0, time.waited)
+    time.begin_chunk()
+    clock.after(0.25, time.begin)
+    clock.after(4.0, time.ran)
+    assert time.take().cpu == 4.0
+    clock.after(0.5, time.handled)
+    clock.after(0.125, time.sent)
+    clock.after(2.0, time.ran)  # the chunk goes on
+    assert time.take().cpu == 2.0
+    clock.after(8.0, time.sent)
+    assert time.take().cpu == 0.0
+
+
+def test_cpu_time_is_that_of_all_threads_and_of_processes_that_have_ended() -> None:
+    burn = "import time\nwhile time.process_time() < 0.3: pass"
+    before = cpu_time()
+    subprocess.run([sys.executable, "-c", burn], check=True)
+    thread = threading.Thread(target=exec, args=("import time\nwhile time.thread_time() < 0.3: pass",))
+    thread.start()
+    thread.join()
+    assert cpu_time() - before >= 0.58
+    before = cpu_time()
+    threading.Event().wait(0.5)
+    assert cpu_time() - before < 0.4
 
 
 def test_packing_is_measured_once_and_counts_for_all_tasks_but_is_no_more_than_they_took() -> None:
@@ -161,18 +193,19 @@ def test_a_wait_is_transfer_as_long_as_the_chunk_was_under_way_and_else_for_want
     client.push(1, [0])  # here the client's time begins
     (chunk,) = slave.pull()
     master.now += 3.0  # of which the worker had the task for 2
-    answer(slave, chunk, 2.0, 0.5, 0.25, 0.125, 90.0)
+    answer(slave, chunk, 2.0, 0.5, 0.25, 0.125, 90.0, 1.75)
     master.now += 5.0
     client.push(2, [1])
     (chunk,) = slave.pull()
     master.now += 1.5
-    answer(slave, chunk, 1.0, 0.0, 0.0, 0.0, 5.4)
+    answer(slave, chunk, 1.0, 0.0, 0.0, 0.0, 5.4, 0.5)
     master.now += 7.0
     usage = ask(client)
     assert usage.seconds == pytest.approx(9.5)  # until the last result
     (row,) = usage.slaves
     assert (row.tasks, row.chunks, row.present) == (2, 2, pytest.approx(9.5))
     assert (row.busy, row.packing, row.handling, row.sending) == (3.0, 0.5, 0.25, 0.125)
+    assert row.cpu == 2.25
     assert row.transfer == pytest.approx(0.75 + 0.5)
     assert row.starved == pytest.approx(
         0.0 + 4.9
@@ -237,10 +270,21 @@ def test_what_a_slave_claims_is_held_within_reason(master: Master) -> None:
     client.push(1, [0])
     (chunk,) = slave.pull()
     master.now += 1.0
-    answer(slave, chunk, 1e14, 1e14, 1e14, 1e14, 1e14)
+    answer(slave, chunk, 1e14, 1e14, 1e14, 1e14, 1e14, 1e14)
     (row,) = ask(client).slaves
     assert row.packing <= row.busy <= 1e6
+    assert row.cpu <= 1e6
     assert row.handling + row.sending + row.transfer + row.starved <= 2.0 + 1e-9
+
+
+def test_where_cpu_time_is_not_measured_tasks_are_taken_to_have_had_a_core(master: Master) -> None:
+    client, slave = master.client(), master.slave()
+    client.define()
+    client.push(1, [0])
+    (chunk,) = slave.pull()
+    master.now += 3.0
+    answer(slave, chunk, 2.0)  # as a task manager of a plug-in may
+    assert ask(client).slaves[0].cpu == 2.0
 
 
 def test_an_answer_comes_once_a_cycle(master: Master) -> None:

@@ -1,7 +1,8 @@
 """``python -m tools.figures``: draw the pictures of README and docs anew.
 
 The diagrams are the same bytes each time, and a test fails while they differ from the code. The picture of README
-comes from the program that README tells to run.
+comes from the program that README tells to run. The figures of the CPU usage are measured: draw them on a
+machine that has nothing else to do.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tools.figures.made import FOLDER, made_diagrams
+from tools.figures.made import FOLDER, MEASURED, made_diagrams
 
 
 def main() -> None:
@@ -19,9 +20,9 @@ def main() -> None:
         if not path.is_file() or path.read_text("utf-8") != text:
             path.write_text(text, "utf-8")
             sys.stdout.write(f"{path}\n")
-    picture = FOLDER / "mandelbrot.png"
-    command = ["run", "mandelbrot", "--quiet", "--set", f"mandelbrot.output={picture}"]
-    subprocess.run([sys.executable, "-m", "concurrence.cli.main", *command], check=True)
+    for sample, *words in MEASURED:
+        command = ["run", sample, "--quiet", *words]
+        subprocess.run([sys.executable, "-m", "concurrence.cli.main", *command], cwd=FOLDER, check=True)
 
 
 if __name__ == "__main__":

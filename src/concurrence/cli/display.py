@@ -131,18 +131,24 @@ class LineDisplay(PlainDisplay):
         """Nothing to take down."""
 
 
-def summary_lines(summary: RunSummary, workers: int | None) -> list[str]:
+def summary_lines(summary: RunSummary, workers: int | None, report: RunReport | None = None) -> list[str]:
     """The lines at the end of a run.
 
     Args:
         summary: What it took.
         workers: Number of workers of the swarm; None if it is not known.
+        report: What workers measured; None if nobody knows.
     """
     ends = [f"{summary.finished:,} finished", f"{summary.failed:,} failed", f"{summary.cancelled:,} cancelled"]
     swarm = "" if workers is None else f" with {workers} worker{'s' if workers != 1 else ''}"
+    time = [f"{summary.wall:.2f} s", f"{summary.busy:.2f} s in tasks"]
+    if report is not None and report.cpu is not None:
+        time.append(f"{report.cpu:.2f} s of CPU")
+        if report.speed_up is not None:
+            time.append(f"speed-up {report.speed_up:.2f}")
     return [
         f"tasks: {', '.join(ends)}; {human_bytes(summary.moved)} moved",
-        f"time:  {summary.wall:.2f} s, {summary.busy:.2f} s of work, speed-up {summary.speed_up:.2f}{swarm}",
+        f"time:  {', '.join(time)}{swarm}",
     ]
 
 

@@ -294,7 +294,7 @@ def _print_summary(
         return
     count = _worker_count(environment, app, workers, inline=inline)
     sys.stdout.flush()
-    lines = [*summary_lines(summary, count), *(report_lines(report) if report is not None else [])]
+    lines = [*summary_lines(summary, count, report), *(report_lines(report) if report is not None else [])]
     print("\n".join(lines), file=sys.stderr)
 
 

@@ -15,6 +15,7 @@ GOOD = 0.85
 
 _LARGE_BYTES = 64 * 1024  # of arguments and results of one task
 _FEW_ROUNDS = 4  # tasks per worker, below which the last ones decide how long it takes
+_PROPORTION = 100  # times the workers that there are
 _MANY_ROUNDS = 100  # the same, from which on it is what they cost that counts
 
 
@@ -27,6 +28,8 @@ def advise(report: RunReport) -> str:
     split = report.split
     if not report.ran or split.total <= 0 or report.wall <= 0:
         return ""
+    if report.work is None and split.share("compute") >= WORTH_SAYING:
+        return _waited(report)
     if split.share("compute") >= GOOD:
         return _well_used(report)
     lost = {
@@ -37,7 +40,7 @@ def advise(report: RunReport) -> str:
     worst = max(lost, key=lambda part: lost[part])
     is_tiny = report.task_seconds < SHORT_TASK and report.ran >= _MANY_ROUNDS * report.workers
     if is_tiny and split.share("compute") < 0.5:
-        return f"tasks take {_duration(report.task_seconds)} each: use map, or give each task more to do"
+        return f"tasks take {_duration(report.task_seconds)} each: give each more to do, or let map pack them"
     if lost[worst] < WORTH_SAYING:
         return f"workers computed {_percent(split.share('compute'))} of the time, and no other part stands out"
     if worst == "moved":
@@ -45,14 +48,28 @@ def advise(report: RunReport) -> str:
     return _starved(report, lost[worst]) if worst == "starved" else _idle(report)
 
 
+def _waited(report: RunReport) -> str:
+    """Of the other parts nothing can be said: who waits for a core is slow in all that it does."""
+    return (
+        f"tasks had a core for {_percent(report.cpu_share)} of the time that they took: they waited for "
+        "something, or there are more workers than cores, or other programs use those; so no speed-up can be told"
+    )
+
+
 def _well_used(report: RunReport) -> str:
     text = f"workers computed {_percent(report.split.share('compute'))} of the time"
-    fraction = report.serial_fraction
-    if fraction is None:
+    if report.ran < report.workers + 1:
+        many = f"{report.ran:,} task{'s' if report.ran != 1 else ''}"
+        return f"{text}; with {many} more workers make it no faster: cut the work into more"
+    limit = report.limit
+    if limit is None:
         return f"{text}: more workers would make it faster"
-    if fraction < 0.001:
+    is_short = report.ran < _FEW_ROUNDS * report.workers
+    if limit > _PROPORTION * report.workers and not is_short:
         return f"{text}: with more of them it gets faster almost in proportion"
-    return f"{text}: with more of them it gets faster, by Amdahl's law up to {1 / fraction:,.0f} times one worker"
+    if limit > report.ran or is_short:
+        return f"{text}: with more of them it gets faster, with {report.ran:,} workers at most: one for each task"
+    return f"{text}: with more of them it gets faster, by Amdahl's law up to {limit:,.0f} times one core"
 
 
 def _moved(report: RunReport, share: float) -> str:
@@ -92,20 +109,20 @@ def _idle(report: RunReport) -> str:
         return f"{len(unused)} of {count} slaves ran nothing ({names}): there were too few tasks for them"
     # The same figure as the line above it in a terminal, where both are called idle.
     text = f"workers had nothing to do {_percent(report.split.share('starved', 'idle'))} of the time"
-    if 2 * report.after * report.workers > report.split.idle:
-        return (
-            f"{text}: when no task was left, the client was at work for another {_duration(report.after)}; do "
-            "less in handlers, and more in tasks"
-        )
     if 2 * sum(slave.workers * slave.late for slave in report.slaves) > report.split.idle:
         late = max(slave.late for slave in report.slaves)
         return f"{text}: the swarm took {_duration(late)} to start; longer runs and masters that stay fare better"
     if report.ran < _FEW_ROUNDS * report.workers:
         return (
-            f"{text}: {report.ran:,} task{'s' if report.ran != 1 else ''} for {report.workers:.0f} workers are "
-            "too few; cut the work into more"
+            f"{text}: {report.ran:,} task{'s' if report.ran != 1 else ''} for {_workers(report)} "
+            "are too few; cut the work into more"
         )
     return f"{text}, mostly before the first task or after their last: push the longest tasks first, or cut them"
+
+
+def _workers(report: RunReport) -> str:
+    count = f"{report.workers:.0f}"
+    return f"{count} worker{'s' if count != '1' else ''}"
 
 
 def _seconds(slaves: list[SlaveShare]) -> float:

@@ -25,6 +25,7 @@ from concurrence.nodes.master_link import LinkEvent
 from concurrence.nodes.owner import Owner
 from concurrence.nodes.owner_channel import IOwnerChannel, OwnerChannel
 from concurrence.nodes.reactor import Timer
+from concurrence.nodes.rest import Taken
 from concurrence.nodes.run_report import RunReport, make_report
 from concurrence.nodes.services import NodeHandle, NodeServices
 from concurrence.nodes.stop_signals import StopSignals
@@ -105,8 +106,7 @@ class ClientRun:
         self._owner: Owner | None = None
         self._exit_code = 0
         self._progress: dict[int, Progress] = {}
-        self._started = time.perf_counter()
-        self._ended = 0.0
+        self._started, self._ended = time.monotonic(), 0.0
         self._shown = 0.0
         self._was_lost = False
         self._usage: Usage | None = None
@@ -149,7 +149,7 @@ class ClientRun:
             self._owner = Owner(looped, self._tasks, self, patience=self._settings.push_timeout())
             self._loop.call_every(LOOK_SECONDS, self._watch.look)
             self._start_services()
-            self._started = time.perf_counter()
+            self._started = time.monotonic()
             self._begin(self._owner)
             self._owner.run()
         except (KeyboardInterrupt, bdb.BdbQuit):
@@ -165,7 +165,7 @@ class ClientRun:
             raise
         finally:
             signals.is_ending = True
-            self._ended = time.perf_counter()
+            self._ended = time.monotonic()
             try:
                 if self._owner is not None and channel is not None and not self._was_lost:
                     self._usage = ask_usage(channel)
@@ -215,7 +215,7 @@ class ClientRun:
         lost = [self._progress[each] for each in (owner.systems if owner else ()) if each in self._progress]
         unfinished = len(self._tasks) + sum(each.queued + each.running for each in lost)
         return RunSummary(
-            wall=(self._ended or time.perf_counter()) - self._started,
+            wall=self._taken().wall,
             busy=sum(each.busy for each in systems) + (owner.busy if owner else 0.0),
             finished=sum(each.finished for each in systems) + counts.finished,
             failed=sum(each.failed for each in systems) + counts.failed,
@@ -226,10 +226,15 @@ class ClientRun:
     def report(self) -> RunReport:
         """Where the time went."""
         summary = self.summary()
-        resting = self._owner.rest.seconds if self._owner is not None else summary.wall
         is_private = self._settings.inline or self._settings.credentials is None
-        owner = max(0.0, summary.wall - resting)
-        return make_report(summary, self._usage, owner=owner, is_private=is_private)
+        taken = self._taken()
+        return make_report(summary, self._usage, owner=taken.work, after=taken.after, is_private=is_private)
+
+    def _taken(self) -> Taken:
+        owner, now = self._owner, self._ended or time.monotonic()
+        if owner is None:
+            return Taken(now - self._started, 0.0, 0.0)
+        return owner.rest.taken(started=self._started, is_over=owner.is_idle, now=now)
 
     def _start_services(self) -> None:
         environment, name = self._environment, self.identity.name

@@ -19,7 +19,7 @@ class RunSummary(Struct, frozen=True):
     """What a run took, for the lines at its end.
 
     Attributes:
-        wall: Seconds from the first push to the last notification.
+        wall: Seconds from the first push until the last end arrived; until now, if something is unfinished.
         busy: Seconds that workers spent in its tasks, all together.
         finished: Tasks that returned a result.
         failed: Tasks that failed for good.
@@ -33,11 +33,6 @@ class RunSummary(Struct, frozen=True):
     failed: int
     cancelled: int
     moved: int
-
-    @property
-    def speed_up(self) -> float:
-        """Busy time over wall time: how many workers' worth of work went on at once."""
-        return self.busy / self.wall if self.wall > 0 else 0.0
 
 
 class IDisplay(Protocol):

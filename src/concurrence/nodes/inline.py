@@ -21,7 +21,7 @@ from concurrence.ids import SystemId, new_node_id, new_session
 from concurrence.nodes.identity import Identity, describe_machine
 from concurrence.nodes.inline_logs import heard_logs
 from concurrence.nodes.master_link import LinkEvent
-from concurrence.nodes.owner_channel import Notification
+from concurrence.nodes.owner_channel import ENDS, Notification
 from concurrence.nodes.system_runner import SystemRunner
 from concurrence.scheduling.api import Alone, ITaskScheduler, Limits
 from concurrence.scheduling.core import MasterCore
@@ -300,6 +300,7 @@ class InlineChannel:
     def __init__(self, swarm: InlineSwarm, peer: bytes) -> None:
         self.peer = peer
         self.accepted_push = 0
+        self.arrived = 0.0
         self._swarm = swarm
         self._news: deque[Notification] = deque()
         self._decoder = decoder_to_owner()
@@ -331,6 +332,8 @@ class InlineChannel:
             else:
                 if isinstance(message, PushAccepted):
                     self.accepted_push = max(self.accepted_push, message.push)
+                elif isinstance(message, ENDS):
+                    self.arrived = time.monotonic()
                 self._news.append(parcel)
 
     def submit(self, push: Push) -> None:

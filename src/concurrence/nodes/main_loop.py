@@ -88,6 +88,11 @@ class LoopedChannel:
         return self._channel.accepted_push
 
     @property
+    def arrived(self) -> float:
+        """When the newest ends came."""
+        return self._channel.arrived
+
+    @property
     def error(self) -> ConcurrenceError | None:
         """Why the channel gave up."""
         return self._channel.error

@@ -136,6 +136,7 @@ class Owner:
         Raises:
             UsageError: It is no iterable.
         """
+        self.rest.begin()
         self._sources.add(tasks, in_handler=self._in_handler)
         self._busy = True
         if not self._in_handler:
@@ -183,6 +184,7 @@ class Owner:
             self._submit(push, pushed)
 
     def _submit(self, push: Push, pushed: object) -> None:
+        self.rest.begin()
         self.moved += push.bytes
         self._pushes.add(push, pushed)
         self.channel.submit(push)

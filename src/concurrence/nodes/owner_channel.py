@@ -10,7 +10,7 @@ import random
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from concurrence.errors import ConcurrenceError, ConnectionFailed, MessageTooLarge, ProtocolError
 from concurrence.nodes.exchange import Exchange
@@ -30,13 +30,18 @@ from concurrence.wire.messages import (
     PackedResult,
     PushRejected,
     PushTasks,
+    Results,
     SystemEnded,
+    SystemResult,
     ToOwner,
     Welcome,
 )
 
 Notification: TypeAlias = Parcel[ToOwner] | LinkEvent
 """What the main thread is told: a message of the master, or news of the link."""
+
+ENDS: Final = (Results, SystemResult)
+"""The messages that tell of ends."""
 
 _TICK_SECONDS = 0.25
 _MAX_WAITING = 10_000  # notifications, beyond which output is dropped
@@ -49,6 +54,11 @@ class IOwnerChannel(Protocol):
     @property
     def accepted_push(self) -> int:
         """The number of the newest push that the master accepted; read from any thread."""
+        ...
+
+    @property
+    def arrived(self) -> float:
+        """When the newest ends of tasks or of a task system came, by the monotonic clock; 0 before any."""
         ...
 
     @property
@@ -98,6 +108,9 @@ class OwnerChannel:
         make_hello: Makes the greeting; told whether this incarnation was welcomed before.
         address: Where the master is.
         patience: Seconds until the first welcome after which it gives up; None for never.
+
+    Attributes:
+        arrived: When the newest ends came, by the monotonic clock: they may wait long for a slow handler.
     """
 
     def __init__(
@@ -108,6 +121,7 @@ class OwnerChannel:
         *,
         patience: float | None,
     ) -> None:
+        self.arrived = 0.0
         self._traffic = OwnerTraffic()
         self._make_client = make_client
         self._reactor = Reactor()
@@ -222,6 +236,8 @@ class OwnerChannel:
             self._take_events()
             return
         self._traffic.received(message)
+        if isinstance(message, ENDS):
+            self.arrived = now
         if isinstance(message, Output) and self._notifications.qsize() > _MAX_WAITING:
             return  # the application does not keep up with what its tasks print; results have bounds of their own
         self._notifications.put(parcel)

@@ -61,12 +61,15 @@ def _bar(y: float, name: str, split: Split) -> str:
 
 
 def law_chart(report: RunReport) -> str:
-    """The speed-up that Amdahl's law gives for more workers, with this run's place on it; empty if not known."""
-    serial = report.serial_fraction
-    if serial is None:
+    """The speed-up that Amdahl's law gives for more workers, with this run's place on it; empty if not known.
+
+    It is that of the report's words: against one core without a swarm. With one worker it is less than 1, for want
+    of what the swarm costs.
+    """
+    limit = report.limit
+    if limit is None:
         return ""
     most = max(8.0, 4.0 * report.workers)
-    limit = 1 / serial if serial > 0 else float("inf")
     points = [(1 + (most - 1) * step / 100) for step in range(101)]
     curve = [(n, report.speed_up_at(n) or 0.0) for n in points]
     top = 1.15 * min(most, max(2.0, curve[-1][1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
+from math import isfinite
 from pathlib import Path
 
 from concurrence.nodes.advice import advise
@@ -46,7 +47,7 @@ def report_page(report: RunReport, title: str, outcome: str = "", *, is_good: bo
         if known
         else "",
         _section("By Amdahl's law", law_chart(report), _law_words(report)),
-        _section("Slaves", _slave_table(slaves)) if slaves else "",
+        _section("Slaves", _slave_table(slaves, len(report.slaves) - len(slaves))) if slaves else "",
         "" if known else '<p class="soft">No worker told where its time went: the run ended too early.</p>',
     ]
     body = "\n".join(part for part in parts if part)
@@ -65,18 +66,21 @@ def _section(title: str, *parts: str) -> str:
 
 
 def _figures(report: RunReport) -> str:
-    serial = report.serial_fraction
+    serial, speed_up = report.serial_fraction, report.speed_up
     ends = f"{report.finished:,} / {report.failed:,} / {report.cancelled:,}"
     workers = f"{report.parallelism:.2f} of {report.workers:.3g}" if report.workers else "not known"
     figures = [
         ("time", f"{report.wall:,.2f} s"),
         ("computed", f"{report.split.compute:,.2f} s"),
-        ("workers computing at once", workers),
+        ("of it on a core", f"{100 * report.cpu_share:.0f}%" if report.cpu is not None else "not known"),
+        ("workers in tasks at once", workers),
+        ("speed-up", "not known" if speed_up is None else f"{speed_up:.2f}"),
         ("serial fraction", "not known" if serial is None else f"{serial:.3f}"),
         ("tasks finished / failed / cancelled", ends),
         ("a task computed", f"{1e3 * report.task_seconds:,.3g} ms" if report.ran else "not known"),
         ("a task queued", f"{report.queued:,.3g} s"),
         ("client or task system at work", f"{report.owner:,.2f} s"),
+        ("client went on after the last end", f"{report.after:,.2f} s"),
         ("moved", _bytes(report.moved)),
     ]
     return (
@@ -98,22 +102,24 @@ def _split_table(report: RunReport) -> str:
 
 
 def _law_words(report: RunReport) -> str:
-    serial = report.serial_fraction
-    if serial is None:
+    serial, limit = report.serial_seconds, report.limit
+    if serial is None or limit is None:
         return ""
-    limit = f"at most {1 / serial:,.1f} times" if serial > 0 else "any number of times"
+    most = f"at most {limit:,.1f} times" if isfinite(limit) else "any number of times"
+    part = 100 * (report.serial_fraction or 0.0)
     return (
-        f'<p class="soft">If {100 * serial:.2g}% of the work is serial, as this one run suggests with all '
-        f"overhead counted as serial, more workers can be {limit} as fast as one. Repeated runs tell more: "
-        "concurrence run amdahl.</p>"
+        f'<p class="soft">If {serial:,.2f} s, {part:.0f}% of all, are serial, as this one run suggests with all '
+        f"overhead counted as serial, more workers can be {most} as fast as one core that needs no swarm. "
+        "Repeated runs tell more: concurrence run amdahl.</p>"
     )
 
 
-def _slave_table(slaves: Sequence[SlaveShare]) -> str:
-    head = ("slave", "workers", "there", "tasks", "utilisation", *PARTS, "sent", "received")
+def _slave_table(slaves: Sequence[SlaveShare], left: int) -> str:
+    head = ("slave", "workers", "there", "tasks", "utilisation", "CPU", *PARTS, "sent", "received")
+    more = f'<p class="soft">And {left:,} more, which are in the sums above.</p>' if left else ""
     return (
         f'<div class="scroll"><table><tr>{"".join(f"<th>{each}</th>" for each in head)}</tr>'
-        f"{''.join(_slave_row(slave) for slave in slaves)}</table></div>"
+        f"{''.join(_slave_row(slave) for slave in slaves)}</table></div>{more}"
     )
 
 
@@ -124,6 +130,7 @@ def _slave_row(slave: SlaveShare) -> str:
         f"{slave.present:,.1f} s",
         f"{slave.tasks:,}",
         f"{100 * slave.utilisation:.1f}%",
+        f"{slave.cpu:,.2f} s",
         *(f"{getattr(slave.split, part):,.2f} s" for part in PARTS),
         _bytes(slave.sent),
         _bytes(slave.received),

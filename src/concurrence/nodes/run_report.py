@@ -7,6 +7,7 @@ transfer, starved and idle.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 
 from msgspec import Struct
 
@@ -15,6 +16,9 @@ from concurrence.wire.messages import SlaveUsage, Usage
 
 MIN_WORKERS = 1.01
 """With fewer, nothing can be said of what is serial."""
+
+MIN_CPU_SHARE = 0.8
+"""Tasks that had a core for less of their time waited: how fast one worker would be is not known then."""
 
 
 class Split(Struct, frozen=True):
@@ -60,6 +64,7 @@ class SlaveShare(Struct, frozen=True):
         sent: Bytes of tasks that went there.
         received: Bytes of results that came back.
         late: Seconds after the first push until it was connected, as far as they count as idle.
+        cpu: CPU seconds of its tasks.
     """
 
     name: str
@@ -70,6 +75,7 @@ class SlaveShare(Struct, frozen=True):
     sent: int = 0
     received: int = 0
     late: float = 0.0
+    cpu: float = 0.0
 
     @property
     def utilisation(self) -> float:
@@ -81,7 +87,7 @@ class RunReport(Struct, frozen=True):
     """A run, measured.
 
     Attributes:
-        wall: Seconds from the first push to the last notification.
+        wall: Seconds from the first push until the last end arrived; until now, if something is unfinished.
         finished: Tasks that returned a result.
         failed: Tasks that failed for good.
         cancelled: Tasks that were cancelled.
@@ -92,7 +98,10 @@ class RunReport(Struct, frozen=True):
         queued: Mean seconds that a task waited at the master for its turn.
         owner: Seconds of the wall time in which whoever owns the tasks was at work itself: the client's handlers
             and iterables, or the task systems.
-        after: Seconds at the end of it in which no task was left, and the client had still to do.
+        after: Seconds since then, in which no task was left and the client had still to do; no part of ``wall``.
+        cpu: CPU seconds of all tasks, with those of packing; None if nobody told.
+        cpu_share: For what part of their time tasks had a core, from 0 to 1; the rest they waited, for a core or
+            for something else. Of tasks with several threads or processes no more than 1.
     """
 
     wall: float
@@ -106,6 +115,8 @@ class RunReport(Struct, frozen=True):
     queued: float = 0.0
     owner: float = 0.0
     after: float = 0.0
+    cpu: float | None = None
+    cpu_share: float = 1.0
 
     @property
     def workers(self) -> float:
@@ -127,12 +138,47 @@ class RunReport(Struct, frozen=True):
         """Mean seconds that a task computed; 0 if none ran."""
         return self.split.compute / self.ran if self.ran else 0.0
 
-    def speed_up_at(self, workers: float) -> float | None:
-        """How many times as fast as one worker so many would be, by Amdahl's law with the serial fraction of this
-        run; None if that is not known.
+    @property
+    def work(self) -> float | None:
+        """Seconds that one core that is free would compute for the tasks.
+
+        None if they had none for more than a fifth of their time: more workers than cores, other programs, or
+        waiting for a disk or a network look alike then, and nothing can be told of what one worker would take.
         """
-        serial = self.serial_fraction
-        return None if serial is None else 1.0 / (serial + (1.0 - serial) / workers)
+        return self.split.compute * self.cpu_share if self.cpu_share >= MIN_CPU_SHARE else None
+
+    @property
+    def speed_up(self) -> float | None:
+        """How many times as fast as one core without a swarm: :attr:`work` by :attr:`wall`; None if not known."""
+        work = self.work
+        return None if work is None or work <= 0 or self.wall <= 0 else work / self.wall
+
+    @property
+    def serial_seconds(self) -> float | None:
+        """Seconds of the wall time that no number of workers would make shorter, by Amdahl's law; None if that is
+        not known: all that keeps the run from being as many times as fast as there are workers.
+        """
+        work, workers = self.work, self.workers
+        if workers < MIN_WORKERS or work is None or work <= 0:
+            return None
+        return max(0.0, self.wall - work / workers)
+
+    @property
+    def limit(self) -> float | None:
+        """The :attr:`speed_up` that no number of workers exceeds, by Amdahl's law; None if that is not known."""
+        serial, work = self.serial_seconds, self.work
+        if serial is None or work is None:
+            return None
+        return work / serial if serial > 0 else inf
+
+    def speed_up_at(self, workers: float) -> float | None:
+        """The :attr:`speed_up` with so many workers, by Amdahl's law; None if that is not known.
+
+        Args:
+            workers: How many; with as many as there were it is the speed-up of this run.
+        """
+        serial, work = self.serial_seconds, self.work
+        return None if serial is None or work is None else work / (serial + work / workers)
 
     @property
     def serial_fraction(self) -> float | None:
@@ -141,17 +187,19 @@ class RunReport(Struct, frozen=True):
         The fraction that Karp and Flatt ("Measuring Parallel Processor Performance", 1990) determine from a
         measurement, with the time of one worker taken as the serial seconds and those of computing: whatever keeps
         the run from being ``workers`` times as fast counts as serial, overhead and the wait for the last task too.
-        None if there was but one worker, or nothing was computed.
+        None if there was but one worker, nothing was computed, or :attr:`work` is not known.
         """
-        workers, compute = self.workers, self.split.compute
-        if workers < MIN_WORKERS or compute <= 0:
-            return None
-        serial = max(0.0, self.wall - compute / workers)
-        return serial / (serial + compute)
+        serial, work = self.serial_seconds, self.work
+        return None if serial is None or work is None else serial / (serial + work)
 
 
 def make_report(
-    summary: RunSummary, usage: Usage | None, *, owner: float = 0.0, is_private: bool = False
+    summary: RunSummary,
+    usage: Usage | None,
+    *,
+    owner: float = 0.0,
+    after: float = 0.0,
+    is_private: bool = False,
 ) -> RunReport:
     """The report of a run.
 
@@ -159,11 +207,13 @@ def make_report(
         summary: What it came to.
         usage: What its tasks took of the swarm; None if nobody told, and then only the rest is known.
         owner: Seconds that the client's own thread was at work.
+        after: Seconds that the client went on when the last end was there.
         is_private: Whether the swarm was started for this run: that it was not up yet is then time lost too.
     """
     ends = (summary.wall, summary.finished, summary.failed, summary.cancelled, summary.moved)
     if usage is None:
-        return RunReport(*ends, owner=owner)
+        return RunReport(*ends, owner=owner, after=after)
+    busy, cpu = sum(row.busy for row in usage.slaves), sum(row.cpu for row in usage.slaves)
     slaves = tuple(_share(row, summary.wall, usage.seconds, is_private) for row in usage.slaves)
     return RunReport(
         *ends,
@@ -172,7 +222,9 @@ def make_report(
         ran=sum(slave.tasks for slave in slaves),
         queued=usage.queued / usage.queued_tasks if usage.queued_tasks else 0.0,
         owner=min(max(owner, usage.systems), summary.wall),
-        after=max(0.0, summary.wall - usage.seconds) if usage.queued_tasks else 0.0,
+        after=after,
+        cpu=cpu,
+        cpu_share=min(1.0, cpu / busy) if busy > 0 else 1.0,
     )
 
 
@@ -184,7 +236,7 @@ def _share(row: SlaveUsage, wall: float, seconds: float, is_private: bool) -> Sl
     known = Split(row.busy - packing, packing + row.handling, row.sending + row.transfer, row.starved)
     idle = max(0.0, row.workers * present - known.total)
     split = Split(known.compute, known.serialise, known.transfer, known.starved, idle)
-    return SlaveShare(row.name, row.workers, present, row.tasks, split, row.sent, row.received, late)
+    return SlaveShare(row.name, row.workers, present, row.tasks, split, row.sent, row.received, late, row.cpu)
 
 
 def _sum(splits: Iterable[Split]) -> Split:

@@ -62,16 +62,23 @@ def smaller_results(parcel: Parcel[Message], error: MessageTooLarge) -> list[Par
     if len(message.counters) == 1:
         fault = faults.Fault(faults.KIND_RESULT, f"the result is too large: {error.message}", hint=error.hint)
         body = encode_results([PackedResult(faults.encode_fault(fault))])
-        return [Parcel(ChunkResults(1, message.chunk, message.counters, bytes([REFUSED]), message.busy), [body])]
+        return [
+            Parcel(
+                ChunkResults(1, message.chunk, message.counters, bytes([REFUSED]), message.busy, cpu=message.cpu),
+                [body],
+            )
+        ]
     entries = decode_results(parcel.frames)
     ends = [1]
     for entry in entries:
         ends.append(ends[-1] + entry.buffers)
-    busy = message.busy / len(entries)
+    busy, cpu = message.busy / len(entries), None if message.cpu is None else message.cpu / len(entries)
     parcels: list[Parcel[Message]] = []
     for index, (start, end) in enumerate(pairwise(ends)):
         frames = [encode_results([entries[index]]), *parcel.frames[start:end]]
         one = slice(index, index + 1)
-        single = ChunkResults(len(frames), message.chunk, message.counters[one], message.statuses[one], busy)
+        single = ChunkResults(
+            len(frames), message.chunk, message.counters[one], message.statuses[one], busy, cpu=cpu
+        )
         parcels.append(Parcel(single, frames))
     return parcels

@@ -24,15 +24,34 @@ from concurrence import (
     local_swarm,
 )
 from concurrence.samples.amdahl_law import MIN_USL, fit_amdahl, fit_usl
-from concurrence.samples.amdahl_runs import Job, Run, beyond, counts, measure, simulated
-from concurrence.samples.amdahl_table import busy_lines, header, law_lines, measured_row, simulated_row, usl_lines
+from concurrence.samples.amdahl_runs import (
+    Job,
+    Run,
+    beyond,
+    counts,
+    in_turns,
+    measure,
+    measured_and_last,
+    simulated,
+)
+from concurrence.samples.amdahl_table import (
+    busy_lines,
+    few_lines,
+    header,
+    law_lines,
+    measured_row,
+    simulated_row,
+    usl_lines,
+)
 from concurrence.samples.plot_files import ENDINGS, SpeedUps, check_plot_file, speed_up_plot
 
 
 class Amdahl(Component, IApp):
     """Measures the speed-up on 1 to N workers, and fits Amdahl's law to it."""
 
-    up_to = IntOption("amdahl", "up_to", 0, "Up to how many workers; 0 for one per core.", min=0)
+    up_to = IntOption(
+        "amdahl", "up_to", 0, "Up to how many workers; 0 for one per core. More than cores are simulated.", min=0
+    )
     repeats = IntOption("amdahl", "repeats", 5, "How often each number of workers is measured.", min=2)
     work = DurationOption("amdahl", "work", 2.0, "CPU time of the whole job.")
     serial = FloatOption("amdahl", "serial", 0.1, "What part of the job is serial, from 0 to 1.")
@@ -69,25 +88,27 @@ class Amdahl(Component, IApp):
 
     def app_main(self) -> int:
         """Measure, simulate, fit, and tell."""
-        most = self.up_to or available_cores()
+        most, last = measured_and_last(self.up_to, available_cores(), self.simulate)
         parallel = self.work * (1 - self.serial)
         tasks = max(1, round(parallel / self.task_time))
         job = Job(tasks, parallel / tasks, self.work * self.serial)
         shape = f"{job.tasks} tasks of {1e3 * job.seconds:.3g} ms and {job.serial:.3g} s serial"
         _say(f"{shape}: P = {job.parallel:.4f}; {self.repeats} runs each")
+        if self.up_to > most:
+            _say(f"up to {most} workers are measured, as many as there are cores; more are simulated")
+        progress = _Progress(self.repeats)
+        self._runs = in_turns(lambda n: measure(self._swarm, n, job), counts(most), self.repeats, progress)
         _say(header())
-        for workers in counts(most):
-            runs = measure(self._swarm, workers, job, self.repeats, _Progress(workers, self.repeats))
-            self._runs[workers] = runs
+        for workers, runs in self._runs.items():
             _say(measured_row(workers, runs, self._mean(1)))
         found = {n: self._mean(1) / self._mean(n) for n in self._runs}
-        more = self._simulate(most, job)
+        more = self._simulate(most, last, job)
         self._conclude(job, found, more)
         return 0
 
-    def _simulate(self, most: int, job: Job) -> dict[int, float]:
+    def _simulate(self, most: int, last: int, job: Job) -> dict[int, float]:
         more: dict[int, float] = {}
-        for workers in beyond(most, self.simulate):
+        for workers in beyond(most, last):
             more[workers] = simulated(self._manager, self._policy(), self._runs[1], job, workers)
             _say(simulated_row(workers, more[workers], self._mean(1)))
         if more:
@@ -96,15 +117,17 @@ class Amdahl(Component, IApp):
 
     def _conclude(self, job: Job, found: dict[int, float], more: dict[int, float]) -> None:
         if len(found) < 2:
-            _say("the law is fitted to one worker and at least one other number: --up-to 2")
+            why = "this machine has one core" if available_cores() < 2 else "--up-to 2"
+            _say(f"the law is fitted to one worker and at least one other number: {why}")
             return
         times = {n: [run.seconds for run in runs] for n, runs in self._runs.items()}
         fit = fit_amdahl(times)
-        _say("\n".join([*law_lines(fit, job, found), *busy_lines(self._runs, job)]))
+        notes = [*few_lines(self.repeats), *busy_lines(self._runs, job)]
+        _say("\n".join([*law_lines(fit, job, found), *notes]))
         everything = found | more
         gunther = fit_usl(everything) if len(everything) >= MIN_USL else None
         if gunther is not None:
-            _say("\n".join(usl_lines(gunther)))
+            _say("\n".join(usl_lines(gunther, len(found), len(more))))
         for file in self._plots:
             speed_up_plot(file, SpeedUps(times, found, more), fit, gunther)
             _say(f"the plot: {file}")
@@ -129,15 +152,14 @@ class Amdahl(Component, IApp):
 class _Progress:
     """A line on a terminal that says which run goes on; it is overwritten by the next."""
 
-    def __init__(self, workers: int, repeats: int) -> None:
-        self._workers = workers
+    def __init__(self, repeats: int) -> None:
         self._repeats = repeats
 
-    def __call__(self, number: int) -> None:
+    def __call__(self, workers: int, number: int) -> None:
         """A run begins."""
         if sys.stderr.isatty():
-            many = "s" if self._workers != 1 else ""
-            sys.stderr.write(f"\r{self._workers} worker{many}: run {number} of {self._repeats} \r")
+            many = "s" if workers != 1 else " "
+            sys.stderr.write(f"\r{workers} worker{many}: run {number} of {self._repeats} \r")
             sys.stderr.flush()
 
 

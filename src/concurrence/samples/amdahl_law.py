@@ -20,7 +20,9 @@ _T_95 = (
     2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
 )  # fmt: skip
 """Student's t for a two-sided interval of 95%, by degrees of freedom from 1."""
-_NORMAL_95 = 1.96
+_NORMAL_95 = 1.959964
+_ONE_SIDED_95 = 1.644854
+_ROUNDING = 1e-20  # of squares of relative deviations: times that were calculated, and not measured
 
 
 class AmdahlFit(NamedTuple):
@@ -30,6 +32,7 @@ class AmdahlFit(NamedTuple):
         parallel: P, the part that runs in parallel, from 0 to 1.
         low: The lower end of its interval of 95%; None if the times do not vary enough to tell.
         high: The upper end.
+        lacks_fit: Whether the times lie further from the law than what they scatter explains.
         serial_seconds: What the serial part takes.
         parallel_seconds: What the parallel part takes on one worker.
     """
@@ -39,6 +42,7 @@ class AmdahlFit(NamedTuple):
     high: float | None
     serial_seconds: float
     parallel_seconds: float
+    lacks_fit: bool = False
 
 
 class UslFit(NamedTuple):
@@ -47,7 +51,7 @@ class UslFit(NamedTuple):
     Attributes:
         contention: Sigma, the part that workers do one after the other.
         coherence: Kappa, what each pair of workers costs, as a part of the work.
-        peak: The number of workers beyond which it gets slower; infinity if it never does.
+        peak: The number of workers beyond which it gets slower, 1 at least; infinity if it never does.
     """
 
     contention: float
@@ -77,8 +81,12 @@ def fit_amdahl(times: Mapping[int, Sequence[float]]) -> AmdahlFit:
     all times, each weighted by the inverse of its square, because the noise of a time grows with it. P is
     b / (a + b), with the interval that the errors of a and b lead to (delta method, Student's t).
 
+    The errors are what runs differ from the law. If the mean times of three numbers of workers or more lie further
+    from it than the runs of one number differ among each other (F test, 95%), the law does not hold, and the
+    errors are the distances of those means, of which there are few: the interval becomes wide.
+
     Args:
-        times: Seconds of each run by the number of workers.
+        times: Seconds of each run by the number of workers; each run independent of all others.
 
     Raises:
         ValueError: There are no times of one worker, or of no other number.
@@ -97,17 +105,51 @@ def fit_amdahl(times: Mapping[int, Sequence[float]]) -> AmdahlFit:
     total = serial_seconds + parallel_seconds
     parallel = parallel_seconds / total
     low = high = None
-    freedom = len(rows) - 2
+    freedom, lacks_fit = len(rows) - 2, False
     if freedom > 0:
         residual = sum(w * (y - serial_seconds - parallel_seconds * x) ** 2 for x, y, w in rows) / freedom
+        lack = _lack_of_fit(times, serial_seconds, parallel_seconds)
+        if lack is not None:
+            lacks_fit, residual, freedom = True, lack, len(times) - 2
         of_b = residual / spread
         of_a = residual * (1.0 / weights + x_mean**2 / spread)
         of_both = -residual * x_mean / spread
         by_a, by_b = -parallel_seconds / total**2, serial_seconds / total**2
         variance = by_a**2 * of_a + by_b**2 * of_b + 2 * by_a * by_b * of_both
-        error = (_T_95[freedom - 1] if freedom <= len(_T_95) else _NORMAL_95) * sqrt(max(0.0, variance))
+        error = student_95(freedom) * sqrt(max(0.0, variance))
         low, high = _share(parallel - error), _share(parallel + error)
-    return AmdahlFit(_share(parallel), low, high, serial_seconds, parallel_seconds)
+    return AmdahlFit(_share(parallel), low, high, serial_seconds, parallel_seconds, lacks_fit)
+
+
+def _lack_of_fit(times: Mapping[int, Sequence[float]], serial: float, parallel: float) -> float | None:
+    """The mean square of what the law does not explain of the mean times; None if scatter explains it."""
+    freedom, inside = len(times) - 2, sum(map(len, times.values())) - len(times)
+    if freedom < 1 or inside < 1:
+        return None
+    means = {workers: _mean(runs) for workers, runs in times.items()}
+    lack = sum(len(times[n]) * (1.0 - (serial + parallel / n) / mean) ** 2 for n, mean in means.items()) / freedom
+    scatter = sum((each / means[n] - 1.0) ** 2 for n, runs in times.items() for each in runs) / inside
+    if lack <= _ROUNDING:
+        return None
+    if scatter <= 0:
+        return lack
+    # The cube root of F is nearly normal (Paulson 1942).
+    root, above, below = (lack / scatter) ** (1 / 3), 2 / (9 * freedom), 2 / (9 * inside)
+    normal = ((1 - below) * root - (1 - above)) / sqrt(below * root**2 + above)
+    return lack if normal > _ONE_SIDED_95 else None
+
+
+def student_95(freedom: int) -> float:
+    """Student's t for a two-sided interval of 95%.
+
+    Args:
+        freedom: Degrees of freedom, from 1.
+    """
+    if freedom <= len(_T_95):
+        return _T_95[freedom - 1]
+    # The first terms of its expansion around the normal distribution (Cornish and Fisher 1938).
+    z = _NORMAL_95
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
 def usl(contention: float, coherence: float, workers: float) -> float:
@@ -148,8 +190,13 @@ def fit_usl(speed_ups: Mapping[int, float]) -> UslFit:
         contention, coherence = max(0.0, xy / xx), 0.0
     elif contention < 0:
         contention, coherence = 0.0, max(0.0, zy / zz)
-    peak = sqrt(max(0.0, 1.0 - contention) / coherence) if coherence > 0 else inf
-    return UslFit(contention, coherence, peak)
+    return UslFit(contention, coherence, _peak(contention, coherence))
+
+
+def _peak(contention: float, coherence: float) -> float:
+    if contention >= 1.0:
+        return 1.0
+    return max(1.0, sqrt((1.0 - contention) / coherence)) if coherence > 0 else inf
 
 
 def _share(value: float) -> float:

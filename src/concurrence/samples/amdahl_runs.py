@@ -75,48 +75,69 @@ def counts(most: int) -> list[int]:
 
 
 def beyond(most: int, last: int) -> list[int]:
-    """The numbers of workers that are simulated: powers of two above those that are measured.
+    """The numbers of workers that are simulated: powers of two above those that are measured, and the last.
 
     Args:
         most: The largest number that is measured.
         last: The largest of all.
     """
-    return [1 << power for power in range(1, 17) if most < 1 << power <= last]
+    found = [1 << power for power in range(1, 17) if most < 1 << power <= last]
+    return found if last <= most or last in found else [*found, last]
 
 
-def measure(
-    make_swarm: Callable[[int], Swarm], workers: int, job: Job, repeats: int, told: Callable[[int], None]
-) -> list[Run]:
-    """Run the job several times on a swarm of its own, with so many workers.
+def measured_and_last(up_to: int, cores: int, simulate: int) -> tuple[int, int]:
+    """Up to how many workers are measured, and up to how many simulated: what there are no cores for.
+
+    Args:
+        up_to: What was asked for; 0 for one per core.
+        cores: How many there are.
+        simulate: Up to how many the simulator is to go on.
+    """
+    return min(up_to or cores, cores), max(simulate, up_to if up_to > cores else 0)
+
+
+def in_turns(
+    measure_one: Callable[[int], Run], numbers: Sequence[int], repeats: int, told: Callable[[int, int], None]
+) -> dict[int, list[Run]]:
+    """Measure each number of workers several times, taking turns: what the machine does meanwhile meets all alike.
+
+    Args:
+        measure_one: Makes one run with so many workers.
+        numbers: The numbers of workers.
+        repeats: How often each.
+        told: Told which run comes next: the number of workers, and how often, from 1.
+    """
+    runs: dict[int, list[Run]] = {workers: [] for workers in numbers}
+    for number in range(1, repeats + 1):
+        for workers in numbers:
+            told(workers, number)
+            runs[workers].append(measure_one(workers))
+    return runs
+
+
+def measure(make_swarm: Callable[[int], Swarm], workers: int, job: Job) -> Run:
+    """Run the job once, on a swarm of its own: two runs on one swarm would have more in common than others.
 
     Args:
         make_swarm: Starts a private swarm.
         workers: How many.
         job: What to run.
-        repeats: How often.
-        told: Told which run comes next, from 1.
 
     Raises:
         ConcurrenceError: The swarm fails.
         UsageError: Tasks of the job fail.
     """
-    runs: list[Run] = []
     with make_swarm(workers) as swarm:
         warm = [swarm.submit(burn, _WARM_SECONDS) for _ in range(_WARM_TASKS * workers)]
         for future in warm:
             future.result(_TIMEOUT)
         before = swarm.report()
-        for number in range(1, repeats + 1):
-            told(number)
-            began = time.perf_counter()
-            burnt = swarm.push_tasksystem(BurnSystem(job.tasks, job.seconds, job.serial)).result(_TIMEOUT)
-            seconds = time.perf_counter() - began
-            if isinstance(burnt, Burnt) and burnt.failures:
-                raise UsageError(f"tasks failed, and times with failures mean nothing: {burnt.failures[0]}")
-            after = swarm.report()
-            runs.append(between(before, after, seconds, workers))
-            before = after
-    return runs
+        began = time.perf_counter()
+        burnt = swarm.push_tasksystem(BurnSystem(job.tasks, job.seconds, job.serial)).result(_TIMEOUT)
+        seconds = time.perf_counter() - began
+        if isinstance(burnt, Burnt) and burnt.failures:
+            raise UsageError(f"tasks failed, and times with failures mean nothing: {burnt.failures[0]}")
+        return between(before, swarm.report(), seconds, workers)
 
 
 def between(before: RunReport, after: RunReport, seconds: float, workers: int) -> Run:

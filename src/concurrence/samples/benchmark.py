@@ -21,12 +21,10 @@ from concurrence import (
     available_cores,
 )
 from concurrence.samples.benchmark_tasks import BurnSystem, Burnt, make_tasks
-from concurrence.samples.cpu_usage import CpuUsage, middle_share
+from concurrence.samples.cpu_usage import CpuUsage, usage_line
 from concurrence.samples.plot_files import check_plot_file, usage_plot
 
 _DEFAULT_SECONDS = 10.0
-WANTED_SHARE = 0.95
-"""At least so busy should the cores be through the middle 80% of a run."""
 
 
 class Benchmark(ApplicationNode):
@@ -99,12 +97,21 @@ class Benchmark(ApplicationNode):
         self._tell_usage()
         self.shutdown_main_loop(0)
 
+    def _workers_here(self, cores: int) -> int | None:
+        """The workers of a private swarm; None where the tasks run on a master's slaves."""
+        if self.master is not None:
+            return None
+        if self.inline:
+            return 1
+        chosen = self.config.get("taskmanager", "workers")
+        told = str(chosen.raw) if chosen is not None else ""
+        return self.workers or (int(told) if told.isdecimal() else 0) or cores
+
     def _tell_usage(self) -> None:
-        share = middle_share(self._cpu.samples)
-        if share is not None:
-            verdict = "" if share >= WANTED_SHARE else f"; below {100 * WANTED_SHARE:.0f}%"
-            cores = len(self._cpu.samples[-1].busy)
-            self.say(f"CPU usage of {cores} cores through the middle 80% of the run: {100 * share:.1f}%{verdict}")
+        cores = available_cores()
+        line = usage_line(self._cpu.samples, cores, self._workers_here(cores))
+        if line is not None:
+            self.say(line)
         elif self.usage:
             self.say("CPU usage: too short to tell, or this system does not")
         if self.plot is not None:

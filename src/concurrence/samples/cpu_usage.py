@@ -14,6 +14,9 @@ _COUNTERS = Path("/proc/stat")
 _IDLE = (3, 4)  # of a core's numbers: idle, and waiting for a disk
 _MAX_SAMPLES = 20_000
 
+WANTED_SHARE = 0.95
+"""At least so busy should the cores be through the middle 80% of a run."""
+
 
 class Sample(NamedTuple):
     """The share of time in which each core was busy, from the sample before to this one.
@@ -46,19 +49,49 @@ def read_counters(text: str, cores: set[int]) -> dict[int, tuple[int, int]]:
     return found
 
 
-def middle_share(samples: Sequence[Sample], part: float = 0.8) -> float | None:
+def middle_share(samples: Sequence[Sample], part: float = 0.8, cores: int | None = None) -> float | None:
     """The mean share in which all cores were busy through the middle part of a run; None without a sample there.
 
     Args:
         samples: Of the whole run, in order.
         part: Which part of its time, around the middle.
+        cores: How many of those that were watched may be used at once; None for all.
     """
     if not samples:
         return None
     whole = samples[-1].at
     low, high = whole * (1 - part) / 2, whole * (1 + part) / 2
-    inside = [sum(each.busy.values()) / len(each.busy) for each in samples if low <= each.at <= high and each.busy]
+    inside = [
+        sum(each.busy.values()) / min(len(each.busy), cores or len(each.busy))
+        for each in samples
+        if low <= each.at <= high and each.busy
+    ]
     return sum(inside) / len(inside) if inside else None
+
+
+def usage_line(samples: Sequence[Sample], cores: int, workers: int | None) -> str | None:
+    """How busy the cores were, in words, and that it was not enough if the work could have used them.
+
+    Args:
+        samples: Of the whole run, in order.
+        cores: How many cores this machine lets a swarm use: fewer than it has, where a container has a quota.
+        workers: The workers of the private swarm on this machine; None if the tasks ran elsewhere too.
+    """
+    share = middle_share(samples, cores=cores)
+    if share is None:
+        return None
+    watched = len(samples[-1].busy)
+    used = min(watched, cores)
+    text = (
+        f"CPU usage of {used} core{'s' if used != 1 else ''} through the middle 80% of the run: {100 * share:.1f}%"
+    )
+    if workers is None:
+        return f"{text}; these are the client's, and not those of the slaves"
+    if workers < used:
+        return f"{text}; {workers} worker{'s' if workers != 1 else ''} cannot use all of them"
+    if used < watched:
+        return f"{text}, with what others on the machine used"
+    return text if share >= WANTED_SHARE else f"{text}; below {100 * WANTED_SHARE:.0f}%"
 
 
 class CpuUsage:

@@ -35,6 +35,7 @@ class _Row(Struct):
     starved: float = 0.0
     sent: int = 0
     received: int = 0
+    cpu: float = 0.0
 
     def told(self, name: str, present: float) -> SlaveUsage:
         """The same as part of a message.
@@ -46,6 +47,7 @@ class _Row(Struct):
         return SlaveUsage(
             name, self.workers, self.present + present, self.tasks, self.chunks, self.busy, self.packing,
             self.handling, self.sending, self.transfer, self.starved, self.sent, self.received,
+            self.cpu,
         )  # fmt: skip
 
 
@@ -123,6 +125,7 @@ class Usages:
         row.tasks += settled.ran
         row.chunks += 1
         row.busy += busy
+        row.cpu += busy if message.cpu is None else _sane(message.cpu)
         row.packing += min(_sane(message.packing), busy)
         row.handling += min(handling, now - usage.since)
         row.sending += min(_sane(message.sending), now - usage.since)

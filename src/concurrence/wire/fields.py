@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Raised by one with each incompatible change; both ends name theirs in the greeting."""
 
 MAX_FRAMES = 65_536

@@ -37,6 +37,8 @@ class ChunkResults(Bodied, frozen=True, array_like=True, gc=False, tag=30):
         handling: Seconds since its last message that it spent between tasks: reading chunks, loading code.
         sending: Seconds that it took until its last message had left.
         waited: Seconds since then in which it had nothing to do.
+        cpu: CPU seconds that these tasks used, in all threads of the worker and in processes that ended; None if
+            that was not measured.
     """
 
     chunk: Number
@@ -47,6 +49,7 @@ class ChunkResults(Bodied, frozen=True, array_like=True, gc=False, tag=30):
     handling: Seconds = 0.0
     sending: Seconds = 0.0
     waited: Seconds = 0.0
+    cpu: Seconds | None = None
 
     @property
     def ended(self) -> int:

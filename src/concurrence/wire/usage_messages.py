@@ -39,6 +39,7 @@ class SlaveUsage(Struct, frozen=True, array_like=True, gc=False):
         starved: Seconds in which a worker waited and there was nothing for it.
         sent: Bytes of tasks that went there.
         received: Bytes of results that came back.
+        cpu: CPU seconds that tasks used: less than they took if they waited, or had no core.
     """
 
     name: Name
@@ -54,6 +55,7 @@ class SlaveUsage(Struct, frozen=True, array_like=True, gc=False):
     starved: Seconds = 0.0
     sent: Number = 0
     received: Number = 0
+    cpu: Seconds = 0.0
 
 
 class Usage(Message, frozen=True, array_like=True, gc=False, tag=111):

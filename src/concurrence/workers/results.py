@@ -39,7 +39,7 @@ class Results:
 
     def begin(self) -> None:
         """The first task starts: what was before, loading the function, is not its work."""
-        self._time.handled()
+        self._time.begin()
 
     def add(self, counter: int, status: int, payload: bytes, buffers: Sequence[Frame] = ()) -> None:
         """Add the result of one task; it leaves at once if it is large, or the cell has no room for it."""

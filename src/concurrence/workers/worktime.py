@@ -9,9 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from concurrence.wire.codec import Frame
+
+resource: ModuleType | None
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 Unpack = Callable[[bytes, Sequence[Frame]], Any]
 Pack = Callable[[Any], tuple[bytes, Sequence[Frame]]]
@@ -24,6 +31,15 @@ class Spent(NamedTuple):
     handling: float
     sending: float
     waited: float
+    cpu: float
+
+
+def cpu_time() -> float:
+    """CPU seconds of all threads of this process, and of the processes that it started and that have ended."""
+    if resource is None:
+        return time.process_time()
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
 class WorkTime:
@@ -31,10 +47,17 @@ class WorkTime:
 
     Args:
         clock: Tells the time, in seconds.
+        cpu_clock: Tells the CPU time, in seconds.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.perf_counter,
+        cpu_clock: Callable[[], float] = cpu_time,
+    ) -> None:
         self._clock = clock
+        self._cpu_clock = cpu_clock
+        self._cpu_mark = self._cpu = 0.0
         self._mark = clock()
         self._packing = self._handling = self._sending = self._waited = 0.0
         self._busy = 0.0  # in the tasks of the present chunk
@@ -53,14 +76,21 @@ class WorkTime:
         """It was busy with a chunk, but not with the tasks in it."""
         self._handling += self._lap()
 
+    def begin(self) -> None:
+        """It begins with the tasks of a chunk: until now it was busy with the chunk itself."""
+        self._handling += self._lap()
+        self._cpu_mark = self._cpu_clock()
+
     def sent(self) -> None:
-        """It handed a message to the slave."""
+        """It handed a message to the slave; if the chunk goes on, what follows are tasks again."""
         self._sending += self._lap()
+        self._cpu_mark = self._cpu_clock()
 
     def ran(self) -> float:
         """It ran tasks; returns how long."""
         busy = self._lap()
         self._busy += busy
+        self._cpu = max(self._cpu_clock() - self._cpu_mark, 0.0)
         return busy
 
     def _lap(self) -> float:
@@ -95,7 +125,7 @@ class WorkTime:
 
     def take(self) -> Spent:
         """The sums for a message; they begin anew."""
-        spent = Spent(min(self._packing, self._busy), self._handling, self._sending, self._waited)
+        spent = Spent(min(self._packing, self._busy), self._handling, self._sending, self._waited, self._cpu)
         self._busy -= spent.packing
-        self._packing = self._handling = self._sending = self._waited = 0.0
+        self._packing = self._handling = self._sending = self._waited = self._cpu = 0.0
         return spent

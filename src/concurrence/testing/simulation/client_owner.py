@@ -77,6 +77,11 @@ class OwnersChannel:
         return self.traffic.accepted_push
 
     @property
+    def arrived(self) -> float:
+        """Nobody asks when ends came: the simulation measures in virtual time."""
+        return 0.0
+
+    @property
     def error(self) -> ConcurrenceError | None:
         """Why the link gave up."""
         return self._link.error
