@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from swarm_story import SYSTEM, Master, Owner, Slave, counters_of, ends, machine
+from test_roster import calls_of
 
 from concurrence.scheduling import explaining
 from concurrence.scheduling.blocking import Cause
@@ -26,6 +27,7 @@ from concurrence.wire.messages import (
     Assign,
     AttemptLost,
     Bye,
+    Draining,
     Pause,
     Results,
     Status,
@@ -222,6 +224,36 @@ def test_what_a_slave_on_trial_cannot_run_does_not_wait_for_it() -> None:
     assert [counters_of(chunk) for chunk in bad.take(Assign)] == [[30]], "its trial, though others are before it"
 
 
+def test_of_many_on_trial_that_find_nothing_a_few_are_looked_at_in_each_cycle_and_all_in_turn() -> None:
+    master = Master()
+    client = master.client()
+    client.define()
+    master.slave("good", machine(1, 2))
+    many = [master.slave(f"{number}", machine(1, 2)) for number in range(100)]
+    many.append(master.slave("tape", machine(1, 2, tape=1.0)))
+    swarm = master.core.swarm
+    for slave in swarm.registry.slaves():
+        if slave.id != "good":
+            slave.circuit.state = CircuitState.TRIAL
+            swarm.resting[slave.id] = slave
+            swarm.roster.leave(slave)
+    for number in range(20):
+        client.push(number + 1, [number], resources={"gpu": number + 1.0})
+
+    def cycle() -> None:
+        swarm.changed = True
+        master.cycle()
+
+    cycle()
+    assert calls_of(cycle) < 5_000, "not each of them for each kind of task"
+    client.push(21, [20], resources={"tape": 1.0})
+    for _ in range(101):
+        cycle()
+    assert counters_of(*many.pop().take(Assign)) == [20]
+    client.push(22, range(21, 200))
+    assert all(len(slave.take(Assign)) == 1 for slave in many), "what finds something is not counted"
+
+
 def test_what_only_a_broken_slave_could_run_is_explained() -> None:
     master, client, _, bad = swarm_of(40)
     fail_until_broken(bad)
@@ -342,6 +374,31 @@ def test_the_last_slave_is_never_given_up() -> None:
     assert not is_open(master, bad)
     assert any("because there is no other slave" in line for line in master.news)
     assert [pause.paused for pause in bad.messages(Pause)] == [True, False]
+
+
+def test_nor_is_one_that_drains_given_work_because_it_is_the_last() -> None:
+    master, _, good, bad = swarm_of(40)
+    fail_until_broken(bad)
+    bad.say(Draining(is_on=True))
+    good.say(Bye())
+    master.wait(0.5, bad)
+    assert is_open(master, bad)
+    assert [pause.paused for pause in bad.messages(Pause)] == [True]
+    bad.say(Draining(is_on=False))
+    master.wait(0.5, bad)
+    assert not is_open(master, bad)
+
+
+def test_of_several_that_rest_one_is_given_work_again_when_no_other_is_left() -> None:
+    master, _, good, bad = swarm_of(40)
+    worse = master.slave("worse", machine(1, 2))
+    fail_until_broken(bad)
+    fail_until_broken(worse)
+    assert is_open(master, bad)
+    assert is_open(master, worse)
+    good.say(Bye())
+    master.wait(0.5, bad, worse)
+    assert (is_open(master, bad), is_open(master, worse)) == (False, True)
 
 
 def test_workers_that_die_before_they_begin_break_it_without_a_success_elsewhere() -> None:

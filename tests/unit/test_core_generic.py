@@ -274,6 +274,32 @@ class TestBothPolicies:
         client.push(3, [3], priority=2)
         assert slave.work_off() == [0, 3, 1, 2]
 
+    @pytest.mark.parametrize(
+        ("stream", "needs"),
+        [({}, {"gpu": 1.0}), ({"gpu": 1.0}, {"gpu": 2.0}), ({"gpu": 1.0}, {}), ({}, {"cpu": 2.0})],
+    )
+    def test_an_endless_stream_of_tasks_passes_none_that_came_before(
+        self, each_policy: str, stream: dict[str, float], needs: dict[str, float]
+    ) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave("s", machine(2, 2, gpu=2.0))
+        client.define()
+        client.push(1, range(10), resources=stream)
+        running = slave.pull()
+        client.push(2, [10], resources=needs)
+        for number in range(11, 80):
+            client.push(number, [number], resources=stream)  # so that some always wait
+            master.wait(0.5, client, slave)
+            if running:
+                slave.answer(running.pop(0), busy=1.0)
+            came = slave.pull()
+            running += came
+            if 10 in [counter for chunk in came for counter in counters_of(chunk)]:
+                break
+        else:
+            pytest.fail(f"it never began under {each_policy}")
+        assert master.ledger.jobs[SYSTEM].queued
+
     def test_labels_lead_to_the_slave_that_has_them(self, each_policy: str) -> None:
         swarm = TimedSwarm(each_policy, [SlavePlan(2, 1.0, 0.0), SlavePlan(2, 1.0, 0.0, {"gpu": 1.0})])
         swarm.wait(swarm.push([0.1] * 10, [0.1] * 20, resources={"gpu": 1.0}))

@@ -101,6 +101,24 @@ class TestLoss:
             back.answer(chunk)
         assert len(ends(client.messages(Results))) == 2
 
+    def test_what_was_to_be_given_back_is_asked_for_again_on_a_new_connection(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave("a", machine(1, 1))
+        client.define()
+        client.push(1, range(5))
+        slave.answer(*slave.pull(), busy=0.000_01)
+        (chunk,) = slave.pull()
+        idle = master.slave("b", machine(1, 2))
+        master.wait(1.0, slave, idle, client)
+        asked = slave.one(TakeBack)
+        assert asked == TakeBack(chunk.message.chunk, kill=False)
+        slave.vanish()
+        back = master.slave("a", machine(1, 1), resumes=True, chunks=[asked.chunk])
+        master.wait(2.0, back, idle, client)
+        assert back.one(TakeBack) == asked, "once, again"
+        back.answer(chunk, only=[2, 3, 4], status=RETURNED, busy=0.0)
+        assert idle.work_off() == [2, 3, 4]
+
     def test_of_a_chunk_whose_results_may_be_lost_only_those_run_again(self) -> None:
         master = Master()
         client, slave = master.client(), master.slave(description=machine(1, 1))

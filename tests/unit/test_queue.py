@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from concurrence.scheduling.ledger.queue import MAX_CHUNK_BYTES, MAX_HELD, MAX_RUN, RunQueue
+from concurrence.scheduling.ledger.queue import MAX_CHUNK_BYTES, MAX_HELD, MAX_RUN, RUN_SECONDS, RunQueue
 from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec
 
 SPEC = TaskSpec(1)
@@ -75,6 +75,23 @@ def test_a_run_does_not_grow_for_ever() -> None:
 
 class Weight(bytearray):
     """A buffer whose end can be seen."""
+
+
+def test_what_comes_later_does_not_go_before_what_waits_because_it_needs_the_same_as_others() -> None:
+    queue, gpu = RunQueue(), TaskSpec(1, resources=(("gpu", 1.0),))
+    queue.push(SPEC, some(0), now=1.0)
+    queue.push(gpu, some(1), now=1.0)
+    queue.push(SPEC, some(2), now=1.0 + RUN_SECONDS)  # within a moment they travel together
+    for number in range(3, 10):
+        queue.push(SPEC, some(number), now=float(number))
+    assert drain(queue)[:2] == [[0, 2], [1]]
+
+
+def test_alike_tasks_alone_make_one_run_however_long_they_wait() -> None:
+    queue = RunQueue()
+    for number in range(10):
+        queue.push(SPEC, some(number), now=10.0 * number)
+    assert drain(queue) == [list(range(10))]
 
 
 def test_what_is_taken_is_freed_when_its_task_ends_and_not_with_the_run() -> None:

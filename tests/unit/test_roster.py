@@ -102,6 +102,22 @@ def test_what_is_counted_is_true_whatever_happens(steps: list[tuple[str, int, in
             assert roster.offers(needs) == any(each.offers(needs) for each in there)
 
 
+def test_what_is_offered_is_as_slaves_come_and_go() -> None:
+    roster = Roster()
+    small, large = slave("small", 1), slave("large", 4, gpu=2.0)
+    wide, labelled = (("cpu", 4.0),), (("cpu", 1.0), ("gpu", 2.0))
+    roster.enter(small)
+    assert [roster.offers(needs) for needs in ((), wide, labelled)] == [True, False, False]
+    roster.enter(large)
+    assert [roster.offers(needs) for needs in (wide, labelled, (("gpu", 3.0),))] == [True, True, False]
+    roster.give(large, 1, labelled)
+    assert roster.offers(labelled), "if nothing else takes it"
+    large.is_draining = True
+    roster.enter(large)
+    assert [roster.offers(needs) for needs in (wide, labelled)] == [False, False]
+    assert calls_of(lambda: [roster.offers(wide) for _ in range(100)]) < 250
+
+
 def test_of_many_slaves_a_few_are_candidates_idle_ones_among_them() -> None:
     roster = Roster()
     many = [slave(f"{number}", 1, 2, gpu=1.0) for number in range(100)]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
-from swarm_story import Master, hello, machine, make_policy
+from swarm_story import POLICIES, SYSTEM, Master, hello, machine, make_policy
 from test_roster import calls_of
 
+from concurrence.scheduling.api import SlaveView, WorkView
 from concurrence.scheduling.owners import tell_forgotten
 from concurrence.scheduling.probing import MOST
+from concurrence.scheduling.refusals import LOOKED_AT
 from concurrence.scheduling.registry import SlaveNodeRecord
+from concurrence.scheduling.strategies import GenericTaskScheduleStrategy
 from concurrence.transport.api import Origin
 from concurrence.transport.security import Role
 from concurrence.wire.codec import Parcel
@@ -18,11 +23,19 @@ SLAVES = 10_000
 FEW = 1_000  # calls of functions
 
 
+def peer_of(number: int) -> bytes:
+    """The connection of a slave."""
+    return b"slave %d" % number
+
+
 class Crowd:
     """A master's core with very many slaves; the outbox is emptied by whoever looks into it."""
 
-    def __init__(self) -> None:
-        self.master = Master(scheduler=make_policy("GenericTaskScheduler"), max_connections=SLAVES + 1_000)
+    def __init__(self, policy: str = "GenericTaskScheduler", **labels: float) -> None:
+        scheduler = make_policy(policy)
+        limit = (2 if scheduler.uses_work_queue else 1) * SLAVES + 1_000
+        self.master = Master(scheduler=scheduler, max_connections=limit)
+        self.labels = labels
         self.master.checked = False
         self.core = self.master.core
         self.client = self.master.client()
@@ -38,8 +51,8 @@ class Crowd:
 
     def join(self, number: int) -> None:
         name = f"{number}"
-        message = hello("slave", name, slave=machine(1, 2))
-        self.core.receive(name.encode(), Parcel(message), lambda: Origin(Role.SLAVE, name, "memory"), self.now)
+        message = hello("slave", name, slave=machine(1, 2, **self.labels))
+        self.core.receive(peer_of(number), Parcel(message), lambda: Origin(Role.SLAVE, name, "memory"), self.now)
 
     def slave(self, number: int) -> SlaveNodeRecord:
         found = self.core.swarm.registry.slave(f"{number}")
@@ -87,7 +100,7 @@ class TestPings:
         assert len({peer for each in rounds for peer in each}) == SLAVES
 
     def test_nobody_who_spoke_a_moment_ago(self, full: Crowd) -> None:
-        silent = {f"{number}".encode() for number in range(0, SLAVES, 500)}
+        silent = {peer_of(number) for number in range(0, SLAVES, 500)}
         for number in range(SLAVES):
             full.slave(number).heard = full.now if number % 500 else 0.0
         assert set(full.pinged()) == silent
@@ -95,8 +108,8 @@ class TestPings:
     def test_who_hung_up_at_once_and_as_long_as_it_may_have_to_be_read(self, full: Crowd) -> None:
         for number in range(SLAVES):
             full.slave(number).heard = full.now
-        assert full.pinged(b"7777", b"nobody") == [b"7777"]
-        assert full.pinged() == [b"7777"]
+        assert full.pinged(peer_of(7_777), b"nobody") == [peer_of(7_777)]
+        assert full.pinged() == [peer_of(7_777)]
         assert len([again for _ in range(20) for again in full.pinged()]) < 5, "it is there after all"
         assert not full.pinged()
 
@@ -117,11 +130,52 @@ class TestWalks:
         crowd.tick_calls()
         assert crowd.tick_calls() < FEW
 
-    def test_a_tick_while_a_task_waits_that_no_slave_can_run(self, crowd: Crowd) -> None:
-        crowd.client.push(1, [0], resources={"gpu": 1.0})
+    @pytest.mark.parametrize("policy", POLICIES)
+    @pytest.mark.parametrize(
+        ("needs", "labels"),
+        [({"tape": 1.0}, {}), ({"cpu": 2.0}, {}), ({"gpu": 2.0}, {"gpu": 1.0})],
+        ids=["a label that none has", "more workers than any has", "more of a label than any has"],
+    )
+    def test_a_tick_while_a_task_waits_that_no_slave_can_run(
+        self, policy: str, needs: dict[str, float], labels: dict[str, float]
+    ) -> None:
+        crowd = Crowd(policy, **labels)
+        crowd.client.push(1, [0], resources=needs)
         for _ in range(8):
             crowd.tick_calls()
-        assert crowd.tick_calls() < FEW
+        assert crowd.core.swarm.ledger.jobs[SYSTEM].queued == 1
+        assert not crowd.core.rejected
+        assert max(crowd.tick_calls() for _ in range(4)) < FEW
+
+    @pytest.mark.parametrize("policy", POLICIES)
+    def test_a_tick_while_a_wide_task_waits_for_busy_slaves(self, policy: str) -> None:
+        crowd = Crowd(policy, gpu=2.0)
+        for number in range(SLAVES):
+            crowd.core.swarm.roster.give(crowd.slave(number), -number - 1, (("gpu", 1.0),))
+        crowd.client.push(1, [0], resources={"gpu": 2.0})
+        for _ in range(8):
+            crowd.tick_calls()
+        assert crowd.core.swarm.ledger.jobs[SYSTEM].queued == 1
+        assert len(crowd.core.swarm.reservations) == 1
+        assert max(crowd.tick_calls() for _ in range(4)) < 2 * FEW, "some are looked at, in turn"
+
+    def test_a_strategy_that_refuses_all_is_asked_of_some_and_explained_in_the_end(
+        self, crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def never(_strategy: GenericTaskScheduleStrategy, _slave: SlaveView, _work: WorkView) -> float:
+            return -inf
+
+        monkeypatch.setattr(GenericTaskScheduleStrategy, "rate", never)
+        crowd.client.push(1, [0])
+        job = crowd.core.swarm.ledger.jobs[SYSTEM]
+        assert crowd.tick_calls() < SLAVES / 2
+        assert not job.refusal
+        for _ in range(SLAVES // LOOKED_AT + 1):
+            crowd.tick_calls()
+        assert job.refusal.startswith(f"is refused all {SLAVES} slaves that could run it"), job.refusal
+        for _ in range(3):
+            crowd.tick_calls()
+        assert job.refusal, "it stays while they are looked at again"
 
     def test_one_more_slave_where_open_files_are_limited(self, crowd: Crowd) -> None:
         assert calls_of(lambda: [crowd.join(SLAVES + number) for number in range(3)]) < FEW
@@ -133,12 +187,12 @@ class TestWalks:
         for each in (17, 4_711):
             swarm.define(crowd.slave(each), number)
         swarm.define(crowd.slave(5), number)
-        swarm.registry.disconnect(b"5")
+        swarm.registry.disconnect(peer_of(5))
         crowd.core.outbox.clear()
         unused = swarm.functions.forget("client", 1)
         assert calls_of(lambda: tell_forgotten(swarm, unused)) < 100
         told = {
             peer: [parcel.message for parcel in parcels] for peer, parcels in crowd.core.outbox.messages.items()
         }
-        assert told == {peer: [ForgetFunction(number)] for peer in (b"17", b"4711")}
+        assert told == {peer: [ForgetFunction(number)] for peer in (peer_of(17), peer_of(4_711))}
         assert not crowd.slave(17).known

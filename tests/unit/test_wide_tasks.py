@@ -11,10 +11,11 @@ from test_slots import assign as plain
 from test_slots import only, results, started, upstream
 from timed_story import TimedSwarm
 
+from concurrence.scheduling.ledger.queue import MAX_HELD
 from concurrence.scheduling.reservations import PATIENCE_SECONDS
 from concurrence.testing.simulation.workload import SlavePlan
 from concurrence.wire.codec import Parcel
-from concurrence.wire.messages import FINISHED, RETURNED, Assign, AttemptLost, Results, TakeBack
+from concurrence.wire.messages import FINISHED, RETURNED, Assign, AttemptLost, Cancel, Results, TakeBack
 from concurrence.workers.slot_state import Instruction, Seen, SendToWorker, StartWorker, StopChunk
 from concurrence.workers.slots import Slots
 
@@ -173,6 +174,61 @@ class TestMaster:
         assert swarm.wait(swarm.push([0.05], resources={"gpu": 4.0})) < PATIENCE_SECONDS + 2.0
         assert other.work.left > 1_000
 
+    def test_nor_smaller_ones_of_its_own_job_one_of_higher_priority(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave("s", machine(4, 4, gpu=2.0))
+        client.define()
+        client.push(1, range(60), resources={"gpu": 1.0})
+        running = slave.pull()
+        assert len(running) == 2
+        client.push(2, [99], resources={"gpu": 2.0}, priority=50)
+        begun: list[int] = []
+        for _ in range(10):  # one of the two ends every second, and is two seconds old then
+            master.wait(1.0, client, slave)
+            slave.answer(running.pop(0), busy=2.0)
+            came = slave.pull()
+            begun += [counter for chunk in came for counter in counters_of(chunk)]
+            running += came
+            if not running or 99 in begun:
+                break
+        assert 99 in begun
+        assert len(begun) <= 3
+
+    def test_of_two_that_wait_in_one_job_the_first_gets_the_slave_that_is_kept(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave("s", machine(4, 8, gpu=3.0))
+        client.define()
+        client.push(1, range(30), resources={"gpu": 1.0})
+        running = slave.pull()
+        client.push(2, [90], resources={"gpu": 2.0}, priority=1)
+        master.wait(PATIENCE_SECONDS / 2, client, slave)
+        client.push(3, [99], resources={"gpu": 3.0}, priority=2)
+        master.wait(PATIENCE_SECONDS + 0.5, client, slave)
+        for chunk in running[:2]:
+            slave.answer(chunk, busy=1.0)
+        assert not slave.pull(), "two are free, and it needs three"
+        slave.answer(running[2], busy=1.0)
+        assert counters_of(*slave.pull()) == [99]
+
+    def test_what_a_slave_is_kept_for_already_comes_before_what_is_pushed_then(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave("s", machine(4, 8, gpu=3.0))
+        client.define()
+        client.push(1, range(3), resources={"gpu": 1.0})
+        running = slave.pull()
+        client.push(2, [90], resources={"gpu": 2.0}, priority=1)
+        master.wait(PATIENCE_SECONDS + 0.5, client, slave)
+        client.push(3, [99], resources={"gpu": 3.0}, priority=2)
+        master.wait(PATIENCE_SECONDS + 0.5, client, slave)
+        for chunk in running[:2]:
+            slave.answer(chunk, busy=1.0)
+        (second,) = slave.pull()
+        assert counters_of(second) == [90]
+        for chunk in (running[2], second):
+            slave.answer(chunk, busy=1.0)
+        assert counters_of(*slave.pull()) == [99]
+        assert not len(master.core.swarm.reservations)
+
     def test_one_slave_in_four_is_kept_free_at_most(self) -> None:
         master = Master()
         client = master.client()
@@ -196,6 +252,60 @@ class TestMaster:
             if slave.origin.key in {f"key of {each.id}" for each in kept}:
                 slave.answer(chunks[1])
                 assert [len(counters_of(chunk)) for chunk in slave.take(Assign)] == [1]
+
+    def test_what_was_cancelled_has_waited_for_nothing(self) -> None:
+        master = Master()
+        client, slave = master.client(), master.slave("s", machine(2, 4, gpu=2.0))
+        client.define()
+        client.push(1, [0], resources={"gpu": 1.0})
+        assert slave.pull()
+        client.push(2, [1], resources={"gpu": 2.0})
+        master.wait(PATIENCE_SECONDS / 2, client, slave)
+        client.say(Cancel(SYSTEM, [1]))
+        master.wait(PATIENCE_SECONDS * 4, client, slave)
+        client.push(3, [2], resources={"gpu": 2.0})
+        master.wait(PATIENCE_SECONDS / 2, client, slave)
+        assert not len(master.core.swarm.reservations)
+        master.wait(PATIENCE_SECONDS, client, slave)
+        assert len(master.core.swarm.reservations) == 1
+
+    def test_nobody_is_kept_free_for_a_client_that_does_not_take_its_results(self) -> None:
+        master = Master(delivery_window=30)
+        client, other = master.client("a"), master.client("b", 78)
+        slave = master.slave("s", machine(2, 4))
+        client.define()
+        other.define()
+        client.push(1, range(16))
+        chunks = slave.pull()
+        client.push(2, [16], resources={"cpu": 2.0}, priority=1)
+        master.wait(PATIENCE_SECONDS + 0.5, client, other, slave)
+        for chunk in chunks:  # the client acknowledges none
+            slave.answer(chunk, busy=1.0)
+            master.wait(0.25, client, other, slave)
+        other.push(1, range(3), system=78)
+        assert slave.work_off() == [0, 1, 2]
+        assert not len(master.core.swarm.reservations)
+
+    def test_nor_for_what_cannot_be_reached_behind_many_that_come_first(self) -> None:
+        master = Master()
+        client, other = master.client("a"), master.client("b", 78)
+        slave = master.slave("s", machine(2, 4, gpu=2.0))
+        client.define()
+        other.define()
+        other.push(1, range(2), system=78, resources={"gpu": 1.0})
+        chunks = slave.pull()
+        client.push(2, [0], resources={"gpu": 2.0})
+        master.wait(PATIENCE_SECONDS + 0.5, client, other, slave)
+        assert len(master.core.swarm.reservations) == 1
+        for number in range(1, MAX_HELD + 3):
+            client.push(2 + number, [number], priority=number, resources={"gpu": 1.0})
+        for chunk in chunks:
+            slave.answer(chunk)
+        done: list[int] = []
+        for _ in range(10):
+            done += slave.work_off()
+            master.wait(PATIENCE_SECONDS, client, other, slave)
+        assert sorted(done) == list(range(MAX_HELD + 3))
 
     def test_nobody_is_kept_free_for_what_is_cancelled_or_whose_slave_is_gone(self) -> None:
         master = Master()

@@ -181,14 +181,20 @@ class SwarmState:
             self.reservations.want(self.roster, job, needs, now)
 
     def fulfil_reservations(self, now: float) -> None:
-        """Send what waited for a slave to be free to the one that was kept for it, if that is."""
+        """Send what waited for a slave to be free to the one that was kept for it, if that is.
+
+        What cannot be sent then gives the slave up: nobody can tell when it could be.
+        """
         for job, wish, slave in self.reservations.due(self.ledger.jobs, self.registry.slave, self.roster):
             if not self.eligible(job):
+                self.reservations.cancel(self.roster, job.system, wish.needs)
                 continue
             while (spec := job.queue.head()) is not None and spec.resources != wish.needs:
                 job.queue.hold(spec.resources)  # what came before it meanwhile has found no slave
             if spec is not None:
                 self.direct(self.form_chunk(job, self.roster.credit, now), slave)
+            else:
+                self.reservations.cancel(self.roster, job.system, wish.needs)
             job.queue.release()
 
     def end_round(self) -> None:

@@ -20,9 +20,11 @@ from concurrence.scheduling.fleet import Estimate, Fleet
 from concurrence.scheduling.ledger.jobs import Assignment, Job
 from concurrence.scheduling.load import cores_of
 from concurrence.scheduling.rates import LONG_TASK_SECONDS
+from concurrence.scheduling.refusals import Refusals
 from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.scheduling.resting import is_postponed, preferred
 from concurrence.scheduling.roster import EXACT
+from concurrence.scheduling.taking_back import TakenBack
 from concurrence.wire.codec import Parcel
 from concurrence.wire.messages import TakeBack
 
@@ -63,10 +65,11 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         self._random = seeded_random(self.seed)
         self._turn = 0
         self._turns: dict[str, int] = {}
-        self._asked: dict[int, float] = {}  # chunks that are to be given back, and since when
+        self._taken = TakenBack()
         self._estimates: dict[int, Estimate] = {}
         self._is_tick = False
         self._declined: dict[int, float] = {}  # jobs whose next task no free slave should have, and since when
+        self._refusals = Refusals()
         self._complaint = ""
 
     @property
@@ -94,7 +97,8 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         """Forget what is over; the cycle ends with a dispatch, which sees what has taken too long."""
         self._is_tick = True
         assignments, jobs = swarm.ledger.assignments, swarm.ledger.jobs
-        self._asked = {chunk: at for chunk, at in self._asked.items() if chunk in assignments}
+        self._taken.prune(assignments)
+        self._refusals.prune(now)
         self._declined = {system: at for system, at in self._declined.items() if system in jobs}
         if len(self._turns) > len(swarm.registry):
             self._turns = {node: at for node, at in self._turns.items() if swarm.registry.slave(node) is not None}
@@ -121,7 +125,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
             if is_postponed(swarm, job, able, now):
                 continue
             slave = self._choose(strategy, swarm, fleet, job, work, preferred(job, able), now)
-            job.refusal = "" if slave is not None else self._refusal(strategy, swarm, fleet, job, work)
+            job.refusal = "" if slave is not None else self._refusal(strategy, swarm, fleet, job, work, now)
             if slave is None:
                 swarm.hold(job, work.resources, now)  # what is behind it may find room
                 continue
@@ -158,17 +162,24 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         return None
 
     def _refusal(
-        self, strategy: ITaskScheduleStrategy, swarm: SwarmState, fleet: Fleet, job: Job, work: WorkView
+        self,
+        strategy: ITaskScheduleStrategy,
+        swarm: SwarmState,
+        fleet: Fleet,
+        job: Job,
+        work: WorkView,
+        now: float,
     ) -> str:
         """Why the next task of a job waits, if the strategy rates all slaves that could ever run it as never."""
         if len(swarm.roster.connected) > EXACT and not self._is_tick:
             return job.refusal
-        able = 0
-        for slave in swarm.roster.offering(work.resources):
-            if slave.workers and slave.offers(work.resources):
-                able += 1
-                if self._rate(strategy, swarm, fleet, slave, work) > -inf:
-                    return ""
+
+        def is_refused(slave: SlaveNodeRecord) -> bool:
+            return not self._rate(strategy, swarm, fleet, slave, work) > -inf  # what is not a number is never, too
+
+        able = self._refusals.look(swarm.roster, job, work, is_refused, now)
+        if able is None:
+            return job.refusal
         if not able:
             return ""
         return f"is refused all {able} slaves that could run it, by the strategy {type(strategy).__name__}"
@@ -222,7 +233,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         if not len(roster.idle):
             return
         idle = {slave: slave.idle_workers for slave in roster.idle.some(EXACT)}
-        coming = sum(now - at < ANSWER_SECONDS for chunk, at in self._asked.items() if self._waits(swarm, chunk))
+        coming = sum(self._waits(swarm, chunk) for chunk in self._taken.since(now - ANSWER_SECONDS))
         free = sum(idle.values()) - coming
         if free <= 0:
             return
@@ -230,8 +241,7 @@ class GenericTaskScheduler(Component, ITaskScheduler):
             here = self._best_idle(fleet, idle, assignment)
             if here is None or not self._is_earlier(fleet, here, assignment, there, now):
                 continue
-            self._asked[assignment.chunk] = now
-            swarm.outbox.send(slave.peer, Parcel(TakeBack(assignment.chunk, kill=False)))
+            self._taken.ask(swarm, slave, assignment.chunk, now)
             cores = cores_of(assignment.spec.resources)
             idle[here] -= cores
             free -= cores
@@ -258,7 +268,8 @@ class GenericTaskScheduler(Component, ITaskScheduler):
         found: list[tuple[float, SlaveNodeRecord, Assignment]] = []
         looked_at = slaves.some(EXACT)
         if self._is_tick and slaves is roster.crowded:
-            looked_at += [slave for slave in roster.connected.some(8 * EXACT) if slave not in slaves]
+            others = roster.connected.some(8 * EXACT)
+            looked_at += [slave for slave in others if slave.chunks and slave not in slaves]
         for slave in looked_at:
             ahead = 0.0
             busy = 0
@@ -269,7 +280,8 @@ class GenericTaskScheduler(Component, ITaskScheduler):
                 is_waiting = busy > slave.workers
                 # A chunk of many tasks that should be quick and is not hides that they take long.
                 is_late = len(assignment.pending) > 1 and waited > LONG_TASK_SECONDS + own
-                if assignment.chunk not in self._asked and assignment.pending and (is_waiting or is_late):
+                is_stuck = bool(assignment.pending) and (is_waiting or is_late)
+                if is_stuck and not self._taken.is_asked(slave, assignment.chunk):
                     left = ahead / max(1, slave.workers) + own - waited
                     found.append((left if left > own else max(own, waited), slave, assignment))
                 ahead += own

@@ -56,6 +56,10 @@ class Members(Generic[T]):
         """All of them, by their numbers."""
         return sorted(self._list, key=lambda member: member.number)
 
+    def part(self, start: int, most: int) -> list[T]:
+        """At most so many, from a place on; who leaves changes the places of others."""
+        return self._list[start : start + most]
+
     def some(self, most: int) -> list[T]:
         """All of them by their numbers, or if there are more the next so many of an endless round."""
         count = len(self._list)

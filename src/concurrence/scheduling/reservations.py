@@ -2,8 +2,8 @@
 
 A task waits for a while whether what it needs comes free by itself. Then one slave takes no others of the kind
 until it does: for labels the master waits until enough of them is free there; for workers the chunk is sent there
-as soon as there is room for one more chunk, and the slave starts nothing else before it. Among tasks that need
-the same, their turn decides.
+as soon as there is room for one more chunk, and the slave starts nothing else before it. Of the tasks of one job
+that find no slave, it is those whose turn comes first that wish for one.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ from concurrence.scheduling.roster import EXACT, Roster
 
 PATIENCE_SECONDS = 0.5
 """For so long what a task needs may come free by itself."""
-
-STALE_SECONDS = 2.0
-"""A wish that was not repeated for so long is not that of the first tasks any more."""
 
 SHARE = 4
 """At most one in so many slaves is kept free, but always one."""
@@ -48,16 +45,18 @@ class Reservations:
     def want(self, roster: Roster, job: Job, needs: tuple[tuple[str, float], ...], now: float) -> None:
         """The next task of a job needs this, and no slave has it free.
 
+        What is told first in a round comes first in the job, and takes the place of what was first before; unless
+        a slave is kept for that already.
+
         Args:
             roster: The slaves.
             job: Whose task.
             needs: Amounts by name.
-            now: The time.
+            now: The time; later in each round than in the one before.
         """
-        some = roster.offering(needs).some(EXACT)
         wish = self._wishes.get(job.system)
-        if wish is None or (wish.needs != needs and wish.slave is None and now - wish.seen > STALE_SECONDS):
-            if not any(each.offers(needs) for each in some):
+        if wish is None or (wish.needs != needs and wish.slave is None and wish.seen < now):
+            if not roster.offers(needs):
                 return
             wish = self._wishes[job.system] = Wish(needs, now, now)
         if wish.needs != needs:
@@ -66,6 +65,7 @@ class Reservations:
         is_full = len(self._kept) >= max(1, len(roster.connected) // SHARE)
         if wish.slave is not None or is_full or now - wish.since < PATIENCE_SECONDS:
             return
+        some = roster.offering(needs).some(EXACT)
         able = [each for each in some if not each.kept_for and each.offers(needs) and each.has_smaller(needs)]
         slave = min(able, key=lambda each: (each.weight / max(1, each.workers), each.number), default=None)
         if slave is not None:

@@ -17,6 +17,8 @@ PATIENCE_SECONDS = 1.0
 
 _LOOK_SECONDS = 0.1  # how often it is looked for meanwhile
 
+_VAIN_SEARCHES = 8  # so many slaves on trial may find nothing in one cycle: each looks through all that waits
+
 
 # --- slaves on which everything fails ---
 
@@ -63,7 +65,7 @@ def rest_now(swarm: SwarmState, slave: SlaveNodeRecord) -> None:
 
 
 def tick(swarm: SwarmState, now: float) -> None:
-    """Time passes: slaves have rested; if none is left that is given work, all are.
+    """Time passes: slaves have rested; if none is left that is given work, the first that rests is.
 
     One that alone could run some of what waits rests for a short while only: that is held up meanwhile.
     """
@@ -79,8 +81,9 @@ def tick(swarm: SwarmState, now: float) -> None:
 
 
 def give_trials(swarm: SwarmState, now: float) -> None:
-    """Give each slave that has rested one task."""
-    for slave in swarm.resting.values():
+    """Give each slave that has rested one task; those that find nothing look again in turn, a few in a cycle."""
+    in_vain = 0
+    for slave in list(swarm.resting.values()):
         is_due = slave.circuit.state is CircuitState.TRIAL and slave.peer is not None
         if not is_due or slave.is_draining or slave.chunks or not slave.workers:
             continue
@@ -88,9 +91,14 @@ def give_trials(swarm: SwarmState, now: float) -> None:
         job = swarm.next_job(lambda job, slave=slave, jobs=looked_at: _has_any_for(slave, job, jobs))
         if job is not None:
             swarm.direct(swarm.take(job, 1, now), slave)
+        else:
+            in_vain += 1
+            swarm.resting[slave.id] = swarm.resting.pop(slave.id)  # the others come first next time
         for each in looked_at:
             each.queue.release()
         swarm.fairness.end_round()  # what this slave cannot run others may, now
+        if in_vain >= _VAIN_SEARCHES:
+            return
 
 
 def _has_any_for(slave: SlaveNodeRecord, job: Job, looked_at: list[Job]) -> bool:

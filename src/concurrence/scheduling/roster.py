@@ -12,6 +12,8 @@ from concurrence.scheduling.registry import SlaveNodeRecord
 EXACT = 32
 """So many slaves are all looked at."""
 
+_MOST_ANSWERS = 1_000  # about what different tasks need; more are found out anew
+
 SAMPLE = 8
 """Of more than these so many, each time the next ones."""
 
@@ -43,6 +45,8 @@ class Roster:
         self.version = 0
         self._free: dict[str, Members[SlaveNodeRecord]] = {}  # with room, and with something free of a label
         self._offering: dict[str, Members[SlaveNodeRecord]] = {}
+        self._answers: dict[Needs, bool] = {}  # whether any offers this, as of this version
+        self._asked_at = 0
         self._number = 0
 
     # --- events ---
@@ -132,8 +136,15 @@ class Roster:
         return min(found, key=len, default=self.connected)
 
     def offers(self, needs: Needs) -> bool:
-        """Whether any slave offers this when nothing else takes it."""
-        return any(slave.offers(needs) for slave in self.offering(needs))
+        """Whether any slave offers this when nothing else takes it: looked up once until one comes or goes."""
+        if self._asked_at != self.version or len(self._answers) >= _MOST_ANSWERS:
+            self._asked_at = self.version
+            self._answers.clear()
+        key = tuple(needs)
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = self._answers[key] = any(slave.offers(needs) for slave in self.offering(needs))
+        return answer
 
     def _count(self, slave: SlaveNodeRecord, sign: int) -> None:
         self.version += 1

@@ -11,18 +11,17 @@ from concurrence.scheduling.ledger.jobs import Assignment
 from concurrence.scheduling.rates import CHUNK_SECONDS, LONG_TASK_SECONDS
 from concurrence.scheduling.registry import SlaveNodeRecord
 from concurrence.scheduling.roster import EXACT
-from concurrence.wire.codec import Parcel
-from concurrence.wire.messages import TakeBack
+from concurrence.scheduling.taking_back import TakenBack
 
 LOOKED_AT = 8 * EXACT
 """So many slaves are looked at each time; of more than these the next ones."""
 
 
 class Tails:
-    """Takes back what is stuck, each chunk once."""
+    """Takes back what is stuck."""
 
     def __init__(self) -> None:
-        self._asked: set[int] = set()
+        self._taken = TakenBack()
 
     def take_back(self, swarm: SwarmState, now: float) -> None:
         """Ask for what is stuck, no more chunks than there are idle workers; called a few times a second.
@@ -31,15 +30,14 @@ class Tails:
             swarm: The state.
             now: The time.
         """
-        self._asked.intersection_update(swarm.ledger.assignments)
+        self._taken.prune(swarm.ledger.assignments)
         roster = swarm.roster
         if roster.idle_workers <= 0 or not swarm.ledger.assignments:
             return
         stuck = [each for slave in roster.connected.some(LOOKED_AT) for each in self._stuck(swarm, slave, now)]
         stuck.sort(key=lambda each: (each[1].at, each[1].chunk))
         for slave, assignment in stuck[: roster.idle_workers]:
-            self._asked.add(assignment.chunk)
-            swarm.outbox.send(slave.peer, Parcel(TakeBack(assignment.chunk, kill=False)))
+            self._taken.ask(swarm, slave, assignment.chunk, now)
 
     def _stuck(
         self, swarm: SwarmState, slave: SlaveNodeRecord, now: float
@@ -51,7 +49,7 @@ class Tails:
         return [
             (slave, each)
             for place, each in enumerate(there)
-            if each.chunk not in self._asked
+            if not self._taken.is_asked(slave, each.chunk)
             and now - each.at > LONG_TASK_SECONDS + expected
             and (len(each.pending) > 1 or (each.pending and place >= slave.workers))
         ]

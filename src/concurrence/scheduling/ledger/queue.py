@@ -12,6 +12,10 @@ from concurrence.scheduling.ledger.records import TaskRecord, TaskSpec, TaskStat
 MAX_RUN = 4_096
 """Runs grow no longer, because what is left moves up whenever something is taken from the front."""
 
+RUN_SECONDS = 1.0
+"""Nor longer than this while tasks of other needs or priorities wait: what joins a run has its turn, and would go
+before what came earlier."""
+
 MAX_HELD = 64
 """How many groups of tasks on hold, each with a priority and resources of its own, are looked past."""
 
@@ -36,12 +40,13 @@ class Run:
         since: When they were queued.
     """
 
-    __slots__ = ("_gone", "_marks", "order", "records", "spec")
+    __slots__ = ("_gone", "_marks", "began", "order", "records", "spec")
 
     def __init__(self, spec: TaskSpec, records: list[TaskRecord], order: int, since: float) -> None:
         self.spec = spec
         self.records = records
         self.order = order
+        self.began = since
         self._gone = 0  # how many have left
         self._marks: deque[tuple[int, float]] = deque([(0, since)])  # from which of all on, since when
 
@@ -118,7 +123,7 @@ class RunQueue:
         if front:
             self._first -= 1
             runs.appendleft(Run(spec, list(records), self._first, now))
-        elif runs and _continues(runs[-1], spec, records):
+        elif runs and not self._is_over(runs[-1], now) and _continues(runs[-1], spec, records):
             runs[-1].extend(records, now)
             return
         else:
@@ -238,6 +243,10 @@ class RunQueue:
         run.leave(marked)
         self._marked -= marked
         return bool(records)
+
+    def _is_over(self, run: Run, now: float) -> bool:
+        """Whether what comes now has to queue behind others that wait, and not with this run."""
+        return len(self._runs) > 1 and now - run.began > RUN_SECONDS
 
     def _announce(self, key: _Key, runs: deque[Run]) -> None:
         heappush(self._heap, (-key[0], runs[0].order, key))
