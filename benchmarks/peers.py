@@ -83,7 +83,7 @@ def ray_system() -> Generator[tuple[Submit, Gather]]:
     """Ray on this machine, without its dashboard."""
     import ray
 
-    ray.init(num_cpus=workers(), include_dashboard=False, log_to_driver=False)
+    ray.init(num_cpus=workers(), include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     remote = ray.remote(echo)
     try:
         yield lambda _function, value: remote.remote(value), lambda references: ray.get(list(references))

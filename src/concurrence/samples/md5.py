@@ -21,7 +21,7 @@ class HashOption(StrOption):
     """An MD5 hash in hexadecimal digits."""
 
     expected = "an MD5 hash, 32 hexadecimal digits"
-    example = '"28238d467c88ae233a214d38c02dbccd"'
+    example = '"1b07f4418eabaa4e342bcffd6a48bb1a"'
 
     def convert(self, value: Any) -> str:
         """The digits in small letters."""
@@ -37,11 +37,11 @@ class MD5(ApplicationNode):
     digest = HashOption(
         "md5",
         "hash",
-        "28238d467c88ae233a214d38c02dbccd",
-        "The MD5 hash of the number's decimal digits; by default that of 1763965.",
+        "1b07f4418eabaa4e342bcffd6a48bb1a",
+        "The MD5 hash of the number's decimal digits; by default that of 8819825.",
     )
     first = IntOption("md5", "first", 1, "Where the range of numbers begins that are tried.", min=0, max=_HIGHEST)
-    last = IntOption("md5", "last", 2_000_000, "Where it ends; this number is tried too.", min=0, max=_HIGHEST)
+    last = IntOption("md5", "last", 10_000_000, "Where it ends; this number is tried too.", min=0, max=_HIGHEST)
     tasks = IntOption("md5", "tasks", 128, "Into how many tasks the numbers are cut.", min=1, max=1_000_000)
     compare = BoolOption(
         "md5", "compare", True, "Try the numbers in a sequential loop too, up to the hit, and tell the speed-up."
