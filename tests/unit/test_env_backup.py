@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import tarfile
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -352,6 +353,13 @@ def test_a_newer_archive_is_refused_by_name(tmp_path: Path, change: dict[str, An
         restore_backup(archive, tmp_path / "new")
 
 
+def unpacks_to(archive: bytes, content: bytes) -> bool:
+    try:
+        return gzip.decompress(archive) == content
+    except (OSError, EOFError, zlib.error):
+        return False
+
+
 def test_every_damage_is_noticed(path: Path, tmp_path: Path) -> None:
     (path / "state" / "journal.db").write_bytes(b"short")
     whole = written(path).path.read_bytes()
@@ -362,7 +370,10 @@ def test_every_damage_is_noticed(path: Path, tmp_path: Path) -> None:
             restore_backup(broken, tmp_path / "new")
         assert not (tmp_path / "new").exists()
     for place in range(40, len(whole) - 8, max(1, len(whole) // 60)):
-        broken.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        damaged = whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :]
+        if unpacks_to(damaged, gzip.decompress(whole)):
+            continue  # it refers to another place where the same bytes are: nothing is lost
+        broken.write_bytes(damaged)
         with pytest.raises(UsageError):
             restore_backup(broken, tmp_path / "new")
         assert not (tmp_path / "new").exists()
